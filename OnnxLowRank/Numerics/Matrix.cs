@@ -1,0 +1,78 @@
+namespace OnnxLowRank.Numerics;
+
+/// <summary>A dense matrix of doubles, row-major. A weight is (out, in): one row per output channel, whatever the ONNX op stores.</summary>
+sealed class Matrix
+{
+    /// <summary>A matrix of zeros.</summary>
+    public Matrix(int rows, int cols) : this(rows, cols, new double[checked(rows * cols)])
+    {
+    }
+
+    /// <summary>Wraps <paramref name="data"/> without copying it.</summary>
+    /// <exception cref="ArgumentException">The data does not have rows·cols elements.</exception>
+    public Matrix(int rows, int cols, double[] data)
+    {
+        if (data.Length != (long)rows * cols)
+        {
+            throw new ArgumentException($"a {rows}x{cols} matrix has {(long)rows * cols} elements, not {data.Length}");
+        }
+        (Rows, Cols, Data) = (rows, cols, data);
+    }
+
+    public int Rows { get; }
+
+    public int Cols { get; }
+
+    /// <summary>All elements, row after row.</summary>
+    public double[] Data { get; }
+
+    public double this[int row, int col]
+    {
+        get => Data[row * Cols + col];
+        set => Data[row * Cols + col] = value;
+    }
+
+    public Span<double> Row(int row) => Data.AsSpan(row * Cols, Cols);
+
+    /// <summary>A copy of the first <paramref name="count"/> rows.</summary>
+    public Matrix TopRows(int count) => new(count, Cols, Data.AsSpan(0, count * Cols).ToArray());
+
+    /// <summary>A copy of the first <paramref name="count"/> columns.</summary>
+    public Matrix LeftCols(int count)
+    {
+        var left = new Matrix(Rows, count);
+        for (int i = 0; i < Rows; i++)
+        {
+            Row(i)[..count].CopyTo(left.Row(i));
+        }
+        return left;
+    }
+
+    /// <summary>A transposed copy.</summary>
+    public Matrix Transposed()
+    {
+        var transposed = new Matrix(Cols, Rows);
+        for (int i = 0; i < Rows; i++)
+        {
+            var row = Row(i);
+            for (int j = 0; j < Cols; j++)
+            {
+                transposed.Data[j * Rows + i] = row[j];
+            }
+        }
+        return transposed;
+    }
+
+    /// <summary>A copy with other values to change.</summary>
+    public Matrix Copy() => new(Rows, Cols, (double[])Data.Clone());
+
+    public static Matrix Identity(int size)
+    {
+        var identity = new Matrix(size, size);
+        for (int i = 0; i < size; i++)
+        {
+            identity[i, i] = 1;
+        }
+        return identity;
+    }
+}
