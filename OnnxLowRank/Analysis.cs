@@ -1,0 +1,125 @@
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Rewriting;
+
+namespace OnnxLowRank;
+
+/// <summary>What is known of a model's layers before any plan is made: computed once, used by every probe.</summary>
+/// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
+/// <param name="Positions">Vectors x per sample, all uses together.</param>
+sealed record Analysis(
+    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, double> Positions, ActivationRanges Ranges)
+{
+    /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
+    const double LargestShrinkage = 1e-2;
+
+    /// <summary>Shapes first, because the run's size depends on them; then moments, decompositions, and ranges where int8 is allowed.</summary>
+    public static Analysis Of(
+        Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, Action<string> stage)
+    {
+        var layers = found.Layers;
+        var sampling = workspace.Sampling;
+        var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, options.Threads);
+        bool wantsInt8 = options.Format != FormatChoice.Float32;
+
+        stage("calibrate");
+        var shapes = calibrator.Shapes(sampling);
+        sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
+        var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
+        var positions = layers.ToDictionary(layer => layer, layer => layer.Uses.Sum(use => Positions1(layer, use, shapes)));
+
+        stage("decompose");
+        var decompositions = new Dictionary<Layer, Decomposition>();
+        foreach (var layer in layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
+        {
+            decompositions[layer] = Decompose(algebra, layer, measured.Moments[layer], options);
+        }
+
+        stage("calibrate");
+        var inner = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
+            ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
+            : []);
+        return new(found, decompositions, positions, new(measured.Grids, inner));
+    }
+
+    static double Positions1(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
+        shapes[use.Output].Aggregate(1.0, (product, dim) => product * dim) / layer.Out;
+
+    static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Moments[] moments, CompressionOptions options)
+    {
+        var weight = layer.ReadWeight();
+        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => use.Addend == null);
+        int rank = layer.BreakEvenRank, rows = layer.OutPerGroup;
+        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isAtInput ? layer.In : rows);
+        var groups = new OutputBasis[layer.Groups];
+        for (int g = 0; g < groups.Length; g++)
+        {
+            var part = groups.Length == 1 ? weight : new Matrix(rows, layer.In, weight.Data.AsSpan(g * rows * layer.In, rows * layer.In).ToArray());
+            groups[g] = options.Method switch
+            {
+                Method.Svd => SvdMethod.Of(algebra, part, rank),
+                Method.Randomized => RandomizedMethod.Of(algebra, part, rank, options.Seed + g),
+                _ when isAtInput => OutputMethod.FromInput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
+                _ => OutputMethod.FromOutput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
+            };
+        }
+        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))]);
+    }
+
+    /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
+    static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
+
+    /// <summary>The second moment over all uses of a weight, each about its own mean.</summary>
+    static Matrix Pooled(Moments[] moments, int group, bool centred)
+    {
+        if (moments.Length == 1)
+        {
+            return moments[0].Second(group, centred);
+        }
+        var pooled = new Matrix(moments[0].Size, moments[0].Size);
+        double total = moments.Sum(use => use.Count);
+        foreach (var use in moments)
+        {
+            System.Numerics.Tensors.TensorPrimitives.MultiplyAdd(use.Second(group, centred).Data, use.Count / total, pooled.Data, pooled.Data);
+        }
+        return pooled;
+    }
+
+    /// <summary>E[W·x] of one use, or null where a bias cannot be corrected.</summary>
+    static double[]? Mean(ILinearAlgebra algebra, LayerUse use, Matrix weight, Moments moments, bool isAtInput)
+    {
+        if (use.Addend != null)
+        {
+            return null;
+        }
+        double[] mean = moments.Mean();
+        return isAtInput
+            ? algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data
+            : [.. mean.Select((value, i) => value - (use.Bias?[i] ?? 0))];
+    }
+
+    /// <summary>The table of candidates per layer, in graph order.</summary>
+    public List<List<Candidate>> Tables(Allowed allowed, Dialect dialect, int opset) =>
+        [.. Found.Layers.Select(layer => Candidates.Of(
+            layer, Decompositions.GetValueOrDefault(layer), Positions[layer], Int8Obstacle(layer, dialect, opset).Length == 0, allowed))];
+
+    /// <summary>Why a layer cannot run on 8-bit integers, or nothing.</summary>
+    public static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
+    {
+        if (layer.Kind == LayerKind.LeftMatMul)
+        {
+            return "the weight is MatMul's left operand, which no 8-bit kernel takes";
+        }
+        if (layer.Uses.Any(use => use.Addend != null))
+        {
+            return "Gemm's C is not a bias per channel";
+        }
+        int oldest = layer.Kind == LayerKind.Conv ? ActivationGrids.PerAxisOpset : Int8Product.OldestOnnxOpset;
+        return dialect == Dialect.Onnx && opset < oldest
+            ? $"opset {opset} has no standard operator for it (from {oldest} on); --dialect ort has one"
+            : "";
+    }
+}

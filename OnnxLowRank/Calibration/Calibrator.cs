@@ -1,0 +1,132 @@
+using Microsoft.ML.OnnxRuntime;
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Quantization;
+using OnnxLowRank.Runtime;
+
+namespace OnnxLowRank.Calibration;
+
+/// <summary>What calibration measured.</summary>
+/// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
+/// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
+sealed record Measured(IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<string, UInt8Grid> Grids);
+
+/// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
+sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
+{
+    /// <summary>Shape of every layer's inputs and outputs when one sample runs.</summary>
+    /// <exception cref="ModelException">The model cannot be loaded or run.</exception>
+    public IReadOnlyDictionary<string, long[]> Shapes(Sampling sampling)
+    {
+        string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Distinct()];
+        var graph = new ProbeGraph(model);
+        foreach (string value in values)
+        {
+            graph.AddValue(value);
+        }
+        var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
+        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        sampling.ForEach(new[] { 0 }, (run, _) =>
+        {
+            using var results = session.Run(run, graph.Outputs);
+            for (int i = 0; i < values.Length; i++)
+            {
+                shapes[values[i]] = results[i].GetTensorTypeAndShape().Shape;
+            }
+        });
+        return shapes;
+    }
+
+    IEnumerable<LayerUse> Uses() => layers.SelectMany(layer => layer.Uses);
+
+    /// <summary>Moments of every layer, and the ranges of Conv layers' inputs and outputs when asked for.</summary>
+    /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
+    {
+        var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes))).Distinct().ToList();
+        string[] ranged = withRanges ? [.. RangedValues()] : [];
+        var graph = new ProbeGraph(model);
+        taps.ForEach(graph.AddMoments);
+        foreach (string value in ranged)
+        {
+            graph.AddRange(value);
+        }
+
+        var moments = taps.ToDictionary(tap => tap, tap => new Moments(tap.Groups, tap.Size));
+        double[] lowest = new double[ranged.Length], highest = new double[ranged.Length];
+        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
+        {
+            using var results = session.Run(run, graph.Outputs);
+            for (int i = 0; i < taps.Count; i++)
+            {
+                double vectors = Tap.Vectors(taps[i], results[3 * i].GetTensorDataAsSpan<long>());
+                RequireFinite(moments[taps[i]].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), taps[i].Value);
+            }
+            for (int i = 0; i < ranged.Length; i++)
+            {
+                float min = Floats(results[3 * taps.Count + 2 * i])[0], max = Floats(results[3 * taps.Count + 2 * i + 1])[0];
+                RequireFinite(float.IsFinite(min) && float.IsFinite(max), ranged[i]);
+                (lowest[i], highest[i]) = (Math.Min(lowest[i], min), Math.Max(highest[i], max));
+            }
+        });
+
+        return new(
+            layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
+            ranged.Select((value, i) => (value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.value, item => item.Grid));
+    }
+
+    IEnumerable<string> RangedValues() => layers.Where(layer => layer.Kind == LayerKind.Conv)
+        .SelectMany(layer => layer.Uses).SelectMany(use => new[] { use.Input, use.Activation }).Distinct();
+
+    static ReadOnlySpan<float> Floats(OrtValue value) => value.GetTensorDataAsSpan<float>();
+
+    static void RequireFinite(bool isFinite, string value)
+    {
+        if (!isFinite)
+        {
+            throw new ModelException($"activation '{value}' holds NaN or infinity (or its square overflows) on calibration samples");
+        }
+    }
+
+    /// <summary>The span of the numbers between a Conv's factors, for every layer that may be factorized and quantized.</summary>
+    public IReadOnlyDictionary<Layer, InnerRange> InnerRanges(
+        Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes,
+        IReadOnlyCollection<Decomposition> decompositions)
+    {
+        var taps = decompositions.SelectMany(decomposition => decomposition.Layer.Uses.Select((use, i) =>
+            (Decomposition: decomposition, Use: i, Tap: Tap.Of(decomposition.Layer, use, shapes)))).ToList();
+        var ranges = decompositions.ToDictionary(
+            decomposition => decomposition.Layer,
+            decomposition => Empty(decomposition.Layer.Groups * decomposition.MaxRank));
+        if (taps.Count == 0)
+        {
+            return ranges;
+        }
+        var graph = new ProbeGraph(model);
+        foreach (var (decomposition, _, tap) in taps)
+        {
+            graph.AddProjectedRange(tap, decomposition.ProjectionT());
+        }
+        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
+        {
+            using var results = session.Run(run, graph.Outputs);
+            for (int i = 0; i < taps.Count; i++)
+            {
+                var (min, max) = ranges[taps[i].Decomposition.Layer];
+                double[] offset = taps[i].Decomposition.ProjectedBias(taps[i].Use);
+                ReadOnlySpan<float> low = Floats(results[2 * i]), high = Floats(results[2 * i + 1]);
+                for (int k = 0; k < min.Length; k++)
+                {
+                    min[k] = Math.Min(min[k], low[k] - offset[k]);
+                    max[k] = Math.Max(max[k], high[k] - offset[k]);
+                }
+            }
+        });
+        return ranges;
+    }
+
+    static InnerRange Empty(int count) => new(new double[count], new double[count]);
+}

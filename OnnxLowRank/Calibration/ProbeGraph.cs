@@ -1,0 +1,136 @@
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+
+namespace OnnxLowRank.Calibration;
+
+/// <summary>
+/// A copy of a model with further outputs, which ONNX Runtime computes where the model runs: what leaves it per run is one small
+/// matrix per layer, not activations.
+/// </summary>
+sealed class ProbeGraph
+{
+    readonly OnnxModel _model;
+    readonly HashSet<string> _names;
+    readonly Dictionary<Tap, string> _columns = [];
+    readonly List<string> _outputs = [];
+
+    public ProbeGraph(OnnxModel model)
+    {
+        _model = model.Copy();
+        _model.Graph.Output.Clear();
+        _names = _model.Graph.Node.SelectMany(node => node.Output).Concat(_model.Graph.Input.Select(input => input.Name))
+            .Concat(_model.Graph.Initializer.Select(tensor => tensor.Name)).ToHashSet(StringComparer.Ordinal);
+    }
+
+    /// <summary>Names of the added outputs, in the order they were asked for.</summary>
+    public IReadOnlyList<string> Outputs => _outputs;
+
+    public byte[] ToBytes() => _model.ToBytes();
+
+    /// <summary>Makes a value of the model an output.</summary>
+    public void AddValue(string value) => AddOutput(value, TensorProto.Types.DataType.Float);
+
+    /// <summary>Adds three outputs: the value's shape, Σv (groups, size) and Σv·vᵀ (groups, size, size) over its vectors v.</summary>
+    public void AddMoments(Tap tap)
+    {
+        AddOutput(Node("Shape", [tap.Value]), TensorProto.Types.DataType.Int64);
+        if (tap.Axis == tap.Rank - 1 && tap.Groups == 1)
+        {
+            // Channels last: the vectors are rows as they lie, and Vᵀ·V needs no copy.
+            string rows = Node("Reshape", [tap.Value, Shape([-1, tap.Size])]);
+            AddOutput(Reduced("ReduceSum", 13, rows, 0), TensorProto.Types.DataType.Float);
+            string rowsT = Node("Transpose", [rows], node => node.With("perm", [1, 0]));
+            AddOutput(Node("MatMul", [rowsT, rows]), TensorProto.Types.DataType.Float);
+            return;
+        }
+        string columns = Columns(tap);
+        AddOutput(Reduced("ReduceSum", 13, columns, 2), TensorProto.Types.DataType.Float);
+        string transposed = Node("Transpose", [columns], node => node.With("perm", [0, 2, 1]));
+        AddOutput(Node("MatMul", [columns, transposed]), TensorProto.Types.DataType.Float);
+    }
+
+    /// <summary>Adds two outputs: the value's smallest and largest element.</summary>
+    public void AddRange(string value)
+    {
+        AddOutput(Node("ReduceMin", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
+        AddOutput(Node("ReduceMax", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
+    }
+
+    /// <summary>Adds two outputs: the smallest and largest of each number U_gᵀ·v over the value's vectors, (groups, k).</summary>
+    /// <param name="basisT">U_gᵀ of all groups, (groups, k, size).</param>
+    public void AddProjectedRange(Tap tap, float[] basisT)
+    {
+        string basis = Fresh("basis");
+        _model.Graph.Initializer.Add(TensorData.Floats(basis, basisT, tap.Groups, basisT.Length / (tap.Groups * tap.Size), tap.Size));
+        string projected = Node("MatMul", [basis, Columns(tap)]);
+        AddOutput(Reduced("ReduceMin", 18, projected, 2), TensorProto.Types.DataType.Float);
+        AddOutput(Reduced("ReduceMax", 18, projected, 2), TensorProto.Types.DataType.Float);
+    }
+
+    /// <summary>The value as (groups, size, vectors).</summary>
+    string Columns(Tap tap)
+    {
+        if (_columns.TryGetValue(tap, out string? known))
+        {
+            return known;
+        }
+        string first = tap.Value;
+        if (tap.Axis > 0)
+        {
+            long[] permutation = [tap.Axis, .. Enumerable.Range(0, tap.Rank).Where(axis => axis != tap.Axis)];
+            first = Node("Transpose", [first], node => node.With("perm", permutation));
+        }
+        return _columns[tap] = Node("Reshape", [first, Shape([tap.Groups, tap.Size, -1])]);
+    }
+
+    string Shape(ReadOnlySpan<long> dims)
+    {
+        string shape = Fresh("shape");
+        _model.Graph.Initializer.Add(TensorData.Int64s(shape, dims));
+        return shape;
+    }
+
+    /// <summary>A reduction over one axis; from <paramref name="axesAreInputSince"/> on the axis is an operand.</summary>
+    string Reduced(string opType, int axesAreInputSince, string value, long axis)
+    {
+        if (_model.Opset < axesAreInputSince)
+        {
+            return Node(opType, [value], node => node.With("axes", [axis]).With("keepdims", 0));
+        }
+        string axes = Fresh("axes");
+        _model.Graph.Initializer.Add(TensorData.Int64s(axes, [axis]));
+        return Node(opType, [value, axes], node => node.With("keepdims", 0));
+    }
+
+    string Node(string opType, string[] inputs, Action<NodeProto>? configure = null)
+    {
+        string output = Fresh(opType);
+        var node = NodeAttributes.Create(opType, output, inputs, [output]);
+        configure?.Invoke(node);
+        _model.Graph.Node.Add(node);
+        return output;
+    }
+
+    void AddOutput(string name, TensorProto.Types.DataType type)
+    {
+        _outputs.Add(name);
+        if (_model.Graph.Output.All(output => output.Name != name))
+        {
+            _model.Graph.Output.Add(new ValueInfoProto
+            {
+                Name = name,
+                Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)type } },
+            });
+        }
+    }
+
+    string Fresh(string wanted)
+    {
+        string name = $"probe_{wanted}";
+        for (int i = 2; !_names.Add(name); i++)
+        {
+            name = $"probe_{wanted}_{i}";
+        }
+        return name;
+    }
+}

@@ -1,0 +1,56 @@
+using OnnxLowRank.Samples;
+
+namespace OnnxLowRank.Calibration;
+
+/// <summary>Feeds samples to sessions, run by run, and counts the work.</summary>
+/// <param name="batch">Samples per run that the user wants, or null to choose by memory.</param>
+sealed class Sampling(SampleSource source, int? batch, CancellationToken cancellation)
+{
+    /// <summary>Memory for what one run reads and computes.</summary>
+    const long RunBytes = 512L << 20;
+
+    /// <summary>Larger runs are no faster.</summary>
+    const int LargestRun = 64;
+
+    long _samplesRun;
+
+    public int Count => source.Count;
+
+    /// <summary>Samples per run.</summary>
+    public int RunSize { get; private set; } = source.RunSize(batch ?? Fitting(source.BytesPerSample));
+
+    /// <summary>Chooses the run's size by what a sample takes inside the model, unless the user chose it.</summary>
+    public void FitTo(long bytesPerSample) => RunSize = source.RunSize(batch ?? Fitting(source.BytesPerSample + bytesPerSample));
+
+    static int Fitting(long bytesPerSample) => (int)Math.Clamp(RunBytes / Math.Max(1, bytesPerSample), 1, LargestRun);
+
+    /// <summary>Forward work so far, in units of one pass over all samples.</summary>
+    public double Passes => (double)_samplesRun / source.Count;
+
+    /// <summary>Told how many samples have run, for progress.</summary>
+    public Action<long>? OnSamplesRun { get; set; }
+
+    /// <summary>Reads the samples with these indices in runs, in order.</summary>
+    /// <param name="use">Gets each run and the indices of its valid samples.</param>
+    /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
+    public void ForEach(ReadOnlyMemory<int> indices, Action<SampleRun, ReadOnlyMemory<int>> use)
+    {
+        for (int start = 0; start < indices.Length; start += RunSize)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            var part = indices.Slice(start, Math.Min(RunSize, indices.Length - start));
+            using var run = source.Read(part.Span);
+            use(run, part);
+            _samplesRun += part.Length;
+            OnSamplesRun?.Invoke(_samplesRun);
+        }
+    }
+
+    /// <summary>These indices without a last run that would have to be padded, unless that leaves nothing.</summary>
+    public ReadOnlyMemory<int> WholeRuns(ReadOnlyMemory<int> indices)
+    {
+        bool isFixed = source.RunSize(int.MaxValue / 2) == RunSize;
+        int whole = indices.Length / RunSize * RunSize;
+        return isFixed && whole > 0 ? indices[..whole] : indices;
+    }
+}

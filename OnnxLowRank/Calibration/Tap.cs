@@ -1,0 +1,47 @@
+using OnnxLowRank.Layers;
+
+namespace OnnxLowRank.Calibration;
+
+/// <summary>Vectors of a value inside the graph: one for every position of all axes but the channels'.</summary>
+/// <param name="Value">Name of the value.</param>
+/// <param name="Axis">The channels' axis, 0 … rank − 1.</param>
+/// <param name="Rank">Number of axes.</param>
+/// <param name="Groups">Groups the channels are split into.</param>
+/// <param name="Size">Channels per group.</param>
+sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
+{
+    /// <summary>Where a layer is measured: at its output, or at its input where that is smaller or its output holds more than W·x + b.</summary>
+    /// <param name="shapes">Shape of every use's input and output in one run.</param>
+    public static Tap Of(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
+    {
+        if (IsAtInput(layer))
+        {
+            int rank = shapes[use.Input].Length;
+            int axis = layer.Kind == LayerKind.LeftMatMul ? rank - 2 : use.TransA ? 0 : rank - 1;
+            return new(use.Input, axis, rank, 1, layer.In);
+        }
+        int outputRank = shapes[use.Output].Length;
+        int outputAxis = layer.Kind switch
+        {
+            LayerKind.Conv => 1,
+            LayerKind.LeftMatMul => outputRank - 2,
+            _ => outputRank - 1,
+        };
+        return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup);
+    }
+
+    /// <summary>Whether a layer is measured at its input. A Conv never is: its input vectors are patches, not a value of the graph.</summary>
+    public static bool IsAtInput(Layer layer) =>
+        layer.Kind != LayerKind.Conv && (layer.In < layer.Out || layer.Uses.Any(use => use.Addend != null));
+
+    /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
+    public static double Vectors(Tap tap, ReadOnlySpan<long> shape)
+    {
+        double count = 1;
+        for (int i = 0; i < shape.Length; i++)
+        {
+            count *= i == tap.Axis ? 1 : shape[i];
+        }
+        return count;
+    }
+}

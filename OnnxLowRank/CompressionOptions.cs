@@ -1,0 +1,111 @@
+using System.Text.RegularExpressions;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Rewriting;
+using OnnxLowRank.Validation;
+
+namespace OnnxLowRank;
+
+/// <summary>How weights are factorized.</summary>
+public enum Method
+{
+    /// <summary>From the layers' outputs on calibration samples.</summary>
+    Output,
+
+    /// <summary>From the weights alone.</summary>
+    Svd,
+
+    /// <summary>From the weights alone, by random projections.</summary>
+    Randomized,
+
+    /// <summary>Not at all: quantize only.</summary>
+    None,
+}
+
+/// <summary>Formats that a user may ask for.</summary>
+public enum FormatChoice
+{
+    /// <summary>int8 where it verifies and is not slower, else float32.</summary>
+    Auto,
+
+    /// <summary>32-bit floats.</summary>
+    Float32,
+
+    /// <summary>8-bit integers.</summary>
+    Int8,
+}
+
+/// <summary>Everything a compression can be told.</summary>
+public sealed record CompressionOptions
+{
+    /// <summary>The model to read. It is never changed.</summary>
+    public required string Input { get; init; }
+
+    /// <summary>Where to write. Must not be the input.</summary>
+    public required string Output { get; init; }
+
+    /// <summary>Samples: a folder with one NAME.npy per input, an .npz, an ONNX test-data folder, or a single .npy.</summary>
+    public required string Calibration { get; init; }
+
+    /// <summary>A .npy of integer labels, one per sample or token, or null.</summary>
+    public string? Labels { get; init; }
+
+    /// <summary>What is measured; null chooses by labels and outputs.</summary>
+    public Metric? Metric { get; init; }
+
+    /// <summary>How much worse the metric may get, in its own units, ≥ 0.</summary>
+    public double Tolerance { get; init; } = 0.01;
+
+    /// <summary>Formats of rewritten weights.</summary>
+    public FormatChoice Format { get; init; } = FormatChoice.Auto;
+
+    /// <summary>How weights are factorized.</summary>
+    public Method Method { get; init; } = Method.Output;
+
+    /// <summary>Which operators are emitted.</summary>
+    public Dialect Dialect { get; init; } = Dialect.Ort;
+
+    /// <summary>auto, cpu, cuda or cuda:N.</summary>
+    public string Device { get; init; } = "auto";
+
+    /// <summary>Layers to consider, by node name; null for all.</summary>
+    public Regex? Only { get; init; }
+
+    /// <summary>Layers to leave alone, by node name; null for none.</summary>
+    public Regex? Skip { get; init; }
+
+    /// <summary>Whether initializers that are also graph inputs are constants from IR version 4 on.</summary>
+    public bool ConstantInputs { get; init; }
+
+    /// <summary>Whether success needs the upper end of the verified interval, not only the estimate, within tolerance.</summary>
+    public bool Confident { get; init; }
+
+    /// <summary>Whether the best plan found is written even when it misses the tolerance.</summary>
+    public bool BestEffort { get; init; }
+
+    /// <summary>Seed of everything random: how samples are shared out, random projections.</summary>
+    public int Seed { get; init; }
+
+    /// <summary>Threads for models and algebra, ≥ 1.</summary>
+    public int Threads { get; init; } = Environment.ProcessorCount;
+
+    /// <summary>Samples per run, or null to choose by a memory limit.</summary>
+    public int? Batch { get; init; }
+
+    /// <exception cref="ArgumentException">A value is out of range; the message names the option.</exception>
+    internal void Validate()
+    {
+        Require(Tolerance >= 0 && double.IsFinite(Tolerance), $"--tolerance {Tolerance} is not a number ≥ 0");
+        Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
+        Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
+        Require(Metric != Validation.Metric.Accuracy || Labels != null, "--metric accuracy needs --labels");
+        Require(Method != Method.None || Format != FormatChoice.Float32, "--method none with --format fp32 leaves nothing to do");
+    }
+
+    static void Require(bool holds, string message)
+    {
+        if (!holds)
+        {
+            throw new ArgumentException(message);
+        }
+    }
+}

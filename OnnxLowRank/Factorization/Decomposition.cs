@@ -1,0 +1,144 @@
+using System.Numerics.Tensors;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+
+namespace OnnxLowRank.Factorization;
+
+/// <summary>Everything about one layer that a probe needs, computed once: factors up to the break-even rank and the loss at every rank.</summary>
+sealed class Decomposition
+{
+    readonly OutputBasis[] _groups;
+    readonly float[] _up;
+    readonly float[] _down;
+
+    /// <param name="layer">Whose weight it is.</param>
+    /// <param name="groups">One basis per group, of the same size.</param>
+    /// <param name="weight">W (out, in), as <see cref="Layer.ReadWeight"/> gives it.</param>
+    /// <param name="means">Per use, E[W·x] (out) over the calibration samples, without the bias; null where none was measured.</param>
+    public Decomposition(ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, Matrix weight, double[]?[] means)
+    {
+        Layer = layer;
+        Means = means;
+        _groups = groups;
+        MaxRank = groups[0].Vectors.Cols;
+        _up = new float[layer.Out * MaxRank];
+        _down = new float[layer.Groups * MaxRank * layer.In];
+        int rows = layer.OutPerGroup;
+        for (int g = 0; g < groups.Length; g++)
+        {
+            var part = groups.Length == 1 ? weight : new Matrix(rows, layer.In, weight.Data.AsSpan(g * rows * layer.In, rows * layer.In).ToArray());
+            var down = algebra.Multiply(groups[g].Vectors, part, transposeLeft: true);
+            TensorPrimitives.ConvertTruncating<double, float>(groups[g].Vectors.Data, _up.AsSpan(g * rows * MaxRank));
+            TensorPrimitives.ConvertTruncating<double, float>(down.Data, _down.AsSpan(g * MaxRank * layer.In));
+        }
+        Energy = groups.Sum(group => group.Total);
+    }
+
+    public Layer Layer { get; }
+
+    /// <summary>Per use, E[W·x] (out), or null.</summary>
+    public IReadOnlyList<double[]?> Means { get; }
+
+    /// <summary>The largest rank (per group) that can be cut.</summary>
+    public int MaxRank { get; }
+
+    /// <summary>The output's energy: variance summed over channels for a data-aware basis, ‖W‖² otherwise.</summary>
+    public double Energy { get; }
+
+    /// <summary>Share of the output's energy that is lost at a rank, 0…1.</summary>
+    public double Error(int rank) => Energy > 0 ? _groups.Sum(group => group.Tail(rank)) / Energy : 0;
+
+    /// <summary>The factors at a rank.</summary>
+    /// <param name="balanced">
+    /// Whether to split the spread evenly over both factors, h'ᵢ = hᵢ/σᵢ^½, which quantized factors need; otherwise Up is orthonormal.
+    /// </param>
+    public LowRank Cut(int rank, bool balanced)
+    {
+        var layer = Layer;
+        var scales = new double[layer.Groups * rank];
+        var up = new float[layer.Out * rank];
+        var down = new float[layer.Groups * rank * layer.In];
+        for (int g = 0; g < layer.Groups; g++)
+        {
+            double floor = 1e-12 * Math.Max(_groups[g].Energy[0], double.Epsilon);
+            for (int k = 0; k < rank; k++)
+            {
+                double scale = balanced ? Math.Pow(Math.Max(_groups[g].Energy[k], floor), -0.25) : 1;
+                scales[g * rank + k] = scale;
+                TensorPrimitives.Multiply(
+                    _down.AsSpan((g * MaxRank + k) * layer.In, layer.In), (float)scale, down.AsSpan((g * rank + k) * layer.In));
+            }
+        }
+        for (int o = 0; o < layer.Out; o++)
+        {
+            int g = o / layer.OutPerGroup;
+            for (int k = 0; k < rank; k++)
+            {
+                up[o * rank + k] = (float)(_up[o * MaxRank + k] / scales[g * rank + k]);
+            }
+        }
+        return new(rank, up, down, scales);
+    }
+
+    /// <summary>Uᵀ of every group, (groups, k, out/groups): what turns y into the numbers between the factors.</summary>
+    public float[] ProjectionT()
+    {
+        int rows = Layer.OutPerGroup;
+        var transposed = new float[_up.Length];
+        for (int o = 0; o < Layer.Out; o++)
+        {
+            for (int k = 0; k < MaxRank; k++)
+            {
+                transposed[(o / rows * MaxRank + k) * rows + o % rows] = _up[o * MaxRank + k];
+            }
+        }
+        return transposed;
+    }
+
+    /// <summary>Uᵀ·b of every group, (groups·k): what a projected output holds beside Uᵀ·W·x.</summary>
+    public double[] ProjectedBias(int use)
+    {
+        var projected = new double[Layer.Groups * MaxRank];
+        if (Layer.Uses[use].Bias is not { } bias)
+        {
+            return projected;
+        }
+        for (int o = 0; o < Layer.Out; o++)
+        {
+            var part = projected.AsSpan(o / Layer.OutPerGroup * MaxRank, MaxRank);
+            for (int k = 0; k < MaxRank; k++)
+            {
+                part[k] += _up[o * MaxRank + k] * bias[o];
+            }
+        }
+        return projected;
+    }
+
+    /// <summary>
+    /// What the bias must gain so that the output's mean stays: (I − U_r·U_rᵀ)·E[W·x] per channel; null without a measured mean.
+    /// </summary>
+    public double[]? BiasCorrection(int rank, int use)
+    {
+        if (Means[use] is not { } mean)
+        {
+            return null;
+        }
+        var correction = new double[Layer.Out];
+        int rows = Layer.OutPerGroup;
+        for (int g = 0; g < Layer.Groups; g++)
+        {
+            var vectors = _groups[g].Vectors;
+            var part = mean.AsSpan(g * rows, rows);
+            var inner = new double[rank];
+            for (int o = 0; o < rows; o++)
+            {
+                TensorPrimitives.MultiplyAdd(vectors.Row(o)[..rank], part[o], inner, inner);
+            }
+            for (int o = 0; o < rows; o++)
+            {
+                correction[g * rows + o] = part[o] - TensorPrimitives.Dot<double>(vectors.Row(o)[..rank], inner);
+            }
+        }
+        return correction;
+    }
+}

@@ -1,0 +1,192 @@
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
+
+namespace OnnxLowRank.Layers;
+
+/// <summary>
+/// A value that is known before the model runs: an initializer or Constant node, seen through Identity, Transpose, Cast and
+/// Reshape. The elements are read on demand, so that finding layers costs no memory.
+/// </summary>
+sealed class Constant
+{
+    readonly TensorProto _tensor;
+    readonly List<NodeProto> _steps;
+    readonly GraphIndex _index;
+
+    Constant(string root, TensorProto tensor, List<NodeProto> steps, GraphIndex index)
+    {
+        Root = root;
+        _tensor = tensor;
+        _steps = steps;
+        _index = index;
+        Type = tensor.DataType;
+        Dims = [.. tensor.Dims];
+        foreach (var step in steps)
+        {
+            if (step.Is("Cast"))
+            {
+                Type = (int)step.Int("to", 0);
+            }
+            Dims = DimsAfter(step, Dims);
+        }
+    }
+
+    /// <summary>The name of the initializer, or of the Constant node's output, that everything is read from.</summary>
+    public string Root { get; }
+
+    /// <summary>Element type where the value is used.</summary>
+    public int Type { get; }
+
+    /// <summary>Shape where the value is used.</summary>
+    public long[] Dims { get; }
+
+    /// <summary>Bytes of the stored tensor.</summary>
+    public long StoredBytes => _tensor.StoredBytes();
+
+    /// <summary>The same text for two values that are computed alike from the same root.</summary>
+    public string Signature => string.Join(' ', [Root, .. _steps.Select(Describe)]);
+
+    string Describe(NodeProto step) => step.OpType switch
+    {
+        "Transpose" => $"Transpose[{string.Join(',', step.Ints("perm") ?? [])}]",
+        "Cast" => $"Cast[{step.Int("to", 0)}]",
+        "Reshape" => $"Reshape[{string.Join(',', ShapeOperand(step) ?? [])}]",
+        _ => "",
+    };
+
+    /// <summary>The constant behind a value, or null with the reason why there is none.</summary>
+    /// <param name="value">The name as a node reads it.</param>
+    /// <param name="inputsAreConstant">Whether an initializer that is also listed as graph input counts.</param>
+    public static Constant? Find(GraphIndex index, string value, bool inputsAreConstant, out string reason)
+    {
+        var steps = new List<NodeProto>();
+        string name = value;
+        while (true)
+        {
+            if (index.Initializer(name) is { } tensor)
+            {
+                bool overridable = index.IsInput(name) && !inputsAreConstant;
+                reason = overridable
+                    ? $"its weight '{name}' is also a graph input, which a caller may override; --constant-inputs says that none does"
+                    : "";
+                return overridable ? null : Of(name, tensor, out reason);
+            }
+            var producer = index.Producer(name);
+            if (producer == null)
+            {
+                reason = $"its weight '{name}' is a graph input";
+                return null;
+            }
+            if (producer.Is("Constant") && producer.Tensor("value") is { } inline)
+            {
+                return Of(name, inline, out reason);
+            }
+            bool known = producer.Is("Identity") || producer.Is("Transpose") || producer.Is("Cast")
+                || (producer.Is("Reshape") && ShapeOperand(producer, index) != null);
+            if (!known)
+            {
+                reason = $"its weight is computed by {GraphOrder.Describe(producer)}";
+                return null;
+            }
+            steps.Add(producer);
+            name = producer.Input[0];
+        }
+
+        Constant? Of(string root, TensorProto tensor, out string reason)
+        {
+            steps.Reverse();
+            var constant = new Constant(root, tensor, steps, index);
+            bool numeric = (DataType)tensor.DataType is DataType.Float or DataType.Float16 or DataType.Bfloat16 or DataType.Double;
+            bool isFloat = numeric && constant.Type == (int)DataType.Float;
+            reason = isFloat ? "" : $"its weight is {TensorType.Name(isFloat || !numeric ? tensor.DataType : constant.Type)}, not float32";
+            return isFloat ? constant : null;
+        }
+    }
+
+    static long[]? ShapeOperand(NodeProto reshape, GraphIndex index)
+    {
+        string name = reshape.InputOrEmpty(1);
+        var tensor = index.Initializer(name) ?? (index.Producer(name) is { } node && node.Is("Constant") ? node.Tensor("value") : null);
+        return tensor is { DataType: (int)DataType.Int64 } && !index.IsInput(name) && reshape.Int("allowzero", 0) == 0
+            ? Array.ConvertAll(tensor.ToFloats(), dim => (long)dim)
+            : null;
+    }
+
+    long[]? ShapeOperand(NodeProto reshape) => ShapeOperand(reshape, _index);
+
+    long[] DimsAfter(NodeProto step, long[] dims)
+    {
+        if (step.Is("Transpose"))
+        {
+            return Array.ConvertAll(Permutation(step, dims.Length), axis => dims[axis]);
+        }
+        if (!step.Is("Reshape"))
+        {
+            return dims;
+        }
+        long[] shape = ShapeOperand(step)!;
+        long total = dims.Aggregate(1L, (product, dim) => product * dim);
+        for (int i = 0; i < shape.Length; i++)
+        {
+            shape[i] = shape[i] == 0 && i < dims.Length ? dims[i] : shape[i];
+        }
+        long rest = shape.Where(dim => dim != -1).Aggregate(1L, (product, dim) => product * dim);
+        return Array.ConvertAll(shape, dim => dim == -1 && rest > 0 ? total / rest : dim);
+    }
+
+    static int[] Permutation(NodeProto transpose, int rank)
+    {
+        int[] permutation = transpose.Ints("perm") is { Length: > 0 } perm
+            ? Array.ConvertAll(perm, axis => (int)axis)
+            : [.. Enumerable.Range(0, rank).Reverse()];
+        return permutation.Order().SequenceEqual(Enumerable.Range(0, rank))
+            ? permutation
+            : throw new ModelException($"node {GraphOrder.Describe(transpose)}: perm does not fit a tensor of rank {rank}");
+    }
+
+    /// <summary>The elements where the value is used, row-major in <see cref="Dims"/>.</summary>
+    public float[] Read()
+    {
+        float[] values = _tensor.ToFloats();
+        long[] dims = [.. _tensor.Dims];
+        foreach (var step in _steps)
+        {
+            if (step.Is("Transpose"))
+            {
+                values = Transposed(values, dims, Permutation(step, dims.Length));
+            }
+            dims = DimsAfter(step, dims);
+        }
+        return values;
+    }
+
+    static float[] Transposed(float[] values, long[] dims, int[] permutation)
+    {
+        int rank = dims.Length;
+        var strides = new long[rank];
+        for (long i = rank - 1, stride = 1; i >= 0; stride *= dims[i], i--)
+        {
+            strides[i] = stride;
+        }
+        var result = new float[values.Length];
+        var position = new long[rank];
+        long from = 0;
+        for (int to = 0; to < result.Length; to++)
+        {
+            result[to] = values[from];
+            for (int axis = rank - 1; axis >= 0; axis--)
+            {
+                long stride = strides[permutation[axis]];
+                from += stride;
+                if (++position[axis] < dims[permutation[axis]])
+                {
+                    break;
+                }
+                from -= stride * position[axis];
+                position[axis] = 0;
+            }
+        }
+        return result;
+    }
+}

@@ -1,0 +1,115 @@
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx.Proto;
+
+namespace OnnxLowRank.Layers;
+
+/// <summary>How an operator applies its weight.</summary>
+enum LayerKind
+{
+    /// <summary>MatMul(x, Wᵀ): channels are the last axis.</summary>
+    MatMul,
+
+    /// <summary>MatMul(W, x): channels are the last axis but one.</summary>
+    LeftMatMul,
+
+    /// <summary>Gemm: two-dimensional, with its own transpositions and bias.</summary>
+    Gemm,
+
+    /// <summary>Conv over 1, 2 or 3 spatial axes: channels are axis 1.</summary>
+    Conv,
+}
+
+/// <summary>A weight that nodes apply as y = W·x + b, W (out, in) per group; the unit that is factorized and quantized.</summary>
+/// <param name="Name">Name of the (first) node, or of its output where nodes have no names.</param>
+/// <param name="Kind">How the nodes apply the weight.</param>
+/// <param name="Weight">The constant as the nodes read it.</param>
+/// <param name="Uses">Every node that applies the weight, in graph order; they agree on everything but input, output and bias.</param>
+/// <param name="Out">Output channels, all groups together.</param>
+/// <param name="In">Inputs of one group: C_in/groups times the kernel's size for Conv.</param>
+/// <param name="Groups">Groups of a Conv; 1 otherwise.</param>
+sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<LayerUse> Uses, int Out, int In, int Groups)
+{
+    /// <summary>The node the layer is reported as.</summary>
+    public NodeProto Node => Uses[0].Node;
+
+    public int OutPerGroup => Out / Groups;
+
+    /// <summary>Elements of the weight.</summary>
+    public long Elements => (long)Out * In;
+
+    /// <summary>Bytes of weight and biases as stored in the input model.</summary>
+    public long Bytes => Weight.StoredBytes + Uses.Sum(use => 4L * (use.Bias?.Length ?? 0));
+
+    public bool IsDepthwise => Kind == LayerKind.Conv && Groups > 1 && In == KernelSize;
+
+    /// <summary>The shape of a Conv's kernel, empty for the other kinds.</summary>
+    public long[] Kernel => Kind == LayerKind.Conv ? Weight.Dims[2..] : [];
+
+    int KernelSize => (int)Kernel.Aggregate(1L, (product, dim) => product * dim);
+
+    /// <summary>The largest rank (per group) at which two factors hold fewer elements than the weight: r·(out + in) &lt; out·in.</summary>
+    public int BreakEvenRank
+    {
+        get
+        {
+            long product = (long)OutPerGroup * In, sum = OutPerGroup + In;
+            return (int)((product - 1) / sum);
+        }
+    }
+
+    /// <summary>
+    /// W (out, in) in one piece, rows of group 0 first, with Gemm's alpha and a folded BatchNormalization's scale in it. Newly read
+    /// at every call.
+    /// </summary>
+    public Matrix ReadWeight()
+    {
+        float[] stored = Weight.Read();
+        var weight = new Matrix(Out, In);
+        double alpha = Uses[0].Alpha;
+        bool transposed = Kind == LayerKind.MatMul || (Kind == LayerKind.Gemm && !Uses[0].TransB);
+        for (int o = 0; o < Out; o++)
+        {
+            double scale = alpha * (Uses[0].OutScale?[o] ?? 1);
+            var row = weight.Row(o);
+            for (int i = 0; i < In; i++)
+            {
+                row[i] = scale * stored[transposed ? i * Out + o : o * In + i];
+            }
+        }
+        return weight;
+    }
+}
+
+/// <summary>One application of a layer's weight.</summary>
+/// <param name="Node">The MatMul, Gemm or Conv.</param>
+/// <param name="Absorbed">Nodes behind it that belong to the layer: BatchNormalization, Add of a constant.</param>
+/// <param name="Input">Name of x.</param>
+/// <param name="Output">Name of y, after the absorbed nodes.</param>
+/// <param name="Bias">b, one number per output channel with everything absorbed in it, or null.</param>
+/// <param name="OutScale">Factor per output channel that an absorbed BatchNormalization puts on the weight, or null.</param>
+sealed record LayerUse(NodeProto Node, IReadOnlyList<NodeProto> Absorbed, string Input, string Output, double[]? Bias, double[]? OutScale)
+{
+    /// <summary>
+    /// The value that leaves the layer in 8 bits when it is quantized: y, or what a Relu or Clip right behind it makes of y, which
+    /// the grid's ends then do by themselves.
+    /// </summary>
+    public string Activation { get; init; } = Output;
+
+    /// <summary>Gemm's factor on the product.</summary>
+    public double Alpha { get; init; } = 1;
+
+    public bool TransA { get; init; }
+
+    public bool TransB { get; init; }
+
+    /// <summary>Gemm's C where it is no bias per channel (not constant, or different per row): it stays an operand of the last node.</summary>
+    public string? Addend { get; init; }
+
+    /// <summary>Gemm's factor on <see cref="Addend"/>.</summary>
+    public float Beta { get; init; } = 1;
+}
+
+/// <summary>A node with a weight that is not touched, and why, in words a user can act on.</summary>
+/// <param name="Shape">Shape of the weight as stored, empty where it is not known.</param>
+/// <param name="Bytes">Bytes of the weight as stored, 0 where it is not known.</param>
+sealed record LeftAlone(string Name, string Op, long[] Shape, long Bytes, string Reason);

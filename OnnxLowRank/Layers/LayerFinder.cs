@@ -1,0 +1,177 @@
+using System.Text.RegularExpressions;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+
+namespace OnnxLowRank.Layers;
+
+/// <summary>The layers of a model, and the nodes with weights that are left alone.</summary>
+/// <param name="Layers">In graph order.</param>
+/// <param name="LeftAlone">Each with its reason.</param>
+sealed record FoundLayers(IReadOnlyList<Layer> Layers, IReadOnlyList<LeftAlone> LeftAlone);
+
+/// <summary>Which layers to look for.</summary>
+/// <param name="Only">Node names to consider, or null for all.</param>
+/// <param name="Skip">Node names to leave alone, or null for none.</param>
+/// <param name="ConstantInputs">Whether initializers that are also graph inputs are constants from IR version 4 on.</param>
+sealed record LayerFilter(Regex? Only = null, Regex? Skip = null, bool ConstantInputs = false);
+
+/// <summary>Finds MatMul, Gemm and Conv nodes of the main graph whose weight is constant.</summary>
+static class LayerFinder
+{
+    /// <summary>Rewritten nodes use nothing newer, but older models differ in too many operators to be edited safely.</summary>
+    const int OldestOpset = 7;
+
+    public static FoundLayers Find(OnnxModel model, LayerFilter filter)
+    {
+        var index = new GraphIndex(model.Graph);
+        // Before IR version 4 every initializer had to be listed as an input, so the listing means nothing there.
+        bool inputsAreConstant = model.Proto.IrVersion < 4 || filter.ConstantInputs;
+        var leftAlone = new List<LeftAlone>();
+        var found = new List<(Constant Weight, LayerKind Kind, LayerUse Use)>();
+
+        foreach (var node in model.Graph.Node)
+        {
+            if (KindOf(node) == null)
+            {
+                continue;
+            }
+            string reason = Filtered(Name(node), filter);
+            if (reason.Length == 0 && model.Opset < OldestOpset)
+            {
+                reason = $"the model's opset {model.Opset} is older than {OldestOpset}";
+            }
+            Constant? weight = null;
+            if (reason.Length == 0)
+            {
+                var use = LayerReader.Read(index, node, inputsAreConstant, out weight, out var kind, out reason);
+                if (use != null && weight != null)
+                {
+                    found.Add((weight, kind, use));
+                    continue;
+                }
+            }
+            leftAlone.Add(Alone(node, weight, reason));
+        }
+
+        leftAlone.AddRange(InsideSubgraphs(model));
+        var layers = Merge(index, found, leftAlone);
+        return new(layers, leftAlone);
+    }
+
+    public static string Name(NodeProto node) => node.Name.Length > 0 ? node.Name : node.Output.FirstOrDefault() ?? "";
+
+    static LayerKind? KindOf(NodeProto node) =>
+        node.Is("Conv") ? LayerKind.Conv : node.Is("Gemm") ? LayerKind.Gemm : node.Is("MatMul") ? LayerKind.MatMul : null;
+
+    static string Filtered(string name, LayerFilter filter) =>
+        filter.Only?.IsMatch(name) == false ? "not selected by --only"
+        : filter.Skip?.IsMatch(name) == true ? "excluded by --skip"
+        : "";
+
+    static LeftAlone Alone(NodeProto node, Constant? weight, string reason) =>
+        new(Name(node), node.OpType, weight?.Dims ?? [], weight?.StoredBytes ?? 0, reason);
+
+    static IEnumerable<LeftAlone> InsideSubgraphs(OnnxModel model)
+    {
+        foreach (var node in ModelWalk.Subgraphs(model.Graph.Node).SelectMany(graph => graph.Node).Where(node => KindOf(node) != null))
+        {
+            yield return Alone(node, null, "it is inside a subgraph (If, Loop or Scan)");
+        }
+        foreach (var function in model.Proto.Functions)
+        {
+            foreach (var node in function.Node.Where(node => KindOf(node) != null))
+            {
+                yield return Alone(node, null, $"it is inside the model's function '{function.Name}'");
+            }
+        }
+    }
+
+    /// <summary>One layer per weight. A weight with several readers is one layer when all of them are uses that agree.</summary>
+    static List<Layer> Merge(GraphIndex index, List<(Constant Weight, LayerKind Kind, LayerUse Use)> found, List<LeftAlone> leftAlone)
+    {
+        var layers = new List<Layer>();
+        foreach (var group in found.GroupBy(item => item.Weight.Root))
+        {
+            var uses = group.ToList();
+            string reason = Disagreement(index, group.Key, uses);
+            if (reason.Length == 0)
+            {
+                var layer = Create(uses);
+                reason = layer.Elements == 0 ? "its weight is empty"
+                    : layer.Elements < SmallestWeight ? $"too small: its weight has {layer.Elements} elements"
+                    : "";
+                if (reason.Length == 0)
+                {
+                    layers.Add(layer);
+                    continue;
+                }
+            }
+            leftAlone.AddRange(uses.Select(item => Alone(item.Use.Node, item.Weight, reason)));
+        }
+        return layers;
+    }
+
+    /// <summary>Below this, the nodes around a quantized weight take more bytes than it saves.</summary>
+    const int SmallestWeight = 128;
+
+    static string Disagreement(GraphIndex index, string root, List<(Constant Weight, LayerKind Kind, LayerUse Use)> uses)
+    {
+        if (index.IsOutput(root))
+        {
+            return $"its weight '{root}' is also a graph output";
+        }
+        var nodes = uses.Select(item => item.Use.Node).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        var other = Readers(index, root).FirstOrDefault(reader => !nodes.Contains(reader));
+        if (other != null)
+        {
+            return $"its weight '{root}' is also used by {GraphOrder.Describe(other)}";
+        }
+        if (uses.Count == 1)
+        {
+            return "";
+        }
+        var first = uses[0];
+        bool agree = uses.All(item => item.Kind == first.Kind
+            && item.Weight.Signature == first.Weight.Signature
+            && item.Use.Addend == null && item.Use.OutScale == null
+            && SameAttributes(item.Use.Node, first.Use.Node));
+        return agree ? "" : $"its weight '{root}' is shared by {uses.Count} nodes that apply it differently";
+    }
+
+    static bool SameAttributes(NodeProto a, NodeProto b) =>
+        a.Attribute.OrderBy(attribute => attribute.Name, StringComparer.Ordinal)
+            .SequenceEqual(b.Attribute.OrderBy(attribute => attribute.Name, StringComparer.Ordinal));
+
+    /// <summary>The nodes that end up reading a constant, through the views that <see cref="Constant"/> sees through.</summary>
+    static IEnumerable<NodeProto> Readers(GraphIndex index, string value)
+    {
+        foreach (var reader in index.Readers(value))
+        {
+            bool isView = reader.Is("Identity") || reader.Is("Transpose") || reader.Is("Cast") || (reader.Is("Reshape") && reader.Input[0] == value);
+            if (!isView || index.IsOutput(reader.Output[0]))
+            {
+                yield return reader;
+                continue;
+            }
+            foreach (var inner in Readers(index, reader.Output[0]))
+            {
+                yield return inner;
+            }
+        }
+    }
+
+    static Layer Create(List<(Constant Weight, LayerKind Kind, LayerUse Use)> uses)
+    {
+        var (weight, kind, use) = uses[0];
+        long[] dims = weight.Dims;
+        (long rows, long cols) = kind switch
+        {
+            LayerKind.Conv => (dims[0], dims[1..].Aggregate(1L, (product, dim) => product * dim)),
+            LayerKind.MatMul => (dims[1], dims[0]),
+            LayerKind.Gemm when !use.TransB => (dims[1], dims[0]),
+            _ => (dims[0], dims[1]),
+        };
+        int groups = kind == LayerKind.Conv ? (int)use.Node.Int("group", 1) : 1;
+        return new(Name(use.Node), kind, weight, [.. uses.Select(item => item.Use)], (int)rows, (int)cols, groups);
+    }
+}

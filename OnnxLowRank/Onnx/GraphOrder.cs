@@ -1,0 +1,83 @@
+using OnnxLowRank.Onnx.Proto;
+
+namespace OnnxLowRank.Onnx;
+
+/// <summary>The single assignment form of a graph: every name is defined once, and nothing depends on itself.</summary>
+static class GraphOrder
+{
+    /// <summary>Throws unless the main graph is valid.</summary>
+    /// <exception cref="ModelException">A name is defined twice, an input is defined nowhere, or nodes form a cycle; the message names the node.</exception>
+    public static void Check(GraphProto graph) => Sorted(graph);
+
+    /// <summary>The nodes in an order in which every value is produced before it is used; the given order where it already is one.</summary>
+    public static List<NodeProto> Sorted(GraphProto graph)
+    {
+        var known = new HashSet<string>(StringComparer.Ordinal) { "" };
+        known.UnionWith(graph.Input.Select(input => input.Name));
+        known.UnionWith(graph.Initializer.Select(tensor => tensor.Name));
+        known.UnionWith(graph.SparseInitializer.Select(tensor => tensor.Values?.Name ?? ""));
+
+        var producers = new Dictionary<string, NodeProto>(StringComparer.Ordinal);
+        foreach (var node in graph.Node)
+        {
+            foreach (string output in node.Output.Where(output => output.Length > 0))
+            {
+                if (known.Contains(output) || !producers.TryAdd(output, node))
+                {
+                    throw new ModelException($"node {Describe(node)} defines '{output}', which is defined already");
+                }
+            }
+        }
+
+        var sorted = new List<NodeProto>(graph.Node.Count);
+        var state = new Dictionary<NodeProto, bool>(ReferenceEqualityComparer.Instance); // false: its inputs are being visited
+        var stack = new Stack<(NodeProto Node, IEnumerator<string> Inputs)>();
+        foreach (var root in graph.Node.Where(node => !state.ContainsKey(node)))
+        {
+            Enter(root);
+            while (stack.TryPeek(out var top))
+            {
+                if (!top.Inputs.MoveNext())
+                {
+                    stack.Pop();
+                    state[top.Node] = true;
+                    sorted.Add(top.Node);
+                    continue;
+                }
+                string input = top.Inputs.Current;
+                if (known.Contains(input))
+                {
+                    continue;
+                }
+                if (!producers.TryGetValue(input, out var producer))
+                {
+                    throw new ModelException($"node {Describe(top.Node)} reads '{input}', which nothing defines");
+                }
+                if (!state.TryGetValue(producer, out bool done))
+                {
+                    Enter(producer);
+                }
+                else if (!done)
+                {
+                    throw new ModelException($"nodes form a cycle through {Describe(producer)} and '{input}'");
+                }
+            }
+        }
+
+        foreach (var output in graph.Output.Where(output => !known.Contains(output.Name) && !producers.ContainsKey(output.Name)))
+        {
+            throw new ModelException($"graph output '{output.Name}' is defined by no node");
+        }
+        return sorted;
+
+        void Enter(NodeProto node)
+        {
+            state[node] = false;
+            stack.Push((node, node.Input.Concat(GraphIndex.Captured(node)).GetEnumerator()));
+        }
+    }
+
+    /// <summary>A node in messages: its name, or its operator and output where it has none.</summary>
+    public static string Describe(NodeProto node) =>
+        node.Name.Length > 0 ? $"'{node.Name}' ({node.OpType})" : $"{node.OpType} of '{node.Output.FirstOrDefault() ?? "nothing"}'";
+}

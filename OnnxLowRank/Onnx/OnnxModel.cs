@@ -1,0 +1,105 @@
+using Google.Protobuf;
+using OnnxLowRank.Onnx.Proto;
+
+namespace OnnxLowRank.Onnx;
+
+/// <summary>
+/// A model in memory. The protobuf is the working structure: what we do not understand, unknown fields included, is written
+/// back as it was read.
+/// </summary>
+sealed class OnnxModel
+{
+    OnnxModel(ModelProto proto, bool storedExternally)
+    {
+        Proto = proto;
+        StoredExternally = storedExternally;
+    }
+
+    public ModelProto Proto { get; }
+
+    public GraphProto Graph => Proto.Graph;
+
+    /// <summary>Whether weights came from files of their own; they are then written that way too.</summary>
+    public bool StoredExternally { get; }
+
+    /// <summary>Version of the default operator set the graph is written in.</summary>
+    public int Opset => (int)(Proto.OpsetImport.FirstOrDefault(import => import.Domain is "" or "ai.onnx")?.Version ?? 1);
+
+    /// <summary>Wraps a model that was built in memory.</summary>
+    public static OnnxModel Of(ModelProto proto) => new(proto, storedExternally: false);
+
+    /// <summary>Reads and checks a model: every tensor holds what its dimensions announce, every node's inputs exist, no cycles.</summary>
+    /// <exception cref="ModelException">The file cannot be read, is not an ONNX model or is not valid.</exception>
+    public static OnnxModel Load(string path)
+    {
+        ModelProto proto;
+        try
+        {
+            using var file = File.OpenRead(path);
+            proto = ModelProto.Parser.ParseFrom(file);
+        }
+        catch (InvalidProtocolBufferException e)
+        {
+            throw new ModelException($"{path}: not an ONNX model, or cut short: {e.Message}", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        {
+            throw new ModelException($"{path}: cannot be read: {e.Message}", e);
+        }
+
+        try
+        {
+            if (proto.Graph == null || proto.Graph.Node.Count == 0 || proto.Graph.Output.Count == 0)
+            {
+                throw new ModelException("not an ONNX model: it has no graph with nodes and outputs");
+            }
+            int external = ExternalData.Load(proto, Path.GetDirectoryName(Path.GetFullPath(path))!);
+            foreach (var tensor in proto.Tensors())
+            {
+                tensor.Validate();
+            }
+            GraphOrder.Check(proto.Graph);
+            return new(proto, storedExternally: external > 0);
+        }
+        catch (ModelException e)
+        {
+            throw new ModelException($"{path}: {e.Message}", e);
+        }
+    }
+
+    /// <summary>A copy to change; tensors' raw bytes are shared, as they are immutable.</summary>
+    public OnnxModel Copy() => new(Proto.Clone(), StoredExternally);
+
+    /// <summary>The model as one message, as a runtime takes it.</summary>
+    /// <exception cref="ModelException">It is larger than the 2 GiB that the format allows.</exception>
+    public byte[] ToBytes()
+    {
+        RequireOneMessage(Proto);
+        return Proto.ToByteArray();
+    }
+
+    /// <summary>Writes the model, and <c>PATH.data</c> beside it when weights are stored externally. Not atomic: see <see cref="StagedOutput"/>.</summary>
+    public void Save(string path)
+    {
+        var proto = Proto;
+        if (StoredExternally)
+        {
+            proto = Proto.Clone();
+            ExternalData.Save(proto, path + ".data");
+        }
+        RequireOneMessage(proto);
+        using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);
+        proto.WriteTo(file);
+        file.Flush(flushToDisk: true);
+    }
+
+    static void RequireOneMessage(ModelProto proto)
+    {
+        // Payloads first: CalculateSize itself counts in 32 bits and would wrap around.
+        long payload = proto.Tensors().Sum(tensor => (long)tensor.RawData.Length + 4L * tensor.FloatData.Count + 8L * tensor.DoubleData.Count);
+        if (payload > int.MaxValue - (64 << 20))
+        {
+            throw new ModelException($"the model's weights take {payload} bytes; one ONNX message holds at most 2 GiB: store them as external data");
+        }
+    }
+}

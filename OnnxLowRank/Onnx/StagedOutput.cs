@@ -1,0 +1,72 @@
+namespace OnnxLowRank.Onnx;
+
+/// <summary>
+/// An output that appears whole or not at all: files are written into a hidden folder beside their destination, can be loaded
+/// from there, and are moved into place by <see cref="Commit"/>. Disposing without a commit leaves nothing behind.
+/// </summary>
+sealed class StagedOutput : IDisposable
+{
+    readonly string _folder;
+    readonly string _destination;
+
+    /// <summary>Creates the hidden folder, so that an unwritable destination is found before any work is done.</summary>
+    /// <exception cref="IOException">The destination's folder does not exist or cannot be written.</exception>
+    public StagedOutput(string destination)
+    {
+        _destination = Path.GetFullPath(destination);
+        string parent = Path.GetDirectoryName(_destination) ?? throw new IOException($"{destination}: is not a file name");
+        if (Directory.Exists(_destination))
+        {
+            throw new IOException($"{destination}: is a folder");
+        }
+        if (!Directory.Exists(parent))
+        {
+            throw new IOException($"{destination}: folder {parent} does not exist");
+        }
+        string unique = Path.GetRandomFileName();
+        _folder = Path.Combine(parent, $".{Path.GetFileName(_destination)}.{unique}.tmp");
+        try
+        {
+            Directory.CreateDirectory(_folder);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            throw new IOException($"{destination}: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Where to write; same file name as the destination, so that references to files beside it hold.</summary>
+    public string ModelPath => Path.Combine(_folder, Path.GetFileName(_destination));
+
+    /// <summary>Removes what was staged, to stage something else.</summary>
+    public void Clear()
+    {
+        foreach (string file in Directory.EnumerateFiles(_folder))
+        {
+            File.Delete(file);
+        }
+    }
+
+    /// <summary>Moves everything into place, the model last. An older output is removed first: never an old model with new data.</summary>
+    public void Commit()
+    {
+        var beside = Directory.EnumerateFiles(_folder).Where(file => file != ModelPath).ToList();
+        if (beside.Count > 0)
+        {
+            File.Delete(_destination);
+        }
+        foreach (string file in beside)
+        {
+            File.Move(file, Path.Combine(Path.GetDirectoryName(_destination)!, Path.GetFileName(file)), overwrite: true);
+        }
+        File.Move(ModelPath, _destination, overwrite: true);
+    }
+
+    public void Dispose()
+    {
+        if (Directory.Exists(_folder))
+        {
+            Directory.Delete(_folder, recursive: true);
+        }
+    }
+}

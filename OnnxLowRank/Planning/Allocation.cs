@@ -1,0 +1,79 @@
+namespace OnnxLowRank.Planning;
+
+/// <summary>
+/// One budget over all layers: per layer the candidate with the smallest error + λ·cost, cost being the layer's share of the
+/// model's bytes and time. The sum is then the smallest error for what it costs, whatever λ is: one number to search.
+/// </summary>
+sealed class Allocation
+{
+    readonly IReadOnlyList<IReadOnlyList<Candidate>> _tables;
+    readonly double _perByte;
+    readonly double _perTime;
+
+    /// <param name="tables">Per layer, in graph order.</param>
+    /// <param name="timeShare">How much of the cost is time, 0…1; the rest is bytes.</param>
+    public Allocation(IReadOnlyList<IReadOnlyList<Candidate>> tables, double timeShare)
+    {
+        _tables = tables;
+        double bytes = tables.Sum(table => table[0].Bytes), time = tables.Sum(table => table[0].Time);
+        _perByte = bytes > 0 ? (1 - timeShare) / bytes : 0;
+        _perTime = time > 0 ? timeShare / time : 0;
+    }
+
+    double Cost(Candidate candidate) => candidate.Bytes * _perByte + candidate.Time * _perTime;
+
+    /// <summary>The best plan at a multiplier.</summary>
+    /// <param name="multiplier">λ ≥ 0: error that one whole model's cost is worth.</param>
+    public Allotment At(double multiplier)
+    {
+        var chosen = new Candidate[_tables.Count];
+        for (int i = 0; i < chosen.Length; i++)
+        {
+            double best = double.PositiveInfinity;
+            foreach (var candidate in _tables[i])
+            {
+                double value = candidate.Error + multiplier * Cost(candidate);
+                if (value < best)
+                {
+                    (best, chosen[i]) = (value, candidate);
+                }
+            }
+        }
+        return new(chosen, chosen.Sum(Cost), chosen.Sum(candidate => candidate.Bytes), chosen.Sum(candidate => candidate.Error));
+    }
+
+    /// <summary>Cost when every layer takes its cheapest candidate.</summary>
+    public double SmallestCost => _tables.Sum(table => table.Min(Cost));
+
+    /// <summary>The plan with the least error among those of at most this cost that some multiplier makes.</summary>
+    public Allotment AtCost(double cost)
+    {
+        // Cost falls as the multiplier grows; its logarithm is bisected down to neighbouring doubles' worth of plans.
+        double low = -40, high = 40;
+        for (int i = 0; i < 60; i++)
+        {
+            double middle = (low + high) / 2;
+            if (At(Math.Exp(middle)).Cost > cost)
+            {
+                low = middle;
+            }
+            else
+            {
+                high = middle;
+            }
+        }
+        return At(Math.Exp(high));
+    }
+}
+
+/// <summary>One candidate per layer, and what they add up to.</summary>
+/// <param name="Cost">Share of the original's bytes and time, weighted.</param>
+sealed record Allotment(IReadOnlyList<Candidate> Chosen, double Cost, double Bytes, double Error)
+{
+    public IEnumerable<LayerPlan> Plans => Chosen.Select(candidate => candidate.Plan);
+
+    /// <summary>Whether every layer is kept.</summary>
+    public bool ChangesNothing => Plans.All(plan => plan is LayerPlan.Keep);
+
+    public bool SameAs(Allotment other) => Plans.SequenceEqual(other.Plans);
+}

@@ -1,0 +1,63 @@
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+
+namespace OnnxLowRank.Planning;
+
+/// <summary>One way to do one layer.</summary>
+/// <param name="Bytes">Bytes of weights, scales and biases.</param>
+/// <param name="Time">In units of <see cref="CostModel"/>, per sample.</param>
+/// <param name="Error">Predicted loss of the layer's output energy, as a share of it.</param>
+readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, double Error);
+
+/// <summary>What may be done to layers.</summary>
+/// <param name="Formats">Formats of rewritten weights.</param>
+/// <param name="Factorizes">Whether ranks are cut; otherwise weights are only quantized.</param>
+sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes);
+
+/// <summary>The table of ways to do one layer; the first is always to keep it.</summary>
+static class Candidates
+{
+    /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
+    const double Int8Noise = 1.5e-4;
+
+    /// <summary>Bytes that names, shapes and nodes of a rewritten layer take in the file.</summary>
+    const double OverheadPerNode = 150;
+
+    /// <param name="decomposition">Null where no rank saves anything.</param>
+    /// <param name="positions">Vectors x per sample.</param>
+    /// <param name="canQuantize">Whether the layer can be run on 8-bit integers.</param>
+    public static List<Candidate> Of(Layer layer, Decomposition? decomposition, double positions, bool canQuantize, Allowed allowed)
+    {
+        var table = new List<Candidate> { new(new LayerPlan.Keep(layer), layer.Bytes, CostModel.Time(layer, WeightFormat.Float32, positions), 0) };
+        double biases = 4.0 * layer.Uses.Count * layer.Out;
+        foreach (var format in allowed.Formats)
+        {
+            bool isInt8 = format == WeightFormat.Int8;
+            if (isInt8 && !canQuantize)
+            {
+                continue;
+            }
+            if (isInt8)
+            {
+                double dense = layer.Elements + 4.0 * layer.Out + 2 * biases + 2 * OverheadPerNode;
+                table.Add(new(new LayerPlan.Quantize(layer), dense, CostModel.Time(layer, format, positions), Int8Noise));
+            }
+            for (int rank = 1; allowed.Factorizes && decomposition != null && rank <= decomposition.MaxRank; rank += Step(decomposition.MaxRank, rank))
+            {
+                double inner = (double)layer.Groups * rank, elements = inner * layer.In + (double)layer.Out * rank;
+                double bytes = isInt8 ? elements + 4 * (inner + layer.Out) + 2 * biases + 4 * OverheadPerNode : 4 * elements + biases + OverheadPerNode;
+                double error = decomposition.Error(rank) + (isInt8 ? 2 * Int8Noise : 0);
+                table.Add(new(
+                    new LayerPlan.Factorize(layer, rank, format), bytes, CostModel.Time(layer, format, positions, rank), error));
+            }
+        }
+        return table;
+    }
+
+    /// <summary>Fine for small layers; multiples of 8 and 16 where kernels work in blocks of that size.</summary>
+    static int Step(int largest, int rank)
+    {
+        int step = largest switch { <= 24 => 1, <= 48 => 2, <= 96 => 4, <= 256 => 8, _ => 16 };
+        return step - rank % step; // from 1 up to the first multiple, then in whole steps
+    }
+}

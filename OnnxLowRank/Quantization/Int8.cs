@@ -1,0 +1,70 @@
+using System.Numerics.Tensors;
+
+namespace OnnxLowRank.Quantization;
+
+/// <summary>A matrix in 8 bits with one scale per row: element ≈ Scales[row]·Values[row, col], values −127…127.</summary>
+readonly record struct Int8Rows(sbyte[] Values, float[] Scales)
+{
+    /// <summary>The values transposed, (cols, rows), as MatMul's second operand wants them.</summary>
+    public sbyte[] TransposedValues()
+    {
+        int rows = Scales.Length, cols = Values.Length / Math.Max(1, rows);
+        var transposed = new sbyte[Values.Length];
+        for (int i = 0; i < rows; i++)
+        {
+            for (int j = 0; j < cols; j++)
+            {
+                transposed[j * rows + i] = Values[i * cols + j];
+            }
+        }
+        return transposed;
+    }
+}
+
+/// <summary>Symmetric 8-bit quantization of weights, and the 8-bit grid of activations.</summary>
+static class Int8
+{
+    /// <summary>Rounds each row to the grid of step max|row|/127; a row of zeros gets step 1. At 8 bits nothing cleverer pays.</summary>
+    /// <param name="matrix">(rows, cols), row-major.</param>
+    /// <param name="smallestScales">Per row, a lower bound of the step, or empty: see <see cref="SmallestScaleForBias"/>.</param>
+    public static Int8Rows PerRow(ReadOnlySpan<float> matrix, int rows, ReadOnlySpan<float> smallestScales = default)
+    {
+        int cols = rows == 0 ? 0 : matrix.Length / rows;
+        var values = new sbyte[matrix.Length];
+        var scales = new float[rows];
+        for (int i = 0; i < rows; i++)
+        {
+            var row = matrix.Slice(i * cols, cols);
+            float largest = cols == 0 ? 0 : MathF.Abs(TensorPrimitives.MaxMagnitude(row));
+            float scale = Math.Max(largest / 127, smallestScales.IsEmpty ? 0 : smallestScales[i]);
+            scales[i] = scale = scale > float.Epsilon * 127 ? scale : 1;
+            for (int j = 0; j < cols; j++)
+            {
+                values[i * cols + j] = (sbyte)Math.Clamp(MathF.Round(row[j] / scale), -127, 127);
+            }
+        }
+        return new(values, scales);
+    }
+
+    /// <summary>
+    /// The smallest weight step at which a bias still fits 32 bits: a convolution's bias is stored as an integer in units of
+    /// input step · weight step.
+    /// </summary>
+    public static float SmallestScaleForBias(double bias, float inputScale) => (float)(Math.Abs(bias) / inputScale / (1 << 30));
+}
+
+/// <summary>The unsigned 8-bit grid of an activation: x ≈ Scale·(q − ZeroPoint), q in 0…255.</summary>
+readonly record struct UInt8Grid(float Scale, byte ZeroPoint)
+{
+    /// <summary>The grid that covers [min, max] and holds zero exactly, as padding and Relu need.</summary>
+    public static UInt8Grid Covering(double min, double max)
+    {
+        (min, max) = (Math.Min(min, 0), Math.Max(max, 0));
+        float scale = (float)((max - min) / 255);
+        if (!(scale > float.Epsilon * 255))
+        {
+            return new(1, 0);
+        }
+        return new(scale, (byte)Math.Clamp(Math.Round(-min / scale), 0, 255));
+    }
+}

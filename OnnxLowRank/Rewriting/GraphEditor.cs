@@ -1,0 +1,135 @@
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+
+namespace OnnxLowRank.Rewriting;
+
+/// <summary>Edits a copy of a model: nodes are replaced where they stand, and constants that nobody reads any more disappear.</summary>
+sealed class GraphEditor
+{
+    public const string MicrosoftDomain = "com.microsoft";
+
+    readonly OnnxModel _model;
+    readonly HashSet<string> _names;
+    readonly Dictionary<NodeProto, IReadOnlyList<NodeProto>> _replaced = new(ReferenceEqualityComparer.Instance);
+    readonly HashSet<string> _orphans = new(StringComparer.Ordinal);
+
+    /// <param name="model">Changed in place; nodes given to the editor later must be this model's own.</param>
+    public GraphEditor(OnnxModel model)
+    {
+        _model = model;
+        _names = new(StringComparer.Ordinal);
+        foreach (var graph in model.Proto.Graphs())
+        {
+            _names.UnionWith(graph.Node.SelectMany(node => node.Output.Concat(node.Input).Append(node.Name)));
+            _names.UnionWith(graph.Initializer.Select(tensor => tensor.Name));
+            _names.UnionWith(graph.Input.Concat(graph.Output).Select(value => value.Name));
+        }
+    }
+
+    public int Opset => _model.Opset;
+
+    public GraphProto Graph => _model.Graph;
+
+    /// <summary>A name that no value or node has: the wanted one, or with a number behind it.</summary>
+    public string FreshName(string wanted)
+    {
+        string name = wanted;
+        for (int i = 2; !_names.Add(name); i++)
+        {
+            name = $"{wanted}_{i}";
+        }
+        return name;
+    }
+
+    /// <summary>Adds a constant under a fresh name, which it returns. The tensor is renamed.</summary>
+    public string AddConstant(TensorProto tensor)
+    {
+        tensor.Name = FreshName(tensor.Name);
+        Graph.Initializer.Add(tensor);
+        if (_model.Proto.IrVersion < 4)
+        {
+            // Until IR version 3 an initializer must be listed as an input to be valid.
+            var shape = new TensorShapeProto();
+            shape.Dim.AddRange(tensor.Dims.Select(dim => new TensorShapeProto.Types.Dimension { DimValue = dim }));
+            Graph.Input.Add(new ValueInfoProto
+            {
+                Name = tensor.Name,
+                Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = tensor.DataType, Shape = shape } },
+            });
+        }
+        return tensor.Name;
+    }
+
+    /// <summary>Puts nodes in the place of one, which disappears; none of them removes it.</summary>
+    public void Replace(NodeProto node, IReadOnlyList<NodeProto> replacement)
+    {
+        _replaced[node] = replacement;
+        _orphans.UnionWith(node.Input);
+    }
+
+    /// <summary>Applies the replacements, drops constants that only replaced nodes read, and declares the domains in use.</summary>
+    /// <param name="insert">Adds further nodes once the replacements stand.</param>
+    /// <returns>Names of graph inputs that were initializers of rewritten layers and are gone.</returns>
+    public IReadOnlyList<string> Finish(Action insert)
+    {
+        var nodes = Graph.Node.SelectMany(node => _replaced.TryGetValue(node, out var replacement) ? replacement : [node]).ToList();
+        Graph.Node.Clear();
+        Graph.Node.AddRange(nodes);
+        insert();
+        var inputsGone = DropOrphans();
+        var sorted = GraphOrder.Sorted(Graph);
+        Graph.Node.Clear();
+        Graph.Node.AddRange(sorted);
+
+        var defined = sorted.SelectMany(node => node.Output).ToHashSet(StringComparer.Ordinal);
+        foreach (var stale in Graph.ValueInfo.Where(value => !defined.Contains(value.Name)).ToList())
+        {
+            Graph.ValueInfo.Remove(stale);
+        }
+        if (sorted.Any(node => node.Domain == MicrosoftDomain) && _model.Proto.OpsetImport.All(import => import.Domain != MicrosoftDomain))
+        {
+            _model.Proto.OpsetImport.Add(new OperatorSetIdProto { Domain = MicrosoftDomain, Version = 1 });
+        }
+        return inputsGone;
+    }
+
+    List<string> DropOrphans()
+    {
+        var inputsGone = new List<string>();
+        var pending = new Queue<string>(_orphans);
+        var index = new GraphIndex(Graph);
+        var dead = new HashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        while (pending.TryDequeue(out string? name))
+        {
+            if (name.Length == 0 || index.IsOutput(name) || index.Readers(name).Any(reader => !dead.Contains(reader)))
+            {
+                continue;
+            }
+            if (index.Initializer(name) is { } tensor)
+            {
+                Graph.Initializer.Remove(tensor);
+                if (Graph.Input.FirstOrDefault(input => input.Name == name) is { } input)
+                {
+                    Graph.Input.Remove(input);
+                    inputsGone.Add(name);
+                }
+            }
+            else if (index.Producer(name) is { } producer && IsView(producer) && dead.Add(producer))
+            {
+                foreach (string input in producer.Input)
+                {
+                    pending.Enqueue(input);
+                }
+            }
+        }
+        foreach (var node in dead)
+        {
+            Graph.Node.Remove(node);
+        }
+        return inputsGone;
+    }
+
+    /// <summary>The nodes between a stored weight and its use; anything else that became unused was unused before or is the user's.</summary>
+    static bool IsView(NodeProto node) =>
+        node.Is("Constant") || node.Is("Identity") || node.Is("Transpose") || node.Is("Cast") || node.Is("Reshape");
+}

@@ -1,0 +1,73 @@
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Quantization;
+
+namespace OnnxLowRank.Rewriting;
+
+/// <summary>A rewritten model.</summary>
+/// <param name="InputsGone">Graph inputs that were only initializers of rewritten layers.</param>
+sealed record Rewritten(OnnxModel Model, IReadOnlyList<string> InputsGone);
+
+/// <summary>Turns plans into models. Made once per model; what does not depend on the plan is computed once.</summary>
+sealed class Rewriter(OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, ActivationRanges ranges, Dialect dialect)
+{
+    readonly Dictionary<Layer, Int8Rows> _denseInt8 = [];
+    readonly Dictionary<Layer, float[]> _dense = [];
+
+    /// <summary>A copy of the model in which the planned layers are replaced. The plans' order is the layers' graph order.</summary>
+    public Rewritten Apply(IEnumerable<LayerPlan> plans)
+    {
+        var copy = model.Copy();
+        var nodes = model.Graph.Node.Zip(copy.Graph.Node).ToDictionary(pair => pair.First, pair => pair.Second, (IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
+        var graph = new GraphEditor(copy);
+        var grids = new ActivationGrids(graph, ranges.Values);
+        var emission = new Emission(graph, dialect, ranges, grids, nodes);
+        foreach (var plan in plans)
+        {
+            Emit(emission, plan);
+        }
+        return new(copy, graph.Finish(grids.Insert));
+    }
+
+    void Emit(Emission emission, LayerPlan plan)
+    {
+        bool isConv = plan.Layer.Kind == LayerKind.Conv;
+        switch (plan)
+        {
+            case LayerPlan.Factorize factorize when isConv:
+                ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+                break;
+            case LayerPlan.Factorize factorize:
+                MatMulEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+                break;
+            case LayerPlan.Quantize when isConv:
+                ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
+                break;
+            case LayerPlan.Quantize:
+                MatMulEmitter.Quantize(emission, plan.Layer, DenseInt8(plan.Layer));
+                break;
+        }
+    }
+
+    float[] Dense(Layer layer)
+    {
+        if (!_dense.TryGetValue(layer, out var dense))
+        {
+            _dense[layer] = dense = Array.ConvertAll(layer.ReadWeight().Data, value => (float)value);
+        }
+        return dense;
+    }
+
+    Int8Rows DenseInt8(Layer layer)
+    {
+        if (!_denseInt8.TryGetValue(layer, out var rows))
+        {
+            _denseInt8[layer] = rows = Int8.PerRow(Array.ConvertAll(layer.ReadWeight().Data, value => (float)value), layer.Out);
+        }
+        return rows;
+    }
+}

@@ -1,0 +1,101 @@
+using System.Buffers;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using OnnxLowRank.Samples;
+
+namespace OnnxLowRank.Runtime;
+
+/// <summary>A model that ONNX Runtime has loaded, at the optimization level that models are deployed with.</summary>
+sealed class ModelSession : IDisposable
+{
+    readonly InferenceSession _session;
+
+    ModelSession(InferenceSession session) => _session = session;
+
+    /// <summary>Metadata of the inputs a caller must give.</summary>
+    public IReadOnlyDictionary<string, NodeMetadata> Inputs => _session.InputMetadata;
+
+    /// <summary>Metadata of the graph outputs.</summary>
+    public IReadOnlyDictionary<string, NodeMetadata> Outputs => _session.OutputMetadata;
+
+    public IReadOnlyList<string> OutputNames => _session.OutputNames;
+
+    /// <exception cref="ModelException">ONNX Runtime refuses the model.</exception>
+    public static ModelSession Open(byte[] model, Device device, int threads) =>
+        Open(options => new InferenceSession(model, options), device, threads, null);
+
+    /// <param name="optimizedPath">Where to write the graph that ONNX Runtime made of the model, or null.</param>
+    /// <exception cref="ModelException">ONNX Runtime refuses the model.</exception>
+    public static ModelSession Open(string path, Device device, int threads, string? optimizedPath = null) =>
+        Open(options => new InferenceSession(path, options), device, threads, optimizedPath);
+
+    static ModelSession Open(Func<SessionOptions, InferenceSession> create, Device device, int threads, string? optimizedPath)
+    {
+        try
+        {
+            using var options = new SessionOptions
+            {
+                GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
+                IntraOpNumThreads = threads,
+                InterOpNumThreads = 1,
+                LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
+            };
+            if (optimizedPath != null)
+            {
+                options.OptimizedModelFilePath = optimizedPath;
+            }
+            device.AddTo(options);
+            return new(create(options));
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw Failure("cannot load the model", e);
+        }
+    }
+
+    /// <summary>Runs the model once on samples, without copying them.</summary>
+    /// <param name="outputs">Names of the wanted outputs; the results are in this order. Dispose them.</param>
+    /// <exception cref="ModelException">A node failed; ONNX Runtime's message names it.</exception>
+    public IDisposableReadOnlyCollection<OrtValue> Run(SampleRun samples, IReadOnlyCollection<string> outputs)
+    {
+        var pins = new List<MemoryHandle>();
+        var values = new List<OrtValue>();
+        try
+        {
+            foreach (var input in samples.Inputs)
+            {
+                values.Add(Wrap(input, pins));
+            }
+            using var options = new RunOptions();
+            return _session.Run(options, [.. samples.Inputs.Select(input => input.Input.Name)], values, outputs);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw Failure("failed while running the model", e);
+        }
+        finally
+        {
+            values.ForEach(value => value.Dispose());
+            pins.ForEach(pin => pin.Dispose());
+        }
+    }
+
+    static unsafe OrtValue Wrap(SampleBuffer input, List<MemoryHandle> pins)
+    {
+        var pin = input.Bytes.Pin();
+        pins.Add(pin);
+        return OrtValue.CreateTensorValueWithData(
+            OrtMemoryInfo.DefaultInstance, (TensorElementType)(int)input.Input.ElementType, input.Shape, (nint)pin.Pointer, input.Bytes.Length);
+    }
+
+    static Exception Failure(string what, OnnxRuntimeException e)
+    {
+        string message = e.Message.ReplaceLineEndings(" ");
+        bool isMemory = message.Contains("Failed to allocate memory", StringComparison.Ordinal) || message.Contains("bad_alloc", StringComparison.Ordinal);
+        return isMemory
+            ? new InsufficientMemoryException($"ONNX Runtime {what}: {message}", e)
+            : new ModelException($"ONNX Runtime {what}: {message}", e);
+    }
+
+    public void Dispose() => _session.Dispose();
+}

@@ -1,0 +1,210 @@
+using OnnxLowRank.Samples;
+using OnnxLowRank.Statistics;
+
+namespace OnnxLowRank.Validation;
+
+/// <summary>Accuracy by labels, loss = (broken − mended)/places. Rows: broken, mended, right before, right after, places.</summary>
+sealed class AccuracyScorer(Labels labels) : Scorer
+{
+    float[] _buffer = [];
+
+    public override float[] Remember(SampleOutput original)
+    {
+        var classes = original.Classes;
+        var answers = labels.Of(original.Sample);
+        if (classes.Places != answers.Length)
+        {
+            throw new DataException($"labels: {answers.Length} per sample, but output '{original.Name}' has {classes.Places} places per sample");
+        }
+        foreach (int answer in answers)
+        {
+            if (answer >= classes.Classes)
+            {
+                throw new DataException($"labels: sample {original.Sample} has label {answer}, but output '{original.Name}' has {classes.Classes} classes");
+            }
+        }
+        float[] right = Right(original);
+        return right.Contains(float.NaN) ? throw NotFinite(original) : right;
+    }
+
+    public override double[] Compare(float[] original, SampleOutput candidate)
+    {
+        float[] right = Right(candidate);
+        double broken = 0, mended = 0, before = 0, after = 0, places = 0;
+        for (int i = 0; i < right.Length; i++)
+        {
+            if (labels.Of(candidate.Sample)[i] < 0)
+            {
+                continue;
+            }
+            bool was = original[i] == 1, isNow = right[i] == 1; // NaN, no answer at all, counts as wrong
+            places++;
+            broken += was && !isNow ? 1 : 0;
+            mended += !was && isNow ? 1 : 0;
+            before += was ? 1 : 0;
+            after += isNow ? 1 : 0;
+        }
+        return [broken, mended, before, after, places];
+    }
+
+    /// <summary>Per place 1 where the answer is right, 0 where it is wrong, NaN where the output is not a number.</summary>
+    float[] Right(SampleOutput output)
+    {
+        var classes = output.Classes;
+        Array.Resize(ref _buffer, Math.Max(_buffer.Length, classes.Classes));
+        var right = new float[classes.Places];
+        for (int i = 0; i < right.Length; i++)
+        {
+            int best = ClassOutput.Best(classes.Scores(i, _buffer));
+            right[i] = best < 0 ? float.NaN : best == labels.Of(output.Sample)[i] ? 1 : 0;
+        }
+        return right;
+    }
+
+    public override Loss Sum(IReadOnlyList<double[]> rows, double alpha)
+    {
+        double places = rows.Sum(row => row[4]);
+        if (places == 0)
+        {
+            throw new DataException("labels: no sample of a share has a label");
+        }
+        double before = rows.Sum(row => row[2]) / places, after = rows.Sum(row => row[3]) / places;
+        // One answer per sample: an exact count of independent pairs. Several are correlated: the samples are the units then.
+        var interval = rows.All(row => row[4] <= 1)
+            ? PairedAccuracy.Loss((long)places, (long)rows.Sum(row => row[0]), (long)rows.Sum(row => row[1]), alpha)
+            : MeanInterval.OfRatio([.. rows.Select(row => row[0] - row[1])], Column(rows, 4), alpha);
+        return Of(interval, rows.Count, before, after);
+    }
+}
+
+/// <summary>Top-1 agreement with the original. Rows: places that differ, places.</summary>
+sealed class AgreementScorer : Scorer
+{
+    float[] _buffer = [];
+
+    public override float[] Remember(SampleOutput original)
+    {
+        float[] best = Best(original);
+        return best.Contains(-1) ? throw NotFinite(original) : best;
+    }
+
+    public override double[] Compare(float[] original, SampleOutput candidate)
+    {
+        float[] best = Best(candidate);
+        return [best.Zip(original).Count(pair => pair.First != pair.Second), best.Length];
+    }
+
+    float[] Best(SampleOutput output)
+    {
+        var classes = output.Classes;
+        Array.Resize(ref _buffer, Math.Max(_buffer.Length, classes.Classes));
+        var best = new float[classes.Places];
+        for (int i = 0; i < best.Length; i++)
+        {
+            best[i] = ClassOutput.Best(classes.Scores(i, _buffer));
+        }
+        return best;
+    }
+
+    public override Loss Sum(IReadOnlyList<double[]> rows, double alpha)
+    {
+        double places = rows.Sum(row => row[1]), different = rows.Sum(row => row[0]);
+        var interval = rows.All(row => row[1] == 1)
+            ? Statistics.Agreement.Loss((long)places, (long)different, alpha)
+            : MeanInterval.OfRatio(Column(rows, 0), Column(rows, 1), alpha);
+        return Of(interval, rows.Count, original: 1, compressed: 1 - interval.Estimate);
+    }
+}
+
+/// <summary>Next-token perplexity; tokens come from labels, or from the ids the model read. Rows: nats before, nats after, tokens.</summary>
+sealed class PerplexityScorer(Labels? labels) : Scorer
+{
+    public override float[] Remember(SampleOutput original)
+    {
+        (double nats, double tokens) = Nats(original);
+        return double.IsFinite(nats) ? [(float)nats, (float)tokens] : throw NotFinite(original);
+    }
+
+    public override double[] Compare(float[] original, SampleOutput candidate)
+    {
+        (double nats, double tokens) = Nats(candidate);
+        return [original[0], nats, tokens];
+    }
+
+    (double Nats, double Tokens) Nats(SampleOutput output)
+    {
+        var classes = output.Classes;
+        var answers = labels == null ? output.InputIds[1..] : labels.Of(output.Sample);
+        double nats = 0, tokens = 0;
+        for (int i = 0; i < Math.Min(answers.Length, classes.Places); i++)
+        {
+            if (answers[i] < 0)
+            {
+                continue;
+            }
+            if (answers[i] >= classes.Classes)
+            {
+                throw new DataException($"sample {output.Sample} holds token {answers[i]}, but output '{output.Name}' has {classes.Classes} classes");
+            }
+            var scores = classes.Scores(i, []);
+            nats += ClassOutput.LogSum(scores) - scores[answers[i]];
+            tokens++;
+        }
+        return (nats, tokens);
+    }
+
+    public override Loss Sum(IReadOnlyList<double[]> rows, double alpha)
+    {
+        double tokens = rows.Sum(row => row[2]);
+        if (tokens == 0)
+        {
+            throw new DataException("labels: no sample of a share has a next token");
+        }
+        var counted = rows.Where(row => row[2] > 0).ToList();
+        var nats = MeanInterval.OfRatio([.. counted.Select(row => row[1] - row[0])], Column(counted, 2), alpha);
+        var interval = new Interval(Math.Exp(nats.Estimate) - 1, Math.Exp(nats.Low) - 1, Math.Exp(nats.High) - 1);
+        return Of(interval, rows.Count, Math.Exp(rows.Sum(row => row[0]) / tokens), Math.Exp(rows.Sum(row => row[1]) / tokens));
+    }
+}
+
+/// <summary>KL(original ‖ candidate). Rows: nats summed over places, places.</summary>
+/// <param name="areProbabilities">Whether the output went through a Softmax; otherwise it is taken as logits or log-probabilities.</param>
+sealed class KlScorer(bool areProbabilities) : Scorer
+{
+    /// <summary>Probabilities below this are taken as this: a Softmax in floats rounds small ones to zero.</summary>
+    const double Floor = 1e-12;
+
+    public override bool KeepsOutputs => true;
+
+    public override float[] Remember(SampleOutput original) =>
+        original.Values.ToArray() is var values && values.All(float.IsFinite) ? values : throw NotFinite(original);
+
+    public override double[] Compare(float[] original, SampleOutput candidate)
+    {
+        var classes = candidate.Classes;
+        double nats = 0;
+        var reference = new ClassOutput(original, candidate.Shape);
+        float[] first = new float[classes.Classes], second = new float[classes.Classes];
+        for (int i = 0; i < classes.Places; i++)
+        {
+            nats += Divergence(reference.Scores(i, first), classes.Scores(i, second));
+        }
+        return [nats, classes.Places];
+    }
+
+    double Divergence(ReadOnlySpan<float> p, ReadOnlySpan<float> q)
+    {
+        double logSumP = areProbabilities ? 0 : ClassOutput.LogSum(p), logSumQ = areProbabilities ? 0 : ClassOutput.LogSum(q);
+        double nats = 0;
+        for (int i = 0; i < p.Length; i++)
+        {
+            double logP = areProbabilities ? Math.Log(Math.Max(p[i], Floor)) : p[i] - logSumP;
+            double logQ = areProbabilities ? Math.Log(Math.Max(q[i], Floor)) : q[i] - logSumQ;
+            nats += Math.Exp(logP) * (logP - logQ);
+        }
+        return nats;
+    }
+
+    public override Loss Sum(IReadOnlyList<double[]> rows, double alpha) =>
+        Of(MeanInterval.OfRatio(Column(rows, 0), Column(rows, 1), alpha), rows.Count);
+}

@@ -1,0 +1,156 @@
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Runtime;
+using OnnxLowRank.Samples;
+
+namespace OnnxLowRank.Validation;
+
+/// <summary>Measures candidates against the original. The original runs once per share; what it said is remembered.</summary>
+sealed class Evaluator
+{
+    /// <summary>Outputs of the original that are kept at most, in bytes; beyond it the original runs again beside each candidate.</summary>
+    const long RememberedBytes = 512L << 20;
+
+    readonly Scorer _scorer;
+    readonly string[] _outputs;
+    readonly Sampling _sampling;
+    readonly ModelSession _original;
+    readonly Dictionary<int, float[]> _remembered = [];
+    long _rememberedBytes;
+
+    /// <param name="outputs">Names of the float outputs that are compared.</param>
+    public Evaluator(Scorer scorer, string[] outputs, Sampling sampling, ModelSession original)
+    {
+        (_scorer, _outputs, _sampling, _original) = (scorer, outputs, sampling, original);
+    }
+
+    /// <summary>How much worse a candidate is on these samples.</summary>
+    /// <param name="alpha">1 − confidence of the interval.</param>
+    /// <exception cref="ModelException">A model cannot be run, or its outputs changed shape.</exception>
+    public Loss Measure(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha)
+    {
+        var rows = new List<double[]>(samples.Length);
+        _sampling.ForEach(samples, (run, indices) =>
+        {
+            if (!indices.Span.ToArray().All(_remembered.ContainsKey))
+            {
+                Remember(run, indices);
+            }
+            using var results = candidate.Run(run, _outputs);
+            Visit(results, run, indices, output =>
+            {
+                float[] original = _remembered[output.Sample];
+                if (_scorer.KeepsOutputs && original.Length != output.Values.Length)
+                {
+                    throw new ModelException($"output '{output.Name}' of the rewritten model has {output.Values.Length} elements instead of {original.Length}");
+                }
+                rows.Add(_scorer.Compare(original, output));
+            });
+            Forget(indices);
+        });
+        return Finite(_scorer.Sum(rows, alpha));
+    }
+
+    /// <summary>A candidate whose outputs are not numbers is infinitely bad, whatever the metric makes of them.</summary>
+    static Loss Finite(Loss loss) => double.IsNaN(loss.Estimate)
+        ? loss with { Estimate = double.PositiveInfinity, Low = double.PositiveInfinity, High = double.PositiveInfinity }
+        : loss;
+
+    void Remember(SampleRun run, ReadOnlyMemory<int> indices)
+    {
+        using var results = _original.Run(run, _outputs);
+        Visit(results, run, indices, output =>
+        {
+            float[] kept = _scorer.Remember(output);
+            if (_remembered.TryAdd(output.Sample, kept))
+            {
+                _rememberedBytes += sizeof(float) * kept.Length;
+            }
+        });
+    }
+
+    void Forget(ReadOnlyMemory<int> indices)
+    {
+        foreach (int sample in indices.Span)
+        {
+            if (_rememberedBytes <= RememberedBytes)
+            {
+                return;
+            }
+            if (_remembered.Remove(sample, out float[]? kept))
+            {
+                _rememberedBytes -= sizeof(float) * kept.Length;
+            }
+        }
+    }
+
+    delegate void OutputVisitor(SampleOutput output);
+
+    /// <summary>Cuts the outputs of a run into samples.</summary>
+    void Visit(IReadOnlyList<OrtValue> results, SampleRun run, ReadOnlyMemory<int> indices, OutputVisitor visit)
+    {
+        long[] shape = results[0].GetTensorTypeAndShape().Shape;
+        bool isWhole = _sampling.RunSize == 1 && (shape.Length == 0 || shape[0] != 1); // one sample whose output has no batch axis
+        int[] lengths = new int[results.Count];
+        float[] joined = [];
+        for (int i = 0; i < run.Valid; i++)
+        {
+            var parts = results[0].GetTensorDataAsSpan<float>()[..0];
+            for (int output = 0; output < results.Count; output++)
+            {
+                parts = Part(results[output], _outputs[output], i, run, isWhole);
+                lengths[output] = parts.Length;
+            }
+            if (results.Count > 1)
+            {
+                Array.Resize(ref joined, lengths.Sum());
+                for (int output = 0, start = 0; output < results.Count; start += lengths[output++])
+                {
+                    Part(results[output], _outputs[output], i, run, isWhole).CopyTo(joined.AsSpan(start));
+                }
+                parts = joined;
+            }
+            visit(new(_outputs[0], indices.Span[i], parts, isWhole ? shape : shape.AsSpan(1), Ids(run, i), lengths));
+        }
+    }
+
+    static ReadOnlySpan<float> Part(OrtValue result, string name, int index, SampleRun run, bool isWhole)
+    {
+        var values = result.GetTensorDataAsSpan<float>();
+        if (isWhole)
+        {
+            return values;
+        }
+        long[] shape = result.GetTensorTypeAndShape().Shape;
+        int batch = shape.Length > 0 ? (int)shape[0] : 0;
+        if (batch < run.Valid)
+        {
+            return run.Valid == 1 ? values : throw new ModelException(
+                $"output '{name}' of shape [{string.Join(',', shape)}] does not have one entry per sample; give one sample per run (arrays with one axis more than the input)");
+        }
+        int size = values.Length / batch;
+        return values.Slice(index * size, size);
+    }
+
+    /// <summary>What a language model read: the first integer input, cut to one sample.</summary>
+    static int[] Ids(SampleRun run, int index)
+    {
+        foreach (var input in run.Inputs)
+        {
+            var bytes = input.Bytes.Span;
+            int batch = Math.Max(1, input.Shape.Length > 1 ? (int)input.Shape[0] : 1);
+            switch (input.Input.ElementType)
+            {
+                case TensorProto.Types.DataType.Int64:
+                    var longs = MemoryMarshal.Cast<byte, long>(bytes);
+                    return Array.ConvertAll(longs.Slice(index * (longs.Length / batch), longs.Length / batch).ToArray(), id => (int)id);
+                case TensorProto.Types.DataType.Int32:
+                    var ints = MemoryMarshal.Cast<byte, int>(bytes);
+                    return ints.Slice(index * (ints.Length / batch), ints.Length / batch).ToArray();
+            }
+        }
+        return [];
+    }
+}

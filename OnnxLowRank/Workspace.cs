@@ -1,0 +1,87 @@
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Runtime;
+using OnnxLowRank.Samples;
+using OnnxLowRank.Validation;
+
+namespace OnnxLowRank;
+
+/// <summary>The user's model and data, opened and checked against each other.</summary>
+sealed class Workspace : IDisposable
+{
+    readonly SampleSource _source;
+
+    Workspace(OnnxModel model, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric, SampleShares shares)
+    {
+        (Model, Device, Original, _source, Sampling, Metric, Shares) = (model, device, original, source, sampling, metric, shares);
+        Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
+    }
+
+    public OnnxModel Model { get; }
+
+    public Device Device { get; }
+
+    public ModelSession Original { get; }
+
+    public Sampling Sampling { get; }
+
+    public MetricChoice Metric { get; }
+
+    public SampleShares Shares { get; }
+
+    public Evaluator Evaluator { get; }
+
+    public IEnumerable<string> Notes => Device.Note.Length > 0 ? _source.Notes.Prepend(Device.Note) : _source.Notes;
+
+    /// <exception cref="ModelException">The model cannot be read, is not valid or cannot be run.</exception>
+    /// <exception cref="DataException">Samples or labels cannot be read or do not fit the model.</exception>
+    /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
+    public static Workspace Open(CompressionOptions options, CancellationToken cancellation)
+    {
+        var model = OnnxModel.Load(options.Input);
+        var device = Device.Open(options.Device);
+        ModelSession? original = null;
+        SampleSource? source = null;
+        try
+        {
+            original = ModelSession.Open(model.ToBytes(), device, options.Threads);
+            source = SampleSource.Open(options.Calibration, [.. original.Inputs.Select(input => Spec(input.Key, input.Value))]);
+            var labels = options.Labels == null ? null : Labels.Read(options.Labels);
+            if (labels != null && labels.Count != source.Count)
+            {
+                throw new DataException($"{options.Labels}: {labels.Count} labels for {source.Count} samples");
+            }
+            var shares = SampleShares.Of(source.Count, options.Seed);
+            var metric = MetricChoice.Of(options.Metric, labels, model, original);
+            return new(model, device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+        }
+        catch
+        {
+            source?.Dispose();
+            original?.Dispose();
+            throw;
+        }
+    }
+
+    static InputSpec Spec(string name, NodeMetadata metadata)
+    {
+        if (!metadata.IsTensor)
+        {
+            throw new ModelException($"input '{name}' is a {metadata.OnnxValueType}, which samples cannot be given for");
+        }
+        if (metadata.ElementDataType == TensorElementType.String)
+        {
+            throw new ModelException($"input '{name}' is of strings, which samples cannot be given for");
+        }
+        return new(name, (TensorProto.Types.DataType)(int)metadata.ElementDataType, Array.ConvertAll(metadata.Dimensions, dim => dim < 0 ? (long?)null : dim));
+    }
+
+    public void Dispose()
+    {
+        _source.Dispose();
+        Original.Dispose();
+    }
+}
