@@ -1,1 +1,3 @@
-return 0;
+using OnnxLowRank.Cli;
+
+return App.Run(args);

@@ -18,34 +18,34 @@ sealed record Analysis(
 
     /// <summary>Shapes first, because the run's size depends on them; then moments, decompositions, and ranges where int8 is allowed.</summary>
     public static Analysis Of(
-        Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, Action<string> stage)
+        Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock)
     {
         var layers = found.Layers;
         var sampling = workspace.Sampling;
         var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, options.Threads);
         bool wantsInt8 = options.Format != FormatChoice.Float32;
 
-        stage("calibrate");
+        clock.Enter("calibrate");
         var shapes = calibrator.Shapes(sampling);
         sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
-        var positions = layers.ToDictionary(layer => layer, layer => layer.Uses.Sum(use => Positions1(layer, use, shapes)));
+        var positions = layers.ToDictionary(layer => layer, layer => layer.Uses.Sum(use => PositionsOf(layer, use, shapes)));
 
-        stage("decompose");
+        clock.Enter("decompose");
         var decompositions = new Dictionary<Layer, Decomposition>();
         foreach (var layer in layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
         {
             decompositions[layer] = Decompose(algebra, layer, measured.Moments[layer], options);
         }
 
-        stage("calibrate");
+        clock.Enter("calibrate");
         var inner = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
             ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
             : []);
         return new(found, decompositions, positions, new(measured.Grids, inner));
     }
 
-    static double Positions1(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
+    static double PositionsOf(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
         shapes[use.Output].Aggregate(1.0, (product, dim) => product * dim) / layer.Out;
 
     static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Moments[] moments, CompressionOptions options)
@@ -100,6 +100,11 @@ sealed record Analysis(
             ? algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data
             : [.. mean.Select((value, i) => value - (use.Bias?[i] ?? 0))];
     }
+
+    /// <summary>Multiply-adds per sample in the layers, when done like this.</summary>
+    public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Positions[plan.Layer] * (plan is LayerPlan.Factorize factorize
+        ? (double)factorize.Rank * (plan.Layer.Groups * plan.Layer.In + plan.Layer.Out)
+        : plan.Layer.Elements));
 
     /// <summary>The table of candidates per layer, in graph order.</summary>
     public List<List<Candidate>> Tables(Allowed allowed, Dialect dialect, int opset) =>

@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Validation;
 

@@ -2,62 +2,80 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
-using OnnxLowRank.Statistics;
 using OnnxLowRank.Validation;
 
 namespace OnnxLowRank;
 
 /// <summary>A plan that was built, written to the staging folder, loaded from there and measured.</summary>
-sealed record VerifiedPlan(Allotment Allotment, Rewritten Rewritten, Loss Loss, bool Passed, int Looks);
+/// <param name="Passed">Whether it is smaller than the original and within tolerance.</param>
+/// <param name="Looks">Plans tried on the verification samples so far, this one included.</param>
+/// <param name="Bytes">Of the written files.</param>
+/// <param name="Slowdown">Time of one run in units of the original's.</param>
+sealed record VerifiedPlan(Allotment Allotment, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes, double Slowdown);
 
 /// <summary>Looks for the cheapest plan within tolerance on the search share, then verifies it on samples no decision has seen.</summary>
-sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewriter rewriter, StagedOutput output, List<Probe> probes)
+sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewriter rewriter, StagedOutput output, StageClock clock)
 {
     /// <summary>Plans built and run on the search share, at most.</summary>
     const int MostProbes = 12;
 
-    /// <summary>Plans tried on the verification share, at most: each look widens the interval.</summary>
+    /// <summary>Plans tried on the verification share per search, at most: each look widens the interval.</summary>
     const int MostLooks = 4;
 
     /// <summary>How much larger the next plan is when verification fails.</summary>
     const double StepBack = 1.25;
 
+    /// <summary>Half of the cost is time, half is bytes.</summary>
+    const double TimeShare = 0.5;
+
+    /// <summary>Confidence of the reported interval is 1 − this.</summary>
     const double Alpha = 0.05;
 
     /// <summary>α of an interval that reaches one standard error to either side.</summary>
     const double OneStandardError = 0.3173;
 
+    static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(0.5);
+
+    readonly List<Probe> _probes = [];
+    readonly long _sourceBytes = ModelFiles.Bytes(options.Input, workspace.Model);
+    VerifiedPlan? _staged;
+    int _looks;
+
+    /// <summary>Every plan tried, in order.</summary>
+    public IReadOnlyList<Probe> Probes => _probes;
+
     /// <summary>The verified plan, or the best one that failed, or null when not even a near copy of the model was within tolerance.</summary>
-    /// <param name="timeShare">How much of the cost is time, the rest is bytes.</param>
-    public VerifiedPlan? Run(IReadOnlyList<IReadOnlyList<Candidate>> tables, double timeShare)
+    public VerifiedPlan? Run(IReadOnlyList<IReadOnlyList<Candidate>> tables)
     {
-        var allocation = new Allocation(tables, timeShare);
-        var tried = new List<(Allotment Allotment, bool Good)>();
+        clock.Enter("search");
+        var allocation = new Allocation(tables, TimeShare);
+        var tried = new List<Allotment>();
         bool? IsGood(double cost)
         {
             var allotment = allocation.AtCost(cost);
-            if (tried.Exists(known => known.Allotment.SameAs(allotment)) || allotment.ChangesNothing)
+            if (allotment.ChangesNothing || tried.Exists(allotment.SameAs))
             {
                 return null;
             }
-            bool good = IsWithinSearchTolerance(Measure(allotment, workspace.Shares.Search, OneStandardError), allotment);
-            tried.Add((allotment, good));
-            return good;
+            tried.Add(allotment);
+            clock.Report((double)tried.Count / (MostProbes + 1));
+            return IsWithinSearchTolerance(Search(allotment), allotment);
         }
 
         double best = BudgetSearch.Smallest(allocation.SmallestCost, IsGood, MostProbes);
+        clock.Enter("verify");
         VerifiedPlan? last = null;
-        for (int look = 1; look <= MostLooks && best < 1; look++, best *= StepBack)
+        for (int look = 0; look < MostLooks && best < 1; look++, best *= StepBack)
         {
             var allotment = allocation.AtCost(best);
             if (allotment.ChangesNothing || (last != null && allotment.SameAs(last.Allotment)))
             {
                 continue;
             }
-            last = Verify(allotment, look);
+            last = Verify(allotment);
             if (last.Passed)
             {
-                return last;
+                break;
             }
         }
         return last;
@@ -69,29 +87,54 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     /// </summary>
     bool IsWithinSearchTolerance(Loss loss, Allotment allotment)
     {
-        double error = (loss.High - loss.Low) / 2;
-        double allowed = Math.Max(0, options.Tolerance - error);
-        bool isGood = loss.Estimate <= allowed;
-        probes.Add(new("search", allotment.Bytes, loss.Estimate, isGood));
+        double standardError = (loss.High - loss.Low) / 2;
+        bool isGood = loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
+        _probes.Add(new("search", allotment.Bytes, loss.Estimate, isGood));
         return isGood;
     }
 
-    Loss Measure(Allotment allotment, ReadOnlyMemory<int> samples, double alpha)
+    Loss Search(Allotment allotment)
     {
         var rewritten = rewriter.Apply(allotment.Plans);
         using var session = ModelSession.Open(rewritten.Model.ToBytes(), workspace.Device, options.Threads);
-        return workspace.Evaluator.Measure(session, samples, alpha);
+        return workspace.Evaluator.Measure(session, workspace.Shares.Search, OneStandardError);
     }
 
-    VerifiedPlan Verify(Allotment allotment, int look)
+    VerifiedPlan Verify(Allotment allotment)
     {
-        output.Clear();
+        _looks++;
         var rewritten = rewriter.Apply(allotment.Plans);
+        output.Clear();
         rewritten.Model.Save(output.ModelPath);
+        long bytes = output.Bytes;
         using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
-        var loss = workspace.Evaluator.Measure(session, workspace.Shares.Verification, Alpha / look);
-        bool passed = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance;
-        probes.Add(new("verify", allotment.Bytes, loss.Estimate, passed));
-        return new(allotment, rewritten, loss, passed, look);
+        var loss = workspace.Evaluator.Measure(session, workspace.Shares.Verification, Alpha / _looks);
+        bool isWithin = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance;
+        _probes.Add(new("verify", allotment.Bytes, loss.Estimate, isWithin));
+        bool isSmaller = bytes < _sourceBytes;
+        double slowdown = isWithin && isSmaller ? Slowdown(session) : double.PositiveInfinity;
+        return _staged = new(allotment, rewritten, loss, isWithin && isSmaller, isSmaller, _looks, bytes, slowdown);
+    }
+
+    double Slowdown(ModelSession session)
+    {
+        double slowdown = 0;
+        workspace.Sampling.One(run =>
+        {
+            double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
+            slowdown = times[1] / times[0];
+        });
+        return slowdown;
+    }
+
+    /// <summary>Makes the staging folder hold this plan's model: the same bytes that were verified.</summary>
+    public void Stage(VerifiedPlan plan)
+    {
+        if (!ReferenceEquals(plan, _staged))
+        {
+            output.Clear();
+            plan.Rewritten.Model.Save(output.ModelPath);
+            _staged = plan;
+        }
     }
 }

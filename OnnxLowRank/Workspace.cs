@@ -17,6 +17,7 @@ sealed class Workspace : IDisposable
     Workspace(OnnxModel model, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric, SampleShares shares)
     {
         (Model, Device, Original, _source, Sampling, Metric, Shares) = (model, device, original, source, sampling, metric, shares);
+        Notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
         Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
     }
 
@@ -34,7 +35,8 @@ sealed class Workspace : IDisposable
 
     public Evaluator Evaluator { get; }
 
-    public IEnumerable<string> Notes => Device.Note.Length > 0 ? _source.Notes.Prepend(Device.Note) : _source.Notes;
+    /// <summary>What a careful user wants to know; stages add to it.</summary>
+    public List<string> Notes { get; } = [];
 
     /// <exception cref="ModelException">The model cannot be read, is not valid or cannot be run.</exception>
     /// <exception cref="DataException">Samples or labels cannot be read or do not fit the model.</exception>

@@ -14,8 +14,6 @@ sealed class Sampling(SampleSource source, int? batch, CancellationToken cancell
 
     long _samplesRun;
 
-    public int Count => source.Count;
-
     /// <summary>Samples per run.</summary>
     public int RunSize { get; private set; } = source.RunSize(batch ?? Fitting(source.BytesPerSample));
 
@@ -44,6 +42,13 @@ sealed class Sampling(SampleSource source, int? batch, CancellationToken cancell
             _samplesRun += part.Length;
             OnSamplesRun?.Invoke(_samplesRun);
         }
+    }
+
+    /// <summary>Reads the first sample as a run of its own, for shapes and timing; not counted as work.</summary>
+    public void One(Action<SampleRun> use)
+    {
+        using var run = source.Read([0]);
+        use(run);
     }
 
     /// <summary>These indices without a last run that would have to be padded, unless that leaves nothing.</summary>

@@ -14,19 +14,19 @@ static class ExternalData
     const int Alignment = 4096;
 
     /// <summary>Brings every external tensor's bytes into the model.</summary>
-    /// <returns>How many tensors were external.</returns>
+    /// <returns>How many bytes were external.</returns>
     /// <exception cref="ModelException">A file is missing, too short, or outside the model's folder; the message names the tensor.</exception>
-    public static int Load(ModelProto model, string folder)
+    public static long Load(ModelProto model, string folder)
     {
-        int count = 0;
+        long bytes = 0;
         foreach (var tensor in model.Tensors().Where(tensor => tensor.DataLocation == TensorProto.Types.DataLocation.External))
         {
             tensor.RawData = Read(tensor, folder);
             tensor.ExternalData.Clear();
             tensor.ClearDataLocation();
-            count++;
+            bytes += tensor.RawData.Length;
         }
-        return count;
+        return bytes;
     }
 
     static ByteString Read(TensorProto tensor, string folder)

@@ -9,10 +9,10 @@ namespace OnnxLowRank.Onnx;
 /// </summary>
 sealed class OnnxModel
 {
-    OnnxModel(ModelProto proto, bool storedExternally)
+    OnnxModel(ModelProto proto, long externalBytes)
     {
         Proto = proto;
-        StoredExternally = storedExternally;
+        ExternalBytes = externalBytes;
     }
 
     public ModelProto Proto { get; }
@@ -20,13 +20,16 @@ sealed class OnnxModel
     public GraphProto Graph => Proto.Graph;
 
     /// <summary>Whether weights came from files of their own; they are then written that way too.</summary>
-    public bool StoredExternally { get; }
+    public bool StoredExternally => ExternalBytes > 0;
+
+    /// <summary>Bytes of the tensors that came from files of their own.</summary>
+    public long ExternalBytes { get; }
 
     /// <summary>Version of the default operator set the graph is written in.</summary>
     public int Opset => (int)(Proto.OpsetImport.FirstOrDefault(import => import.Domain is "" or "ai.onnx")?.Version ?? 1);
 
     /// <summary>Wraps a model that was built in memory.</summary>
-    public static OnnxModel Of(ModelProto proto) => new(proto, storedExternally: false);
+    public static OnnxModel Of(ModelProto proto) => new(proto, externalBytes: 0);
 
     /// <summary>Reads and checks a model: every tensor holds what its dimensions announce, every node's inputs exist, no cycles.</summary>
     /// <exception cref="ModelException">The file cannot be read, is not an ONNX model or is not valid.</exception>
@@ -53,13 +56,13 @@ sealed class OnnxModel
             {
                 throw new ModelException("not an ONNX model: it has no graph with nodes and outputs");
             }
-            int external = ExternalData.Load(proto, Path.GetDirectoryName(Path.GetFullPath(path))!);
+            long external = ExternalData.Load(proto, Path.GetDirectoryName(Path.GetFullPath(path))!);
             foreach (var tensor in proto.Tensors())
             {
                 tensor.Validate();
             }
             GraphOrder.Check(proto.Graph);
-            return new(proto, storedExternally: external > 0);
+            return new(proto, external);
         }
         catch (ModelException e)
         {
@@ -68,7 +71,7 @@ sealed class OnnxModel
     }
 
     /// <summary>A copy to change; tensors' raw bytes are shared, as they are immutable.</summary>
-    public OnnxModel Copy() => new(Proto.Clone(), StoredExternally);
+    public OnnxModel Copy() => new(Proto.Clone(), ExternalBytes);
 
     /// <summary>The model as one message, as a runtime takes it.</summary>
     /// <exception cref="ModelException">It is larger than the 2 GiB that the format allows.</exception>

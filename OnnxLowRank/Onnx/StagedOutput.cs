@@ -38,6 +38,9 @@ sealed class StagedOutput : IDisposable
     /// <summary>Where to write; same file name as the destination, so that references to files beside it hold.</summary>
     public string ModelPath => Path.Combine(_folder, Path.GetFileName(_destination));
 
+    /// <summary>Bytes staged so far.</summary>
+    public long Bytes => Directory.EnumerateFiles(_folder).Sum(file => new FileInfo(file).Length);
+
     /// <summary>Removes what was staged, to stage something else.</summary>
     public void Clear()
     {

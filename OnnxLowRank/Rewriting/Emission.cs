@@ -3,8 +3,6 @@ using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
-using OnnxLowRank.Planning;
-using OnnxLowRank.Quantization;
 
 namespace OnnxLowRank.Rewriting;
 

@@ -1,6 +1,5 @@
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
-using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;

@@ -13,7 +13,10 @@ namespace OnnxLowRank.Rewriting;
 sealed record Rewritten(OnnxModel Model, IReadOnlyList<string> InputsGone);
 
 /// <summary>Turns plans into models. Made once per model; what does not depend on the plan is computed once.</summary>
-sealed class Rewriter(OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, ActivationRanges ranges, Dialect dialect)
+/// <param name="provenance">Metadata that every rewritten model carries.</param>
+sealed class Rewriter(
+    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, ActivationRanges ranges, Dialect dialect,
+    IReadOnlyDictionary<string, string> provenance)
 {
     readonly Dictionary<Layer, Int8Rows> _denseInt8 = [];
     readonly Dictionary<Layer, float[]> _dense = [];
@@ -29,6 +32,10 @@ sealed class Rewriter(OnnxModel model, IReadOnlyDictionary<Layer, Decomposition>
         foreach (var plan in plans)
         {
             Emit(emission, plan);
+        }
+        foreach (var (key, value) in provenance)
+        {
+            copy.Proto.MetadataProps.Add(new StringStringEntryProto { Key = key, Value = value });
         }
         return new(copy, graph.Finish(grids.Insert));
     }

@@ -1,6 +1,5 @@
 using Microsoft.ML.OnnxRuntime.Tensors;
 using OnnxLowRank.Onnx;
-using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 

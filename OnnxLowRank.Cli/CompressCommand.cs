@@ -1,0 +1,169 @@
+using System.CommandLine;
+using System.Text.RegularExpressions;
+using OnnxLowRank.Rewriting;
+using OnnxLowRank.Validation;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary>The default verb: <c>onnx-lowrank IN.onnx OUT.onnx --calib PATH [options]</c>.</summary>
+sealed class CompressCommand
+{
+    static readonly Dictionary<string, Metric> s_metrics = Names<Metric>();
+    static readonly Dictionary<string, Method> s_methods = Names<Method>();
+    static readonly Dictionary<string, Dialect> s_dialects = Names<Dialect>();
+    static readonly Dictionary<string, FormatChoice> s_formats = new()
+    {
+        ["auto"] = FormatChoice.Auto,
+        ["fp32"] = FormatChoice.Float32,
+        ["int8"] = FormatChoice.Int8,
+    };
+
+    readonly Argument<string> _input = new("IN.onnx") { Description = "The trained model; it is never changed." };
+    readonly Argument<string> _output = new("OUT.onnx") { Description = "Where to write; appears whole or not at all." };
+    readonly Option<string> _calib = new("--calib")
+    {
+        Description = "Samples: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
+        HelpName = "PATH",
+        Required = true,
+    };
+    readonly Option<string?> _labels = new("--labels") { Description = "A .npy of integer labels, one per sample or token.", HelpName = "FILE" };
+    readonly Option<Metric?> _metric = Choice<Metric?>("--metric", "What is measured", "by labels and outputs", s_metrics.ToDictionary(pair => pair.Key, pair => (Metric?)pair.Value));
+    readonly Option<double> _tolerance = Number("--tolerance", "How much worse the metric may get, in its own units [0.01].", 0.01);
+    readonly Option<FormatChoice> _format = Choice("--format", "Format of rewritten weights", "auto", s_formats);
+    readonly Option<Method> _method = Choice("--method", "How weights are factorized", "output", s_methods);
+    readonly Option<Dialect> _dialect = Choice("--dialect", "Operators to emit", "ort", s_dialects);
+    readonly Option<string> _device = new("--device")
+    {
+        Description = "Where models run: auto, cpu, cuda or cuda:N [auto].",
+        HelpName = "D",
+        DefaultValueFactory = _ => "auto",
+    };
+    readonly Option<Regex?> _only = Pattern("--only", "Rewrite only layers whose node name matches.");
+    readonly Option<Regex?> _skip = Pattern("--skip", "Leave layers alone whose node name matches.");
+    readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
+    readonly Option<bool> _confident = new("--confident") { Description = "Succeed only if the interval's upper end is within tolerance." };
+    readonly Option<bool> _bestEffort = new("--best-effort") { Description = "Write the best plan found even if it misses the tolerance; still exits 5." };
+    readonly Option<int> _seed = new("--seed") { Description = "Seed of everything random [0].", HelpName = "N" };
+    readonly Option<int> _threads = new("--threads")
+    {
+        Description = "Threads [all cores].",
+        HelpName = "N",
+        DefaultValueFactory = _ => Environment.ProcessorCount,
+    };
+    readonly Option<int?> _batch = new("--batch") { Description = "Samples per run [by memory].", HelpName = "N" };
+    readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json, or - for standard output.", HelpName = "FILE" };
+    readonly Option<bool> _quiet = new("--quiet", "-q") { Description = "Print errors only." };
+    readonly Option<bool> _noColor = new("--no-color") { Description = "No colours; NO_COLOR is honoured too." };
+
+    public CompressCommand()
+    {
+        Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
+        {
+            _input, _output, _calib, _labels, _metric, _tolerance, _format, _method, _dialect, _device, _only, _skip,
+            _constantInputs, _confident, _bestEffort, _seed, _threads, _batch, _report, _quiet, Verbose, _noColor,
+        };
+        Root.SetAction(_ => 0);
+    }
+
+    public RootCommand Root { get; }
+
+    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print every layer, and the trace of an error." };
+
+    /// <summary>Runs the command; returns the exit code.</summary>
+    public int Run(ParseResult parsed, CancellationToken cancellation)
+    {
+        string[] reports = parsed.GetValue(_report) ?? [];
+        string? unknown = reports.FirstOrDefault(path => path != "-" && !path.EndsWith(".json", StringComparison.OrdinalIgnoreCase));
+        if (unknown != null)
+        {
+            throw new ArgumentException($"--report {unknown}: the name must end with .json, or be -");
+        }
+        var options = new CompressionOptions
+        {
+            Input = parsed.GetRequiredValue(_input),
+            Output = parsed.GetRequiredValue(_output),
+            Calibration = parsed.GetRequiredValue(_calib),
+            Labels = parsed.GetValue(_labels),
+            Metric = parsed.GetValue(_metric),
+            Tolerance = parsed.GetValue(_tolerance),
+            Format = parsed.GetValue(_format),
+            Method = parsed.GetValue(_method),
+            Dialect = parsed.GetValue(_dialect),
+            Device = parsed.GetRequiredValue(_device),
+            Only = parsed.GetValue(_only),
+            Skip = parsed.GetValue(_skip),
+            ConstantInputs = parsed.GetValue(_constantInputs),
+            Confident = parsed.GetValue(_confident),
+            BestEffort = parsed.GetValue(_bestEffort),
+            Seed = parsed.GetValue(_seed),
+            Threads = parsed.GetValue(_threads),
+            Batch = parsed.GetValue(_batch),
+        };
+        bool isQuiet = parsed.GetValue(_quiet);
+        bool hasColor = !parsed.GetValue(_noColor) && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+
+        CompressionReport report;
+        using (var progress = new ProgressLine(isQuiet))
+        {
+            report = Compressor.Run(options, progress, cancellation);
+        }
+        foreach (string path in reports)
+        {
+            ReportJson.Write(report, path);
+        }
+        if (!isQuiet && !reports.Contains("-"))
+        {
+            ResultTable.Write(report, parsed.GetValue(Verbose), hasColor);
+        }
+        if (report.Outcome == Outcome.Written)
+        {
+            return ExitCode.Success;
+        }
+        Console.Error.WriteLine($"onnx-lowrank: {(report.Outcome == Outcome.BestEffort ? "written, but the tolerance is missed" : $"nothing was written: {report.Notes[^1]}")}");
+        return ExitCode.NotMet;
+    }
+
+    static Dictionary<string, T> Names<T>() where T : struct, Enum =>
+        Enum.GetValues<T>().ToDictionary(value => value.ToString().ToLowerInvariant());
+
+    static Option<T> Choice<T>(string name, string description, string otherwise, Dictionary<string, T> choices) => new(name)
+    {
+        Description = $"{description}: {string.Join(", ", choices.Keys)} [{otherwise}].",
+        HelpName = name[2..3].ToUpperInvariant(),
+        DefaultValueFactory = _ => choices.GetValueOrDefault(otherwise)!,
+        CustomParser = result =>
+        {
+            if (choices.TryGetValue(result.Tokens[0].Value, out var value))
+            {
+                return value;
+            }
+            result.AddError($"{name} '{result.Tokens[0].Value}' is not one of {string.Join(", ", choices.Keys)}");
+            return default;
+        },
+    };
+
+    static Option<double> Number(string name, string description, double otherwise) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        DefaultValueFactory = _ => otherwise,
+    };
+
+    static Option<Regex?> Pattern(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "REGEX",
+        CustomParser = result =>
+        {
+            try
+            {
+                return new Regex(result.Tokens[0].Value, RegexOptions.CultureInvariant, TimeSpan.FromSeconds(1));
+            }
+            catch (ArgumentException e)
+            {
+                result.AddError($"{name}: {e.Message}");
+                return null;
+            }
+        },
+    };
+}

@@ -1,0 +1,81 @@
+using System.Globalization;
+using Spectre.Console;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary>The result on standard output, for people.</summary>
+static class ResultTable
+{
+    public static void Write(CompressionReport report, bool withLayers, bool hasColor)
+    {
+        var console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = AnsiSupport.Detect,
+            ColorSystem = hasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Out = new AnsiConsoleOutput(Console.Out),
+        });
+        if (Console.IsOutputRedirected)
+        {
+            console.Profile.Width = 120;
+        }
+        console.Write(Costs(report));
+        if (report.Verified is { } verified)
+        {
+            console.MarkupLineInterpolated(
+                $"verified on {verified.Samples} unseen samples: {verified.Metric} loss {verified.Loss:0.#####} (95 %: {verified.Low:0.#####} to {verified.High:0.#####}), tolerance {verified.Tolerance}");
+        }
+        console.MarkupLineInterpolated(
+            $"{report.Seconds.Total:0.0} s, {report.Passes:0.0} passes, peak memory {Bytes(report.PeakMemoryBytes)}; {report.Runtime.LinearAlgebra}; ONNX Runtime {report.Runtime.OnnxRuntime} on {report.Runtime.Device}");
+        if (withLayers)
+        {
+            console.Write(Layers(report));
+        }
+        foreach (string note in report.Notes)
+        {
+            console.MarkupLineInterpolated($"note: {note}");
+        }
+    }
+
+    static Table Costs(CompressionReport report)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumn("");
+        foreach (string column in new[] { "before", "after", "ratio" })
+        {
+            table.AddColumn(new TableColumn(column).RightAligned());
+        }
+        void Row(string name, double before, double? after, Func<double, string> text) => table.AddRow(
+            name, text(before), after is { } value ? text(value) : "-", after is { } ratio && before > 0 ? Text(ratio / before, "0.000") : "-");
+
+        Row("bytes", report.Before.Bytes, report.After?.Bytes, Bytes);
+        Row("parameters", report.Before.Parameters, report.After?.Parameters, value => Text(value, "#,0"));
+        Row("MACs per sample", report.Before.Macs, report.After?.Macs, value => Text(value, "#,0"));
+        if (report.Before.Milliseconds is { } milliseconds)
+        {
+            Row("ms per sample", milliseconds, report.After?.Milliseconds, value => Text(value, "0.000"));
+        }
+        return table;
+    }
+
+    static Table Layers(CompressionReport report)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumns("layer", "op", "shape", "action", "bytes", "error or reason");
+        foreach (var layer in report.Layers)
+        {
+            string action = layer.Rank is { } rank ? $"rank {rank} {layer.Format}" : layer.Format ?? layer.Action;
+            table.AddRow(
+                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), action, $"{layer.BytesBefore} → {layer.BytesAfter}",
+                Markup.Escape(layer.Reason ?? Text(layer.PredictedError ?? 0, "0.0000")));
+        }
+        return table;
+    }
+
+    static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+
+    static string Bytes(double bytes) => bytes switch
+    {
+        >= 1e9 => Text(bytes / 1e9, "0.00 GB"),
+        >= 1e6 => Text(bytes / 1e6, "0.00 MB"),
+        >= 1e3 => Text(bytes / 1e3, "0.0 KB"),
+        _ => Text(bytes, "0 B"),
+    };
+}

@@ -1,0 +1,92 @@
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Rewriting;
+using OnnxLowRank.Runtime;
+using OnnxLowRank.Samples;
+
+namespace OnnxLowRank;
+
+/// <summary>The main job, in order: load, find layers, calibrate, decompose, search, verify, save.</summary>
+public static class Compressor
+{
+    /// <summary>A plan that is this much slower than the original is not worth its size when the format is chosen automatically.</summary>
+    const double SlowerThanOriginal = 1.02;
+
+    /// <summary>Writes a smaller and faster model that is within tolerance on samples that no decision has seen, or nothing.</summary>
+    /// <returns>What was done; <see cref="CompressionReport.Outcome"/> says whether there is an output.</returns>
+    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    /// <exception cref="ModelException">The model cannot be read, is not valid or cannot be run.</exception>
+    /// <exception cref="DataException">Samples or labels cannot be read or do not fit the model.</exception>
+    /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
+    /// <exception cref="IOException">The output cannot be written.</exception>
+    /// <exception cref="OperationCanceledException">The user wants to stop; nothing is left behind.</exception>
+    public static CompressionReport Run(
+        CompressionOptions options, IProgress<CompressionProgress>? progress = null, CancellationToken cancellation = default)
+    {
+        options.Validate();
+        var clock = new StageClock(progress);
+        clock.Enter("load");
+        using var workspace = Workspace.Open(options, cancellation);
+        using var output = new StagedOutput(options.Output);
+        var found = LayerFinder.Find(workspace.Model, new(options.Only, options.Skip, options.ConstantInputs));
+        var algebra = LinearAlgebra.Create(options.Threads, workspace.Notes.Add);
+        var report = new ReportBuilder(options, workspace, found, algebra);
+        if (found.Layers.Count == 0)
+        {
+            return report.NothingFound("no layer can be rewritten", clock);
+        }
+
+        var analysis = Analysis.Of(workspace, found, options, algebra, clock);
+        report.Analysis = analysis;
+        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, options.Dialect, report.Provenance);
+        var search = new PlanSearch(workspace, options, rewriter, output, clock);
+        var best = Best(search, analysis, workspace, options);
+        report.Probes = search.Probes;
+        if (best == null || (!best.Passed && !options.BestEffort))
+        {
+            return report.NothingFound(Why(best, options), clock, best);
+        }
+
+        clock.Enter("verify");
+        search.Stage(best);
+        report.Inspect(best, output.ModelPath);
+        cancellation.ThrowIfCancellationRequested();
+        output.Commit();
+        return report.Written(best, clock);
+    }
+
+    /// <summary>The verified plan of the first format that is allowed, passes and is not slower than the original.</summary>
+    static VerifiedPlan? Best(PlanSearch search, Analysis analysis, Workspace workspace, CompressionOptions options)
+    {
+        WeightFormat[][] choices = options.Format switch
+        {
+            FormatChoice.Float32 => [[WeightFormat.Float32]],
+            FormatChoice.Int8 => [[WeightFormat.Int8]],
+            _ when options.Method == Method.None => [[WeightFormat.Int8]],
+            _ => [[WeightFormat.Float32, WeightFormat.Int8], [WeightFormat.Float32]],
+        };
+        VerifiedPlan? best = null;
+        foreach (var formats in choices)
+        {
+            var allowed = new Allowed(formats, options.Method != Method.None);
+            var plan = search.Run(analysis.Tables(allowed, options.Dialect, workspace.Model.Opset));
+            bool isBetter = plan != null && (best == null || (plan.Passed && (!best.Passed || plan.Slowdown < best.Slowdown)));
+            best = isBetter ? plan : best;
+            if (best is { Passed: true } && best.Slowdown <= SlowerThanOriginal)
+            {
+                break;
+            }
+        }
+        return best;
+    }
+
+    static string Why(VerifiedPlan? best, CompressionOptions options) => best switch
+    {
+        null => "no plan that saves anything was within tolerance on the search samples",
+        { IsSmaller: false } => "nothing within tolerance is smaller than the original",
+        _ when options.Confident => $"the best plan's loss may be up to {best.Loss.High:g3}, above the tolerance {options.Tolerance:g3}",
+        _ => $"the best plan loses {best.Loss.Estimate:g3}, above the tolerance {options.Tolerance:g3}",
+    };
+}

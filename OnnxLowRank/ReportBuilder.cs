@@ -1,0 +1,170 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Reflection;
+using Microsoft.ML.OnnxRuntime;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Runtime;
+
+namespace OnnxLowRank;
+
+/// <summary>Puts the report together while the job runs.</summary>
+sealed class ReportBuilder(CompressionOptions options, Workspace workspace, FoundLayers found, ILinearAlgebra algebra)
+{
+    static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(1);
+
+    readonly string _sourceHash = ModelFiles.Sha256(options.Input);
+    SortedDictionary<string, int> _kernels = [];
+    double? _millisecondsBefore;
+    double? _millisecondsAfter;
+
+    public Analysis? Analysis { get; set; }
+
+    public IReadOnlyList<Probe> Probes { get; set; } = [];
+
+    static ToolInfo Tool => new("onnx-lowrank",
+        typeof(ReportBuilder).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown");
+
+    /// <summary>What the written model says about how it was made. No paths and no times: the same job gives the same bytes.</summary>
+    public IReadOnlyDictionary<string, string> Provenance => new Dictionary<string, string>
+    {
+        ["onnx_lowrank.version"] = Tool.Version,
+        ["onnx_lowrank.options"] = string.Join(' ', OptionTexts().Where(pair => pair.Key is not ("calib" or "labels" or "device" or "threads"))
+            .Select(pair => $"--{pair.Key} {pair.Value}")),
+        ["onnx_lowrank.source_sha256"] = _sourceHash,
+    };
+
+    SortedDictionary<string, string> OptionTexts() => new(StringComparer.Ordinal)
+    {
+        ["calib"] = options.Calibration,
+        ["labels"] = options.Labels ?? "",
+        ["metric"] = workspace.Metric.Metric.ToString().ToLowerInvariant(),
+        ["tolerance"] = options.Tolerance.ToString(CultureInfo.InvariantCulture),
+        ["format"] = options.Format switch { FormatChoice.Float32 => "fp32", FormatChoice.Int8 => "int8", _ => "auto" },
+        ["method"] = options.Method.ToString().ToLowerInvariant(),
+        ["dialect"] = options.Dialect.ToString().ToLowerInvariant(),
+        ["device"] = workspace.Device.Name,
+        ["seed"] = options.Seed.ToString(CultureInfo.InvariantCulture),
+        ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>Looks at the staged model as ONNX Runtime runs it: which operators it became, and how long a run takes.</summary>
+    public void Inspect(VerifiedPlan plan, string stagedPath)
+    {
+        string optimized = stagedPath + ".optimized";
+        try
+        {
+            using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads, optimized);
+            using (var file = File.OpenRead(optimized))
+            {
+                _kernels = ModelFiles.Operators(ModelProto.Parser.ParseFrom(file).Graph);
+            }
+            workspace.Sampling.One(run =>
+            {
+                double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
+                (_millisecondsBefore, _millisecondsAfter) = (times[0], times[1]);
+            });
+        }
+        finally
+        {
+            foreach (string file in Directory.EnumerateFiles(Path.GetDirectoryName(stagedPath)!, "*.optimized*"))
+            {
+                File.Delete(file);
+            }
+        }
+        RequireFastKernels(plan);
+        workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
+    }
+
+    /// <summary>Says so when ONNX Runtime runs 8-bit convolutions as floats, which nobody would notice otherwise.</summary>
+    void RequireFastKernels(VerifiedPlan plan)
+    {
+        int expected = plan.Allotment.Plans.Sum(layer => layer.Layer.Kind != LayerKind.Conv ? 0 : layer.Layer.Uses.Count * layer switch
+        {
+            LayerPlan.Quantize => 1,
+            LayerPlan.Factorize { Format: WeightFormat.Int8 } => 2,
+            _ => 0,
+        });
+        int actual = _kernels.GetValueOrDefault("QLinearConv");
+        if (actual < expected && workspace.Device.CudaId == null)
+        {
+            workspace.Notes.Add($"ONNX Runtime runs only {actual} of {expected} 8-bit convolutions on integers");
+        }
+    }
+
+    public CompressionReport NothingFound(string why, StageClock clock, VerifiedPlan? best = null)
+    {
+        workspace.Notes.Add(why);
+        return Create(Outcome.NothingFound, best, null, clock);
+    }
+
+    public CompressionReport Written(VerifiedPlan plan, StageClock clock) => Create(
+        plan.Passed ? Outcome.Written : Outcome.BestEffort, plan, new(options.Output, ModelFiles.Sha256(options.Output), plan.Bytes), clock);
+
+    CompressionReport Create(Outcome outcome, VerifiedPlan? plan, FileFacts? result, StageClock clock)
+    {
+        var model = workspace.Model;
+        long sourceBytes = ModelFiles.Bytes(options.Input, model);
+        var verified = plan == null ? null : new VerifiedLoss(
+            workspace.Metric.Metric.ToString().ToLowerInvariant(), plan.Loss.Samples, plan.Loss.Original, plan.Loss.Compressed,
+            plan.Loss.Estimate, plan.Loss.Low, plan.Loss.High, options.Tolerance, plan.Looks);
+        double macsBefore = Analysis?.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer))) ?? 0;
+        var after = result == null ? null : new ModelCost(
+            result.Bytes, ModelFiles.Parameters(plan!.Rewritten.Model), Analysis!.Macs(plan.Allotment.Plans), _millisecondsAfter);
+        return new(
+            outcome, Tool, new(options.Input, _sourceHash, sourceBytes), result, OptionTexts(),
+            new(OrtEnv.Instance().GetVersionString(), workspace.Device.Name, algebra.Name, options.Threads),
+            clock.Seconds(), workspace.Sampling.Passes, Process.GetCurrentProcess().PeakWorkingSet64,
+            new(sourceBytes, ModelFiles.Parameters(model), macsBefore, _millisecondsBefore), after, verified,
+            Probes, [.. LayerReports(result == null ? null : plan)], _kernels, workspace.Notes);
+    }
+
+    IEnumerable<LayerReport> LayerReports(VerifiedPlan? plan)
+    {
+        for (int i = 0; i < found.Layers.Count; i++)
+        {
+            yield return Of(found.Layers[i], plan?.Allotment.Chosen[i]);
+        }
+        foreach (var alone in found.LeftAlone)
+        {
+            yield return new(alone.Name, alone.Op, alone.Shape, "keep", null, null, null, alone.Bytes, alone.Bytes, null, alone.Reason);
+        }
+    }
+
+    LayerReport Of(Layer layer, Candidate? chosen)
+    {
+        var kept = new LayerReport(
+            layer.Name, layer.Node.OpType, layer.Weight.Dims, "keep", null, null, null, layer.Bytes, layer.Bytes, null, KeepReason(layer, chosen != null));
+        long bytes = (long)(chosen?.Bytes ?? 0);
+        return chosen?.Plan switch
+        {
+            LayerPlan.Quantize => kept with { Action = "quantize", Format = "int8", BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = null },
+            LayerPlan.Factorize factorize => kept with
+            {
+                Action = "factorize",
+                Rank = factorize.Rank,
+                Format = factorize.Format == WeightFormat.Int8 ? "int8" : "fp32",
+                Scheme = layer.Kind == LayerKind.Conv ? "channel" : null,
+                BytesAfter = bytes,
+                PredictedError = chosen.Value.Error,
+                Reason = null,
+            },
+            _ => kept,
+        };
+    }
+
+    string KeepReason(Layer layer, bool wasPlanned)
+    {
+        string cannotQuantize = options.Format == FormatChoice.Float32 ? "" : Analysis.Int8Obstacle(layer, options.Dialect, workspace.Model.Opset);
+        string shape = layer.IsDepthwise ? "depthwise: one input per output, nothing to factorize"
+            : layer.BreakEvenRank < 1 ? "no rank saves anything"
+            : "";
+        string[] obstacles = [.. new[] { shape, cannotQuantize }.Where(text => text.Length > 0)];
+        return obstacles.Length > 0 ? string.Join("; ", obstacles)
+            : wasPlanned ? "what it would save is worth less than what it would lose"
+            : "no plan was accepted";
+    }
+}
