@@ -7,7 +7,7 @@ namespace Microsoft.ML.OnnxRuntime;
 public sealed unsafe partial class InferenceSession
 {
     /// <summary>Runs the model; the outputs are in ONNX Runtime's memory until they are disposed.</summary>
-    /// <param name="runOptions">Null for the defaults.</param>
+    /// <param name="runOptions">Not null: the official assembly fails there, if less clearly.</param>
     /// <param name="inputNames">Which input each value is for.</param>
     /// <param name="inputValues">As many as there are names.</param>
     /// <param name="outputNames">The outputs that are wanted; at least one.</param>
@@ -15,11 +15,12 @@ public sealed unsafe partial class InferenceSession
     /// <exception cref="ArgumentException">There are more names than values, or fewer.</exception>
     /// <exception cref="OnnxRuntimeException">A name is unknown, a type or shape does not fit, a node failed, or the run was terminated.</exception>
     public IDisposableReadOnlyCollection<OrtValue> Run(
-        RunOptions? runOptions,
+        RunOptions runOptions,
         IReadOnlyCollection<string> inputNames,
         IReadOnlyCollection<OrtValue> inputValues,
         IReadOnlyCollection<string> outputNames)
     {
+        ArgumentNullException.ThrowIfNull(runOptions);
         ArgumentNullException.ThrowIfNull(inputNames);
         ArgumentNullException.ThrowIfNull(inputValues);
         ArgumentNullException.ThrowIfNull(outputNames);
@@ -36,7 +37,7 @@ public sealed unsafe partial class InferenceSession
     /// <inheritdoc cref="Run(RunOptions, IReadOnlyCollection{string}, IReadOnlyCollection{OrtValue}, IReadOnlyCollection{string})"/>
     /// <param name="inputs">A value for each input, by its name.</param>
     public IDisposableReadOnlyCollection<OrtValue> Run(
-        RunOptions? runOptions, IReadOnlyDictionary<string, OrtValue> inputs, IReadOnlyCollection<string> outputNames)
+        RunOptions runOptions, IReadOnlyDictionary<string, OrtValue> inputs, IReadOnlyCollection<string> outputNames)
     {
         ArgumentNullException.ThrowIfNull(inputs);
         var pairs = inputs.ToArray();
@@ -46,6 +47,7 @@ public sealed unsafe partial class InferenceSession
 
     /// <summary>Runs the model into tensors that exist already and have the right types and shapes.</summary>
     /// <inheritdoc cref="Run(RunOptions, IReadOnlyCollection{string}, IReadOnlyCollection{OrtValue}, IReadOnlyCollection{string})"/>
+    /// <param name="runOptions">Null for the defaults, here only.</param>
     /// <param name="outputValues">As many as there are output names.</param>
     public void Run(
         RunOptions? runOptions,

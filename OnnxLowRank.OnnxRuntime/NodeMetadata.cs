@@ -28,7 +28,7 @@ public class NodeMetadata
             throw new OnnxRuntimeException(ErrorCode.Fail, $"the type says {type}, but has no tensor in it");
         }
         _elements = OrtTensorTypeAndShapeInfo.ElementType(tensor);
-        _dimensions = [.. OrtTensorTypeAndShapeInfo.Dimensions(tensor).Select(length => checked((int)length))];
+        _dimensions = [.. OrtTensorTypeAndShapeInfo.Dimensions(tensor).Select(ToInt)];
         _symbolicDimensions = ReadSymbols(tensor, _dimensions.Length);
     }
 
@@ -58,6 +58,10 @@ public class NodeMetadata
     /// <exception cref="OnnxRuntimeException">It is not a tensor.</exception>
     public bool IsString => ElementDataType == TensorElementType.String;
 
+    static int ToInt(long length) => length <= int.MaxValue
+        ? (int)length
+        : throw new OnnxRuntimeException(ErrorCode.InvalidArgument, $"a dimension of {length} is more than {int.MaxValue}");
+
     T OfTensor<T>(T value) => IsTensor
         ? value
         : throw new OnnxRuntimeException(ErrorCode.Fail, $"{OnnxValueType} is not a tensor");
@@ -65,8 +69,11 @@ public class NodeMetadata
     static unsafe string[] ReadSymbols(nint tensor, int rank)
     {
         var symbols = new string[rank];
-        byte** names = stackalloc byte*[rank]; // the texts belong to the type
-        Check(Api->GetSymbolicDimensions(tensor, names, (nuint)rank));
+        var names = new byte*[rank]; // the texts belong to the type; not on the stack, the model chooses the rank
+        fixed (byte** first = names)
+        {
+            Check(Api->GetSymbolicDimensions(tensor, first, (nuint)rank));
+        }
         for (int i = 0; i < rank; i++)
         {
             symbols[i] = Utf8.Read(names[i]);

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.ComponentModel;
 using System.Diagnostics;
 using System.IO;
@@ -36,6 +37,10 @@ public sealed class FetchFromNpm : Task
                 if (System.IO.File.Exists(File)) // another build was faster
                 {
                     return true;
+                }
+                foreach (string left in Directory.GetDirectories(folder)) // by a build that was killed
+                {
+                    Directory.Delete(left, recursive: true);
                 }
                 Directory.CreateDirectory(work);
                 Log.LogMessage(MessageImportance.High, "Fetching {0} from npm, once", Package);
@@ -97,20 +102,19 @@ public sealed class FetchFromNpm : Task
         {
             using (var npm = Process.Start(start))
             {
-                var errors = new StringBuilder();
-                npm.ErrorDataReceived += (_, line) => errors.Append(line.Data).Append(' ');
+                var errors = new List<string>();
+                npm.ErrorDataReceived += (_, line) => errors.Add((line.Data ?? "").Replace("npm error", "").Trim());
                 npm.BeginErrorReadLine();
                 npm.StandardOutput.ReadToEnd();
                 npm.WaitForExit();
-                if (windows && npm.ExitCode == 9009 || errors.ToString().Contains("'npm' is not recognized"))
+                if (windows && npm.ExitCode == 9009 || errors.Any(line => line.Contains("'npm' is not recognized")))
                 {
                     throw new IOException(missing);
                 }
                 if (npm.ExitCode != 0)
                 {
-                    string said = errors.ToString().Replace("npm error", "").Trim();
-                    throw new IOException(
-                        $"npm could not fetch {Package}: see to its connection, or {Otherwise}. It said: {string.Join(" ", said.Split(' ').Where(word => word != ""))}");
+                    string said = string.Join(", ", errors.Where(line => line != "" && !line.StartsWith("at ")).Take(4));
+                    throw new IOException($"npm could not fetch {Package}: see to its connection, or {Otherwise}. It said: {said}");
                 }
             }
         }

@@ -7,6 +7,8 @@ namespace OnnxLowRank.Tests.OnnxRuntime;
 /// <summary>The smallest models that make the library do what a test is about.</summary>
 static class Models
 {
+    public static readonly RunOptions Defaults = new();
+
     public const TensorProto.Types.DataType Float = TensorProto.Types.DataType.Float;
 
     /// <summary>y = x · two, x (batch, 3).</summary>
@@ -93,7 +95,7 @@ static class Models
     /// <summary>Runs a model with input x and output y.</summary>
     public static float[] Run(InferenceSession session, OrtValue x)
     {
-        using var outputs = session.Run(null, ["x"], [x], ["y"]);
+        using var outputs = session.Run(Defaults, ["x"], [x], ["y"]);
         return outputs[0].GetTensorDataAsSpan<float>().ToArray();
     }
 }

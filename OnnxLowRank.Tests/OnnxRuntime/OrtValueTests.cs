@@ -28,7 +28,7 @@ public unsafe class OrtValueTests
     public void An_output_is_read_where_the_library_put_it()
     {
         using var session = new InferenceSession(Models.Twice());
-        using var outputs = session.Run(null, ["x"], [Models.Row([1, 2, 3])], ["y"]);
+        using var outputs = session.Run(Models.Defaults, ["x"], [Models.Row([1, 2, 3])], ["y"]);
         var y = outputs[0];
 
         fixed (float* first = y.GetTensorDataAsSpan<float>(), again = y.GetTensorMutableDataAsSpan<float>())
@@ -48,7 +48,7 @@ public unsafe class OrtValueTests
         IDisposableReadOnlyCollection<OrtValue> outputs;
         using (var session = new InferenceSession(Models.Twice()))
         {
-            outputs = session.Run(null, ["x"], [Models.Row([1, 2, 3])], ["y"]);
+            outputs = session.Run(Models.Defaults, ["x"], [Models.Row([1, 2, 3])], ["y"]);
         }
         CollectGarbage();
 
@@ -82,7 +82,7 @@ public unsafe class OrtValueTests
             }));
             float[] data = [1, 2, 3];
             using var x = OrtValue.CreateTensorValueFromMemory(data, [3]);
-            return (new(data), session.Run(null, ["x"], [x], ["x", "y"]));
+            return (new(data), session.Run(Models.Defaults, ["x"], [x], ["x", "y"]));
         }
     }
 
@@ -103,7 +103,7 @@ public unsafe class OrtValueTests
         using var session = new InferenceSession(Models.Same((TensorProto.Types.DataType)type));
         Assert.Equal((type, typeof(T)), (session.InputMetadata["x"].ElementDataType, session.InputMetadata["x"].ElementType));
 
-        using var outputs = session.Run(null, ["x"], [OrtValue.CreateTensorValueFromMemory([default, value], [2])], ["y"]);
+        using var outputs = session.Run(Models.Defaults, ["x"], [OrtValue.CreateTensorValueFromMemory([default, value], [2])], ["y"]);
 
         Assert.Equal([default, value], outputs[0].GetTensorDataAsSpan<T>().ToArray());
         var info = outputs[0].GetTensorTypeAndShape();
@@ -283,7 +283,7 @@ public unsafe class OrtValueTests
         x.StringTensorSetElementAt("a\0b".AsMemory(), 1);
         x.StringTensorSetElementAt("utf-8"u8, 2);
 
-        using var outputs = session.Run(null, ["x"], [x], ["y"]);
+        using var outputs = session.Run(Models.Defaults, ["x"], [x], ["y"]);
 
         Assert.Equal(["żółw 🐢", "a\0b", "utf-8", ""], outputs[0].GetStringTensorAsArray());
         Assert.Equal("utf-8", outputs[0].GetStringElement(2));
