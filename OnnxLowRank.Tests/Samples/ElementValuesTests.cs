@@ -41,6 +41,17 @@ public class ElementValuesTests
         Assert.Equal("2", ElementValues.Text(DataType.Bool, [1, 2], 1));
     }
 
+    [Fact]
+    public void Conversion_ignores_what_is_behind_its_values()
+    {
+        float[] target = [0, 0, float.NaN];   // a padded batch in a buffer that was used before
+
+        int misfit = ElementValues.Convert(DataType.Double, DataType.Float, MemoryMarshal.AsBytes<double>([1, 2]), MemoryMarshal.AsBytes(target.AsSpan()));
+
+        Assert.Equal(-1, misfit);
+        Assert.Equal([1f, 2, float.NaN], target);
+    }
+
     static void Check<T>(DataType type, T[] values, int at, params T[] unusable) where T : unmanaged
     {
         foreach (var value in unusable)

@@ -43,7 +43,7 @@ static class ElementValues
     public static bool CanConvert(DataType from, DataType to) =>
         (from, to) is (DataType.Double, DataType.Float) or (DataType.Int64, DataType.Int32) or (DataType.Int32, DataType.Int64);
 
-    /// <summary>Converts all elements; <paramref name="target"/> has room for as many as <paramref name="source"/> has, none unusable.</summary>
+    /// <summary>Converts all elements; <paramref name="target"/> has room for as many as <paramref name="source"/> has, or more; none of the source is unusable.</summary>
     /// <returns>The index of the first element that is out of the range of the type <paramref name="to"/>, or −1.</returns>
     public static int Convert(DataType from, DataType to, ReadOnlySpan<byte> source, Span<byte> target)
     {
@@ -51,7 +51,7 @@ static class ElementValues
         {
             case (DataType.Double, DataType.Float):
                 TensorPrimitives.ConvertTruncating(MemoryMarshal.Cast<byte, double>(source), MemoryMarshal.Cast<byte, float>(target));
-                return FirstUnusable(DataType.Float, target);
+                return FirstUnusable(DataType.Float, target[..(source.Length / 2)]);   // what is behind is not ours
             case (DataType.Int32, DataType.Int64):
                 TensorPrimitives.ConvertTruncating(MemoryMarshal.Cast<byte, int>(source), MemoryMarshal.Cast<byte, long>(target));
                 return -1;
