@@ -42,7 +42,7 @@ static class Candidates
                 double dense = layer.Elements + 4.0 * layer.Out + 2 * biases + 2 * OverheadPerNode;
                 table.Add(new(new LayerPlan.Quantize(layer), dense, CostModel.Time(layer, format, positions), Int8Noise));
             }
-            for (int rank = 1; allowed.Factorizes && decomposition != null && rank <= decomposition.MaxRank; rank += Step(decomposition.MaxRank, rank))
+            for (int rank = 1; allowed.Factorizes && decomposition != null && rank <= decomposition.MaxRank; rank += Step(rank))
             {
                 double inner = (double)layer.Groups * rank, elements = inner * layer.In + (double)layer.Out * rank;
                 double bytes = isInt8 ? elements + 4 * (inner + layer.Out) + 2 * biases + 4 * OverheadPerNode : 4 * elements + biases + OverheadPerNode;
@@ -54,10 +54,9 @@ static class Candidates
         return table;
     }
 
-    /// <summary>Fine for small layers; multiples of 8 and 16 where kernels work in blocks of that size.</summary>
-    static int Step(int largest, int rank)
-    {
-        int step = largest switch { <= 24 => 1, <= 48 => 2, <= 96 => 4, <= 256 => 8, _ => 16 };
-        return step - rank % step; // from 1 up to the first multiple, then in whole steps
-    }
+    /// <summary>
+    /// About a sixteenth of the rank: 1, 2, 4, 8 or 16. Coarser loses bytes, finer is noise; from 64 on ranks are multiples of 8, from
+    /// 128 on of 16, as kernels work in blocks of that size.
+    /// </summary>
+    static int Step(int rank) => rank switch { < 16 => 1, < 32 => 2, < 64 => 4, < 128 => 8, _ => 16 };
 }
