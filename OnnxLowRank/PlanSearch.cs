@@ -58,7 +58,7 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
                 return null;
             }
             tried.Add(allotment);
-            clock.Report((double)tried.Count / (MostProbes + 1));
+            clock.Report(0.3 + 0.7 * tried.Count / (MostProbes + 1));
             return IsWithinSearchTolerance(Search(allotment), allotment);
         }
 
