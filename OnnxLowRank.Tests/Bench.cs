@@ -91,13 +91,14 @@ sealed class Bench
     /// P·y + (I − P)·E[y]. It needs neither weight nor bias, so nothing that reads or writes those can be wrong in the same way.
     /// </summary>
     /// <param name="axis">Of the channels.</param>
-    public Seen Projected(Layer layer, Seen original, int axis, int rank)
+    /// <param name="isCorrected">Whether the mean is kept; otherwise P·y.</param>
+    public Seen Projected(Layer layer, Seen original, int axis, int rank, bool isCorrected = true)
     {
         var decomposition = Decompose(layer);
         float[] basisT = decomposition.ProjectionT();
         int rows = layer.OutPerGroup, size = layer.Out;
         var vectors = original.Vectors(axis);
-        var mean = Enumerable.Range(0, size).Select(o => vectors.Average(vector => (double)vector[o])).ToArray();
+        var mean = Enumerable.Range(0, size).Select(o => isCorrected ? vectors.Average(vector => (double)vector[o]) : 0).ToArray();
         var projected = new float[original.Values.Length];
         int inner = (int)original.Shape[(axis + 1)..].Aggregate(1L, (product, dim) => product * dim);
         for (int v = 0; v < vectors.Length; v++)

@@ -8,7 +8,7 @@ sealed record LayerCase(OnnxModel Model, MemorySamples Samples);
 /// <summary>Every way in which a weight is applied that the library knows. The layer's value is "y" or is absorbed into it; the graph's output is "out".</summary>
 static class LayerCases
 {
-    const int Count = 48;
+    const int Count = 64;
 
     static readonly Dictionary<string, Func<int, int, LayerCase>> s_cases = [];
 
@@ -74,6 +74,7 @@ static class LayerCases
             model.Node("MatMul", [model.Weight("w", 40, 12), "x"], "y");
             model.Node("Add", ["y", model.Weight("b", 40, 1)], "z");
         });
+        Add("LeftMatMul of a vector", [24], model => model.Node("MatMul", [model.Weight("w", 16, 24), "x"], "y"), isWhole: true);
         Add("LeftMatMul without batch", [24, 3], model => model.Node("MatMul", [model.Weight("w", 16, 24), "x"], "y"), isWhole: true);
     }
 
