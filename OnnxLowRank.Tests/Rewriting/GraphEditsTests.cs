@@ -1,3 +1,5 @@
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
@@ -308,15 +310,14 @@ public class GraphEditsTests
     [Fact]
     public void Provenance_replaces_what_an_earlier_run_wrote()
     {
-        var (model, samples) = LayerCases.Make("MatMul");
+        var (model, _) = LayerCases.Make("MatMul");
         model.Proto.MetadataProps.Add(new StringStringEntryProto { Key = "author", Value = "somebody" });
         model.Proto.MetadataProps.Add(new StringStringEntryProto { Key = "tool", Value = "old" });
-        var rewriter = new Rewriter(model, new Dictionary<Layer, OnnxLowRank.Factorization.Decomposition>(), OnnxLowRank.Calibration.ActivationRanges.None, Dialect.Ort, new Dictionary<string, string> { ["tool"] = "new" });
+        var rewriter = new Rewriter(model, new Dictionary<Layer, Decomposition>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string> { ["tool"] = "new" });
 
         var rewritten = rewriter.Apply([]).Model;
 
         Assert.Equal([("author", "somebody"), ("tool", "new")], rewritten.Proto.MetadataProps.Select(entry => (entry.Key, entry.Value)));
-        Assert.Equal(2, samples.Count / 32);
     }
 
     [Fact]
