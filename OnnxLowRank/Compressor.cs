@@ -16,7 +16,7 @@ public static class Compressor
 
     /// <summary>Writes a smaller and faster model that is within tolerance on samples that no decision has seen, or nothing.</summary>
     /// <returns>What was done; <see cref="CompressionReport.Outcome"/> says whether there is an output.</returns>
-    /// <exception cref="ArgumentException">An option is out of range.</exception>
+    /// <exception cref="OptionException">An option is out of range.</exception>
     /// <exception cref="ModelException">The model cannot be read, is not valid or cannot be run.</exception>
     /// <exception cref="DataException">Samples or labels cannot be read or do not fit the model.</exception>
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
@@ -38,6 +38,7 @@ public static class Compressor
             return report.NothingFound("no layer can be rewritten", clock);
         }
 
+        workspace.Sampling.OnSamplesRun = _ => clock.ReportCalibration(workspace.Sampling.Passes);
         var analysis = Analysis.Of(workspace, found, options, algebra, clock);
         report.Analysis = analysis;
         var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, options.Dialect, report.Provenance);
