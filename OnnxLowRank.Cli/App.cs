@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 
@@ -8,24 +9,35 @@ namespace OnnxLowRank.Cli;
 /// <summary>From arguments to exit code: parse, run, and turn what went wrong into one line.</summary>
 static class App
 {
+    /// <summary>An error line longer than this is not read; <c>-v</c> shows all of it.</summary>
+    const int LongestMessage = 320;
+
+    /// <summary>How long native code may go on after an interruption before the process ends around it.</summary>
+    static readonly TimeSpan s_grace = TimeSpan.FromSeconds(1);
+
     public static int Run(string[] args)
     {
         var command = new CompressCommand();
         var parsed = command.Root.Parse(args);
-        if (parsed.Errors.Count > 0)
-        {
-            return Fail(ExitCode.Usage, $"{parsed.Errors[0].Message} (--help lists the options)");
-        }
-        if (parsed.Action is not null && parsed.Action != command.Root.Action)
+        if (parsed.Action is not null && parsed.Action != command.Root.Action && !IsError(parsed))
         {
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false }); // --help, --version
+        }
+        if (parsed.Errors.Count > 0)
+        {
+            return Fail(ExitCode.Usage, UsageError.Text(parsed));
         }
 
         using var interruption = new CancellationTokenSource();
         void Interrupt(PosixSignalContext context)
         {
             context.Cancel = true; // we stop in our own way, so that nothing is left behind
+            if (interruption.IsCancellationRequested)
+            {
+                EndNow();
+            }
             interruption.Cancel();
+            Task.Delay(s_grace).ContinueWith(_ => EndNow(), TaskScheduler.Default);
         }
         using var sigint = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
         using var sigterm = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
@@ -34,9 +46,10 @@ static class App
         {
             return command.Run(parsed, interruption.Token);
         }
-        catch (Exception e) when (ExitCodeOf(e) is { } code)
+        catch (Exception e)
         {
-            int exit = Fail(code, code == ExitCode.Interrupted ? "interrupted, nothing was written" : Chain(e));
+            var (code, message) = Explain(e is AggregateException many ? many.Flatten().InnerExceptions[0] : e, command.InputOf(parsed));
+            int exit = Fail(code, message, isVerbose);
             if (isVerbose && code != ExitCode.Interrupted)
             {
                 Console.Error.WriteLine(e);
@@ -45,21 +58,31 @@ static class App
         }
     }
 
-    /// <summary>The code of an expected failure, or null for a defect of ours, which should crash loudly.</summary>
-    static int? ExitCodeOf(Exception e) => e switch
+    static bool IsError(ParseResult parsed) => parsed.Action is System.CommandLine.Invocation.ParseErrorAction;
+
+    /// <summary>Staged files vanish as the process exits, whatever other threads are doing.</summary>
+    static void EndNow() => Environment.Exit(Fail(ExitCode.Interrupted, "interrupted, nothing was written"));
+
+    /// <summary>The exit code of a failure, and what to say about it.</summary>
+    static (int Code, string Message) Explain(Exception e, string input) => e switch
     {
-        OperationCanceledException => ExitCode.Interrupted,
-        ArgumentException => ExitCode.Usage,
-        ModelException => ExitCode.Model,
-        DataException => ExitCode.Data,
-        DeviceException or DllNotFoundException or InsufficientMemoryException or OutOfMemoryException => ExitCode.Environment,
-        IOException or UnauthorizedAccessException or InvalidOperationException => ExitCode.Environment,
-        _ => null,
+        OperationCanceledException => (ExitCode.Interrupted, "interrupted, nothing was written"),
+        OptionException => (ExitCode.Usage, e.Message),
+        RegexMatchTimeoutException => (ExitCode.Usage, $"--only or --skip: '{((RegexMatchTimeoutException)e).Pattern}' takes too long to match"),
+        ModelException => (ExitCode.Model, e.Message.Contains(input, StringComparison.Ordinal) ? e.Message : $"{input}: {e.Message}"),
+        DataException => (ExitCode.Data, e.Message),
+        DeviceException => (ExitCode.Environment, e.Message),
+        OutOfMemoryException => (ExitCode.Environment, $"out of memory; a smaller --batch needs less: {e.Message}"),
+        DllNotFoundException or BadImageFormatException or EntryPointNotFoundException => (ExitCode.Environment, e.Message),
+        TypeInitializationException => (ExitCode.Environment, e.GetBaseException().Message),
+        IOException or UnauthorizedAccessException => (ExitCode.Environment, Chain(e)),
+        _ => (ExitCode.Defect, $"a defect in this program, please report it with what -v prints: {e.GetType().Name}: {Chain(e)}"),
     };
 
-    static int Fail(int code, string message)
+    static int Fail(int code, string message, bool isWhole = false)
     {
-        Console.Error.WriteLine($"onnx-lowrank: {message.ReplaceLineEndings(" ")}");
+        string line = message.ReplaceLineEndings(" ");
+        Console.Error.WriteLine($"onnx-lowrank: {(isWhole || line.Length <= LongestMessage ? line : $"{line[..LongestMessage]}… (-v shows all)")}");
         return code;
     }
 

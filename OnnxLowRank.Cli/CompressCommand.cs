@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using System.Text.RegularExpressions;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Validation;
@@ -27,30 +29,20 @@ sealed class CompressCommand
         Required = true,
     };
     readonly Option<string?> _labels = new("--labels") { Description = "A .npy of integer labels, one per sample or token.", HelpName = "FILE" };
-    readonly Option<Metric?> _metric = Choice<Metric?>("--metric", "What is measured", "by labels and outputs", s_metrics.ToDictionary(pair => pair.Key, pair => (Metric?)pair.Value));
-    readonly Option<double> _tolerance = Number("--tolerance", "How much worse the metric may get, in its own units [0.01].", 0.01);
-    readonly Option<FormatChoice> _format = Choice("--format", "Format of rewritten weights", "auto", s_formats);
-    readonly Option<Method> _method = Choice("--method", "How weights are factorized", "output", s_methods);
-    readonly Option<Dialect> _dialect = Choice("--dialect", "Operators to emit", "ort", s_dialects);
-    readonly Option<string> _device = new("--device")
-    {
-        Description = "Where models run: auto, cpu, cuda or cuda:N [auto].",
-        HelpName = "D",
-        DefaultValueFactory = _ => "auto",
-    };
+    readonly Option<Metric?> _metric = Choice("--metric", "What is measured", "by labels and outputs", s_metrics);
+    readonly Option<double?> _tolerance = Number<double>("--tolerance", "How much worse the metric may get, in its own units [0.01].", "X", "number");
+    readonly Option<FormatChoice?> _format = Choice("--format", "Format of rewritten weights", "auto", s_formats);
+    readonly Option<Method?> _method = Choice("--method", "How weights are factorized", "output", s_methods);
+    readonly Option<Dialect?> _dialect = Choice("--dialect", "Operators to emit", "ort", s_dialects);
+    readonly Option<string?> _device = new("--device") { Description = "Where models run: auto, cpu, cuda or cuda:N [auto].", HelpName = "D" };
     readonly Option<Regex?> _only = Pattern("--only", "Rewrite only layers whose node name matches.");
     readonly Option<Regex?> _skip = Pattern("--skip", "Leave layers alone whose node name matches.");
     readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
     readonly Option<bool> _confident = new("--confident") { Description = "Succeed only if the interval's upper end is within tolerance." };
     readonly Option<bool> _bestEffort = new("--best-effort") { Description = "Write the best plan found even if it misses the tolerance; still exits 5." };
-    readonly Option<int> _seed = new("--seed") { Description = "Seed of everything random [0].", HelpName = "N" };
-    readonly Option<int> _threads = new("--threads")
-    {
-        Description = "Threads [all cores].",
-        HelpName = "N",
-        DefaultValueFactory = _ => Environment.ProcessorCount,
-    };
-    readonly Option<int?> _batch = new("--batch") { Description = "Samples per run [by memory].", HelpName = "N" };
+    readonly Option<int?> _seed = Number<int>("--seed", "Seed of everything random [0].", "N", "whole number");
+    readonly Option<int?> _threads = Number<int>("--threads", "Threads [all cores].", "N", "whole number");
+    readonly Option<int?> _batch = Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
     readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json, or - for standard output.", HelpName = "FILE" };
     readonly Option<bool> _quiet = new("--quiet", "-q") { Description = "Print errors only." };
     readonly Option<bool> _noColor = new("--no-color") { Description = "No colours; NO_COLOR is honoured too." };
@@ -72,33 +64,30 @@ sealed class CompressCommand
     /// <summary>Runs the command; returns the exit code.</summary>
     public int Run(ParseResult parsed, CancellationToken cancellation)
     {
-        string[] reports = parsed.GetValue(_report) ?? [];
-        string? unknown = reports.FirstOrDefault(path => path != "-" && !path.EndsWith(".json", StringComparison.OrdinalIgnoreCase));
-        if (unknown != null)
+        var defaults = new CompressionOptions { Input = "", Output = "", Calibration = "" };
+        var options = defaults with
         {
-            throw new ArgumentException($"--report {unknown}: the name must end with .json, or be -");
-        }
-        var options = new CompressionOptions
-        {
-            Input = parsed.GetRequiredValue(_input),
+            Input = InputOf(parsed),
             Output = parsed.GetRequiredValue(_output),
             Calibration = parsed.GetRequiredValue(_calib),
             Labels = parsed.GetValue(_labels),
             Metric = parsed.GetValue(_metric),
-            Tolerance = parsed.GetValue(_tolerance),
-            Format = parsed.GetValue(_format),
-            Method = parsed.GetValue(_method),
-            Dialect = parsed.GetValue(_dialect),
-            Device = parsed.GetRequiredValue(_device),
+            Tolerance = parsed.GetValue(_tolerance) ?? defaults.Tolerance,
+            Format = parsed.GetValue(_format) ?? defaults.Format,
+            Method = parsed.GetValue(_method) ?? defaults.Method,
+            Dialect = parsed.GetValue(_dialect) ?? defaults.Dialect,
+            Device = parsed.GetValue(_device) ?? defaults.Device,
             Only = parsed.GetValue(_only),
             Skip = parsed.GetValue(_skip),
             ConstantInputs = parsed.GetValue(_constantInputs),
             Confident = parsed.GetValue(_confident),
             BestEffort = parsed.GetValue(_bestEffort),
-            Seed = parsed.GetValue(_seed),
-            Threads = parsed.GetValue(_threads),
+            Seed = parsed.GetValue(_seed) ?? defaults.Seed,
+            Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Batch = parsed.GetValue(_batch),
         };
+        string[] reports = parsed.GetValue(_report) ?? [];
+        RequireReports(reports, options);
         bool isQuiet = parsed.GetValue(_quiet);
         bool hasColor = !parsed.GetValue(_noColor) && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
 
@@ -123,31 +112,53 @@ sealed class CompressCommand
         return ExitCode.NotMet;
     }
 
+    /// <summary>The model to read, as typed.</summary>
+    public string InputOf(ParseResult parsed) => parsed.GetRequiredValue(_input);
+
+    static void RequireReports(string[] reports, CompressionOptions options)
+    {
+        foreach (string path in reports)
+        {
+            if (path != "-" && !path.EndsWith(".json", StringComparison.OrdinalIgnoreCase))
+            {
+                throw new OptionException($"--report {path}: the name must end with .json, or be -");
+            }
+            if (path != "-" && new[] { options.Input, options.Output, options.Labels, options.Calibration }.Any(other => other != null && Path.GetFullPath(other) == Path.GetFullPath(path)))
+            {
+                throw new OptionException($"--report {path}: is another file of this command");
+            }
+            ReportJson.RequireWritable(path);
+        }
+    }
+
     static Dictionary<string, T> Names<T>() where T : struct, Enum =>
         Enum.GetValues<T>().ToDictionary(value => value.ToString().ToLowerInvariant());
 
-    static Option<T> Choice<T>(string name, string description, string otherwise, Dictionary<string, T> choices) => new(name)
+    static Option<T?> Choice<T>(string name, string description, string otherwise, Dictionary<string, T> choices) where T : struct => new(name)
     {
         Description = $"{description}: {string.Join(", ", choices.Keys)} [{otherwise}].",
         HelpName = name[2..3].ToUpperInvariant(),
-        DefaultValueFactory = _ => choices.GetValueOrDefault(otherwise)!,
-        CustomParser = result =>
-        {
-            if (choices.TryGetValue(result.Tokens[0].Value, out var value))
-            {
-                return value;
-            }
-            result.AddError($"{name} '{result.Tokens[0].Value}' is not one of {string.Join(", ", choices.Keys)}");
-            return default;
-        },
+        CustomParser = result => choices.TryGetValue(result.Tokens[0].Value, out var value)
+            ? value
+            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not one of {string.Join(", ", choices.Keys)}"),
     };
 
-    static Option<double> Number(string name, string description, double otherwise) => new(name)
+    /// <param name="kind">What the value must be, in words.</param>
+    static Option<T?> Number<T>(string name, string description, string helpName, string kind) where T : struct, ISpanParsable<T> => new(name)
     {
         Description = description,
-        HelpName = "X",
-        DefaultValueFactory = _ => otherwise,
+        HelpName = helpName,
+        // A comma would be read as a separator of thousands: 0,01 as 1.
+        CustomParser = result => !result.Tokens[0].Value.Contains(',') && T.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out var value)
+            ? value
+            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not a {kind}"),
     };
+
+    static T? Refuse<T>(ArgumentResult result, string why) where T : struct
+    {
+        result.AddError(why);
+        return null;
+    }
 
     static Option<Regex?> Pattern(string name, string description) => new(name)
     {

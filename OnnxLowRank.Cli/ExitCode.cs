@@ -21,6 +21,9 @@ static class ExitCode
     /// <summary>A native library or device is missing or failed, memory or disk ran out, the output cannot be written.</summary>
     public const int Environment = 6;
 
+    /// <summary>A defect of ours.</summary>
+    public const int Defect = 70;
+
     /// <summary>Interrupted.</summary>
     public const int Interrupted = 130;
 }

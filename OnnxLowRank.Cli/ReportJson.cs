@@ -1,3 +1,4 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -6,16 +7,45 @@ namespace OnnxLowRank.Cli;
 /// <summary>The report as JSON; field names are a contract.</summary>
 static class ReportJson
 {
+    /// <summary>Signs such as + and ' as themselves: the report is a file, not part of a web page.</summary>
+    static readonly ReportContext s_context = new(new(ReportContext.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+
+    /// <summary>Throws unless a report can be written there: better before the job than after it.</summary>
+    /// <exception cref="IOException">It cannot; the message names the file.</exception>
+    public static void RequireWritable(string path)
+    {
+        if (path == "-")
+        {
+            return;
+        }
+        if (Directory.Exists(path))
+        {
+            throw new IOException($"--report {path}: is a folder");
+        }
+        string trial = Temporary(path);
+        try
+        {
+            File.Create(trial).Dispose();
+            File.Delete(trial);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"--report {path}: cannot be written: {e.Message}", e);
+        }
+    }
+
+    static string Temporary(string path) => $"{path}.{Path.GetRandomFileName()}.tmp";
+
     /// <param name="path">A file, or - for standard output.</param>
     public static void Write(CompressionReport report, string path)
     {
-        string json = JsonSerializer.Serialize(report, ReportContext.Default.CompressionReport);
+        string json = JsonSerializer.Serialize(report, s_context.CompressionReport);
         if (path == "-")
         {
             Console.Out.WriteLine(json);
             return;
         }
-        string temporary = $"{path}.{Path.GetRandomFileName()}.tmp";
+        string temporary = Temporary(path);
         try
         {
             File.WriteAllText(temporary, json + "\n");

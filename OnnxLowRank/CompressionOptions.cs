@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using OnnxLowRank.Onnx;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Validation;
 
@@ -31,6 +32,25 @@ public enum FormatChoice
 
     /// <summary>8-bit integers.</summary>
     Int8,
+}
+
+/// <summary>An option that is out of range or contradicts another; the message names it.</summary>
+public sealed class OptionException : ArgumentException
+{
+    /// <summary>Creates an exception without a message; prefer one that names the option.</summary>
+    public OptionException()
+    {
+    }
+
+    /// <summary>Creates an exception that names the option.</summary>
+    public OptionException(string message) : base(message)
+    {
+    }
+
+    /// <summary>Creates an exception that names the option, and carries its cause.</summary>
+    public OptionException(string message, Exception innerException) : base(message, innerException)
+    {
+    }
 }
 
 /// <summary>Everything a compression can be told.</summary>
@@ -90,13 +110,15 @@ public sealed record CompressionOptions
     /// <summary>Samples per run, or null to choose by a memory limit.</summary>
     public int? Batch { get; init; }
 
-    /// <exception cref="ArgumentException">A value is out of range; the message names the option.</exception>
+    /// <exception cref="OptionException">A value is out of range; the message names the option.</exception>
     internal void Validate()
     {
         Require(Tolerance >= 0 && double.IsFinite(Tolerance), $"--tolerance {Tolerance} is not a number ≥ 0");
         Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
         Require(Metric != Validation.Metric.Accuracy || Labels != null, "--metric accuracy needs --labels");
+        Require(Input.Length > 0 && Output.Length > 0, "an empty path names no file");
+        Require(!RealPath.AreSame(Input, Output), $"{Output}: the output is the input {Input}, which is never changed");
         Require(Method != Method.None || Format != FormatChoice.Float32, "--method none with --format fp32 leaves nothing to do");
     }
 
@@ -104,7 +126,7 @@ public sealed record CompressionOptions
     {
         if (!holds)
         {
-            throw new ArgumentException(message);
+            throw new OptionException(message);
         }
     }
 }

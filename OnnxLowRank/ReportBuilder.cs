@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
+using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
@@ -37,7 +38,31 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["onnx_lowrank.source_sha256"] = _sourceHash,
     };
 
-    SortedDictionary<string, string> OptionTexts() => new(StringComparer.Ordinal)
+    SortedDictionary<string, string> OptionTexts()
+    {
+        var texts = UsualOptionTexts();
+        foreach (var (name, pattern) in new[] { ("only", options.Only), ("skip", options.Skip) })
+        {
+            if (pattern != null)
+            {
+                texts[name] = pattern.ToString();
+            }
+        }
+        if (options.Batch is { } batch)
+        {
+            texts["batch"] = batch.ToString(CultureInfo.InvariantCulture);
+        }
+        foreach (var (name, isSet) in new[] { ("confident", options.Confident), ("best-effort", options.BestEffort), ("constant-inputs", options.ConstantInputs) })
+        {
+            if (isSet)
+            {
+                texts[name] = "true";
+            }
+        }
+        return texts;
+    }
+
+    SortedDictionary<string, string> UsualOptionTexts() => new(StringComparer.Ordinal)
     {
         ["calib"] = options.Calibration,
         ["labels"] = options.Labels ?? "",
@@ -54,19 +79,30 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     /// <summary>Looks at the staged model as ONNX Runtime runs it: which operators it became, and how long a run takes.</summary>
     public void Inspect(VerifiedPlan plan, string stagedPath)
     {
+        InspectKernels(plan, stagedPath);
+        using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads);
+        workspace.Sampling.One(run =>
+        {
+            double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
+            (_millisecondsBefore, _millisecondsAfter) = (times[0], times[1]);
+        });
+        workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
+    }
+
+    /// <summary>The optimized graph is only looked at: when there is no room for it on the disk, the job still succeeds.</summary>
+    void InspectKernels(VerifiedPlan plan, string stagedPath)
+    {
         string optimized = stagedPath + ".optimized";
         try
         {
             using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads, optimized);
-            using (var file = File.OpenRead(optimized))
-            {
-                _kernels = ModelFiles.Operators(ModelProto.Parser.ParseFrom(file).Graph);
-            }
-            workspace.Sampling.One(run =>
-            {
-                double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
-                (_millisecondsBefore, _millisecondsAfter) = (times[0], times[1]);
-            });
+            using var file = File.OpenRead(optimized);
+            _kernels = ModelFiles.Operators(ModelProto.Parser.ParseFrom(file).Graph);
+            RequireFastKernels(plan);
+        }
+        catch (Exception e) when (e is ModelException or IOException or InvalidProtocolBufferException)
+        {
+            workspace.Notes.Add($"could not see which operators ONNX Runtime makes of the model: {e.Message}");
         }
         finally
         {
@@ -75,8 +111,6 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
                 File.Delete(file);
             }
         }
-        RequireFastKernels(plan);
-        workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
     }
 
     /// <summary>Says so when ONNX Runtime runs 8-bit convolutions as floats, which nobody would notice otherwise.</summary>

@@ -21,6 +21,15 @@ sealed class StageClock(IProgress<CompressionProgress>? progress)
     /// <summary>Tells how much of the running stage is done, 0…1.</summary>
     public void Report(double fraction) => progress?.Report(new(_stage, fraction));
 
+    /// <summary>Tells how far calibration is; one pass over half of the samples, two where ranges are measured.</summary>
+    public void ReportCalibration(double passes)
+    {
+        if (_stage == "calibrate")
+        {
+            Report(Math.Min(1, passes));
+        }
+    }
+
     void Close()
     {
         long now = Stopwatch.GetTimestamp();

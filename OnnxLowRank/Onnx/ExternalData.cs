@@ -80,34 +80,14 @@ static class ExternalData
     /// <summary>The full path of an external file, refused when it leaves the model's folder by name or through a link.</summary>
     static string Inside(string folder, string location, string tensor)
     {
-        string root = RealPath(Path.GetFullPath(folder));
+        string root = RealPath.Of(folder);
         string path = location.Length == 0 || location.Contains('\0') || Path.IsPathRooted(location)
             ? ""
-            : RealPath(Path.GetFullPath(Path.Combine(root, location)));
+            : RealPath.Of(Path.Combine(root, location));
         string prefix = root.EndsWith(Path.DirectorySeparatorChar) ? root : root + Path.DirectorySeparatorChar;
         return path.StartsWith(prefix, StringComparison.Ordinal)
             ? path
             : throw new ModelException($"tensor '{tensor}': external data '{location}' is outside the model's folder, refused");
-    }
-
-    /// <summary>The path with every link on the way resolved; parts that do not exist stay as written.</summary>
-    static string RealPath(string path)
-    {
-        string real = Path.GetPathRoot(path)!;
-        foreach (string part in path[real.Length..].Split(Path.DirectorySeparatorChar, StringSplitOptions.RemoveEmptyEntries))
-        {
-            real = Path.Combine(real, part);
-            try
-            {
-                FileSystemInfo entry = Directory.Exists(real) ? new DirectoryInfo(real) : new FileInfo(real);
-                real = entry.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? real;
-            }
-            catch (IOException)
-            {
-                // A link that leads nowhere or in circles: opening it reports the error with the tensor's name.
-            }
-        }
-        return real;
     }
 
     /// <summary>Writes the large tensors of <paramref name="model"/> to a file and makes the model point there; changes the model.</summary>

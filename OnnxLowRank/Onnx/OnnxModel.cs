@@ -82,18 +82,26 @@ sealed class OnnxModel
     }
 
     /// <summary>Writes the model, and <c>PATH.data</c> beside it when weights are stored externally. Not atomic: see <see cref="StagedOutput"/>.</summary>
+    /// <exception cref="IOException">The disk is full, or a file is there already; the message names the file.</exception>
     public void Save(string path)
     {
         var proto = Proto;
-        if (StoredExternally)
+        try
         {
-            proto = Proto.Clone();
-            ExternalData.Save(proto, path + ".data");
+            if (StoredExternally)
+            {
+                proto = Proto.Clone();
+                ExternalData.Save(proto, path + ".data");
+            }
+            RequireOneMessage(proto);
+            using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);
+            proto.WriteTo(file);
+            file.Flush(flushToDisk: true);
         }
-        RequireOneMessage(proto);
-        using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);
-        proto.WriteTo(file);
-        file.Flush(flushToDisk: true);
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"{Path.GetFileName(path)}: cannot be written: {e.Message}", e);
+        }
     }
 
     static void RequireOneMessage(ModelProto proto)

@@ -29,10 +29,11 @@ sealed class StagedOutput : IDisposable
         {
             Directory.CreateDirectory(_folder);
         }
-        catch (UnauthorizedAccessException e)
+        catch (Exception e) when (e is UnauthorizedAccessException or IOException)
         {
-            throw new IOException($"{destination}: {e.Message}", e);
+            throw new IOException($"{destination}: cannot be written: {e.Message}", e);
         }
+        AppDomain.CurrentDomain.ProcessExit += AbandonAtExit;
     }
 
     /// <summary>Where to write; same file name as the destination, so that references to files beside it hold.</summary>
@@ -67,9 +68,27 @@ sealed class StagedOutput : IDisposable
 
     public void Dispose()
     {
+        AppDomain.CurrentDomain.ProcessExit -= AbandonAtExit;
         if (Directory.Exists(_folder))
         {
             Directory.Delete(_folder, recursive: true);
+        }
+    }
+
+    /// <summary>A process that is told to end at once leaves nothing behind either, although another thread may still be writing.</summary>
+    void AbandonAtExit(object? sender, EventArgs e)
+    {
+        const int Tries = 5;
+        for (int i = 0; i < Tries && Directory.Exists(_folder); i++)
+        {
+            try
+            {
+                Directory.Delete(_folder, recursive: true);
+            }
+            catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
+            {
+                Thread.Sleep(10); // a file has just appeared in it
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using Microsoft.ML.OnnxRuntime;
 
 namespace OnnxLowRank.Runtime;
@@ -25,7 +26,7 @@ public sealed class DeviceException : Exception
 /// <summary>Where models run.</summary>
 /// <param name="CudaId">The CUDA device's number, or null for the CPU.</param>
 /// <param name="Note">What a user should know: why <c>auto</c> runs on the CPU; empty otherwise.</param>
-sealed record Device(int? CudaId, string Note)
+sealed partial record Device(int? CudaId, string Note)
 {
     public static Device Cpu { get; } = new(null, "");
 
@@ -33,17 +34,18 @@ sealed record Device(int? CudaId, string Note)
 
     /// <summary>Resolves what the user asked for, and tries it: a CUDA device is only accepted once a session ran on it.</summary>
     /// <param name="wanted"><c>auto</c>, <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</param>
-    /// <exception cref="ArgumentException">Not one of these.</exception>
+    /// <exception cref="OptionException">Not one of these.</exception>
     /// <exception cref="DeviceException">CUDA was asked for and cannot be had, or ONNX Runtime itself is missing.</exception>
     public static Device Open(string wanted)
     {
+        Telemetry.TurnOff();
         try
         {
             OrtEnv.Instance().EnvLogLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL;
         }
         catch (Exception e) when (e is DllNotFoundException or TypeInitializationException or EntryPointNotFoundException or BadImageFormatException)
         {
-            throw new DeviceException($"ONNX Runtime cannot be loaded: {FirstLine(e.GetBaseException().Message)}", e);
+            throw new DeviceException($"ONNX Runtime cannot be loaded: {WithoutAdvice(e.GetBaseException().Message)}", e);
         }
         if (wanted == "cpu")
         {
@@ -54,7 +56,7 @@ sealed record Device(int? CudaId, string Note)
             && int.TryParse(wanted.AsSpan(5), NumberStyles.None, CultureInfo.InvariantCulture, out id));
         if (!isCuda && wanted != "auto")
         {
-            throw new ArgumentException($"device '{wanted}' is not auto, cpu, cuda or cuda:N");
+            throw new OptionException($"device '{wanted}' is not auto, cpu, cuda or cuda:N");
         }
         string problem = TryCuda(id);
         if (problem.Length == 0)
@@ -78,13 +80,17 @@ sealed record Device(int? CudaId, string Note)
             using var session = ModelSession.Open(TrialModel.Bytes(), new Device(id, ""), threads: 1);
             return "";
         }
-        catch (Exception e) when (e is OnnxRuntimeException or ModelException)
+        catch (ModelException e)
         {
-            return "CUDA: " + FirstLine(e.GetBaseException().Message);
+            return "CUDA: " + (e.InnerException is OnnxRuntimeException cause ? OrtMessage.Of(cause) : e.Message);
         }
     }
 
-    static string FirstLine(string message) => message.Split('\n')[0].Trim();
+    /// <summary>.NET's advice on how to debug the loading of libraries makes up most of its message.</summary>
+    static string WithoutAdvice(string message) => LoadingAdvice().Replace(message.ReplaceLineEndings(" ").Trim(), " ");
+
+    [GeneratedRegex(@"\s*In order to help diagnose loading problems,.*?environment variable:\s*")]
+    private static partial Regex LoadingAdvice();
 
     internal void AddTo(SessionOptions options)
     {

@@ -90,7 +90,7 @@ sealed class ModelSession : IDisposable
 
     static Exception Failure(string what, OnnxRuntimeException e)
     {
-        string message = e.Message.ReplaceLineEndings(" ");
+        string message = OrtMessage.Of(e);
         bool isMemory = message.Contains("Failed to allocate memory", StringComparison.Ordinal) || message.Contains("bad_alloc", StringComparison.Ordinal);
         return isMemory
             ? new InsufficientMemoryException($"ONNX Runtime {what}: {message}", e)

@@ -1,0 +1,80 @@
+using System.Diagnostics;
+
+namespace OnnxLowRank.Tests.Cli;
+
+/// <summary>What a finished run of the program left in its streams.</summary>
+sealed record CommandResult(int Exit, string Output, string Error)
+{
+    /// <summary>The lines on standard error.</summary>
+    public string[] ErrorLines => Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+
+    public override string ToString() => $"exit {Exit}\n--- stdout\n{Output}\n--- stderr\n{Error}";
+}
+
+/// <summary>Runs the built program as a user does: a process of its own, with redirected streams and its own folder for temporary files.</summary>
+static class CommandLine
+{
+    static readonly TimeSpan s_longest = TimeSpan.FromMinutes(2);
+
+    /// <summary>The folder with the demo model: the first of this name on the way up from the tests.</summary>
+    public static string Models { get; } = FindUp("models");
+
+    public static string Digits => Path.Combine(Models, "digits-cnn.onnx");
+
+    public static string DigitsCalibration => Path.Combine(Models, "digits-calib");
+
+    public static string DigitsLabels => Path.Combine(DigitsCalibration, "labels.npy");
+
+    public static CommandResult Run(string folder, params string[] arguments) => RunWith([], folder, arguments);
+
+    public static CommandResult RunWith(Dictionary<string, string?> environment, string folder, params string[] arguments)
+    {
+        using var process = Start(folder, environment, arguments);
+        return Finish(process);
+    }
+
+    public static Process Start(string folder, Dictionary<string, string?> environment, params string[] arguments)
+    {
+        string program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "onnx-lowrank.exe" : "onnx-lowrank");
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+        };
+        start.Environment["DOTNET_EnableDiagnostics"] = "0"; // its sockets would lie in the folder for temporary files
+        foreach (var (name, value) in environment)
+        {
+            start.Environment[name] = value;
+        }
+        var process = Process.Start(start)!;
+        process.StandardInput.Close();
+        return process;
+    }
+
+    public static CommandResult Finish(Process process)
+    {
+        var output = process.StandardOutput.ReadToEndAsync();
+        var error = process.StandardError.ReadToEndAsync();
+        if (!process.WaitForExit(s_longest))
+        {
+            process.Kill(entireProcessTree: true);
+            Assert.Fail($"still running after {s_longest}");
+        }
+        process.WaitForExit();
+        return new(process.ExitCode, output.GetAwaiter().GetResult(), error.GetAwaiter().GetResult());
+    }
+
+    static string FindUp(string name)
+    {
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder != null; folder = folder.Parent)
+        {
+            if (File.Exists(Path.Combine(folder.FullName, "OnnxLowRank.sln")))
+            {
+                return Path.Combine(folder.FullName, name);
+            }
+        }
+        throw new DirectoryNotFoundException($"no {name} above {AppContext.BaseDirectory}");
+    }
+}

@@ -1,0 +1,292 @@
+using System.Text.Json;
+using Microsoft.ML.OnnxRuntime;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+
+namespace OnnxLowRank.Tests.Cli;
+
+/// <summary>The program as a user runs it: on the demo model, and on a small classifier.</summary>
+public sealed class CompressTests : IDisposable
+{
+    readonly Playground _playground = new();
+
+    public void Dispose() => _playground.Dispose();
+
+    /// <summary>Runs on the small classifier with a tolerance that is easy to keep, and returns the report.</summary>
+    JsonElement Report(params string[] options)
+    {
+        var result = _playground.Run(["--report", "report.json", "--tolerance", "0.2", .. options]);
+
+        Assert.True(result.Exit == 0, result.ToString());
+        return Read("report.json");
+    }
+
+    JsonElement Read(string name) => JsonDocument.Parse(File.ReadAllText(_playground.PathOf(name))).RootElement;
+
+    ModelProto Written(string name = "out.onnx") => ModelProto.Parser.ParseFrom(File.ReadAllBytes(_playground.PathOf(name)));
+
+    [Fact]
+    public void The_quick_start_writes_a_smaller_model_that_loads_and_is_within_tolerance()
+    {
+        var result = CommandLine.Run(_playground.Folder,
+            CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration, "--labels", CommandLine.DigitsLabels, "--report", "report.json");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.Equal("", result.Error);
+        Assert.Contains("accuracy loss", result.Output);
+        long before = new FileInfo(CommandLine.Digits).Length, after = new FileInfo(_playground.Output).Length;
+        Assert.True(after < before / 2, $"{after} bytes of {before}"); // fp32 alone reaches a quarter
+        using var session = new InferenceSession(_playground.Output);
+        Assert.Equal(["image"], session.InputMetadata.Keys);
+        Assert.Equal(["logits"], session.OutputMetadata.Keys);
+        var verified = Read("report.json").GetProperty("verified");
+        Assert.Equal("accuracy", verified.GetProperty("metric").GetString());
+        Assert.InRange(verified.GetProperty("loss").GetDouble(), -1, 0.01);
+    }
+
+    [Fact]
+    public void Nothing_but_the_output_and_the_report_is_left_and_the_input_is_unchanged()
+    {
+        string temporary = Directory.CreateDirectory(_playground.PathOf("tmp")).FullName;
+        var before = _playground.Contents();
+
+        var result = CommandLine.RunWith(new() { ["TMPDIR"] = temporary, ["HOME"] = temporary }, _playground.Folder,
+            "in.onnx", "out.onnx", "--calib", "calib", "--report", "report.json", "--tolerance", "0.2");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        var after = _playground.Contents();
+        Assert.True(after.Remove("out.onnx") && after.Remove("report.json"));
+        Assert.Equal(before, after);
+    }
+
+    [Fact]
+    public void The_report_has_every_field_that_scripts_rely_on()
+    {
+        var report = Report("--format", "fp32");
+
+        AssertFields(report, "tool", "name", "version");
+        AssertFields(report, "source", "path", "sha256", "bytes");
+        AssertFields(report, "result", "path", "sha256", "bytes");
+        AssertFields(report, "options", "calib", "metric", "tolerance", "format", "method", "dialect", "device", "seed", "threads");
+        AssertFields(report, "seconds", "total", "calibrate", "decompose", "search", "verify");
+        AssertFields(report, "before", "bytes", "parameters", "macs", "milliseconds");
+        AssertFields(report, "after", "bytes", "parameters", "macs", "milliseconds");
+        AssertFields(report, "verified", "metric", "samples", "original", "compressed", "loss", "low", "high", "tolerance");
+        Assert.True(report.GetProperty("passes").GetDouble() > 0);
+        Assert.NotEmpty(report.GetProperty("probes").EnumerateArray());
+        Assert.All(report.GetProperty("probes").EnumerateArray(), probe => AssertHas(probe, "step", "bytes", "loss", "accepted"));
+        Assert.Equal(2, report.GetProperty("layers").GetArrayLength());
+        Assert.All(report.GetProperty("layers").EnumerateArray(), layer => AssertHas(
+            layer, "name", "op", "shape", "action", "rank", "format", "scheme", "bytesBefore", "bytesAfter", "predictedError", "reason"));
+    }
+
+    static void AssertHas(JsonElement element, params string[] names) =>
+        Assert.Subset(element.EnumerateObject().Select(property => property.Name).ToHashSet(), names.ToHashSet());
+
+    static void AssertFields(JsonElement report, string record, params string[] names) => AssertHas(report.GetProperty(record), names);
+
+    [Fact]
+    public void The_report_tells_the_truth_about_the_files()
+    {
+        var report = Report("--format", "fp32");
+
+        foreach (var (record, path) in new[] { ("source", _playground.Input), ("result", _playground.Output) })
+        {
+            byte[] bytes = File.ReadAllBytes(path);
+            Assert.Equal(bytes.Length, report.GetProperty(record).GetProperty("bytes").GetInt64());
+            Assert.Equal(Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(bytes)), report.GetProperty(record).GetProperty("sha256").GetString());
+        }
+        long elements = Written().Graph.Initializer.Sum(tensor => tensor.ElementCount());
+        Assert.Equal(elements, report.GetProperty("after").GetProperty("parameters").GetInt64());
+    }
+
+    [Fact]
+    public void A_report_on_standard_output_is_all_there_is()
+    {
+        var result = _playground.Run("--report", "-", "--tolerance", "0.2");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.Equal("onnx-lowrank", JsonDocument.Parse(result.Output).RootElement.GetProperty("tool").GetProperty("name").GetString());
+        Assert.Equal("", result.Error);
+    }
+
+    [Fact]
+    public void Several_reports_may_be_asked_for()
+    {
+        var result = _playground.Run("--report", "-", "--report", "a.json", "--report", "b.json", "--tolerance", "0.2");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        string text = File.ReadAllText(_playground.PathOf("a.json"));
+        Assert.Equal(text, File.ReadAllText(_playground.PathOf("b.json")));
+        Assert.Equal(text, result.Output);
+    }
+
+    [Theory]
+    [InlineData("fp32")]
+    [InlineData("int8")]
+    public void The_same_job_gives_the_same_bytes(string format)
+    {
+        foreach (string output in new[] { "a.onnx", "b.onnx" })
+        {
+            var result = CommandLine.Run(_playground.Folder,
+                CommandLine.Digits, output, "--calib", CommandLine.DigitsCalibration, "--labels", CommandLine.DigitsLabels, "--format", format, "-q");
+            Assert.True(result.Exit == 0, result.ToString());
+        }
+
+        Assert.Equal(File.ReadAllBytes(_playground.PathOf("a.onnx")), File.ReadAllBytes(_playground.PathOf("b.onnx")));
+    }
+
+    [Fact]
+    public void Quiet_prints_nothing()
+    {
+        var result = _playground.Run("-q", "--tolerance", "0.2");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.Equal("", result.Output + result.Error);
+        Assert.True(File.Exists(_playground.Output));
+    }
+
+    [Fact]
+    public void Output_to_a_file_has_no_colours_and_no_progress()
+    {
+        var result = _playground.Run("-v", "--tolerance", "0.2");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.DoesNotContain('\e', result.Output);
+        Assert.DoesNotContain('\r', result.Output);
+        Assert.Equal("", result.Error);
+        Assert.Contains("hidden", result.Output);
+        Assert.Contains("logits", result.Output);
+    }
+
+    [Fact]
+    public void Help_lists_every_option_and_its_default()
+    {
+        var result = CommandLine.Run(_playground.Folder, "--help");
+
+        Assert.Equal(0, result.Exit);
+        Assert.All(
+            ["--calib", "--labels", "--metric", "--tolerance", "--format", "--method", "--dialect", "--device", "--only", "--skip", "--report",
+                "--best-effort", "--confident", "--constant-inputs", "--seed", "--threads", "--batch", "--quiet", "--verbose", "--no-color"],
+            option => Assert.Contains(option, result.Output));
+        Assert.DoesNotContain("[default:", result.Output);
+        Assert.Equal("", result.Error);
+    }
+
+    [Fact]
+    public void Version_works_without_ONNX_Runtime()
+    {
+        var result = CommandLine.RunWith(new() { ["ONNXRUNTIME_LIB"] = "gone.so" }, _playground.Folder, "--version");
+
+        Assert.Equal(0, result.Exit);
+        Assert.Matches(@"^\d+\.\d+\.\d+", result.Output);
+    }
+
+    [Theory]
+    [InlineData("a Gemm with 4 outputs", null, 4, false, "agreement")]
+    [InlineData("a Softmax", "Softmax", 4, false, "agreement")]
+    [InlineData("a LogSoftmax", "LogSoftmax", 4, false, "agreement")]
+    [InlineData("a Gemm with 1 output", null, 1, false, "relative")]
+    [InlineData("a Tanh", "Tanh", 4, false, "relative")]
+    [InlineData("labels", null, 4, true, "accuracy")]
+    public void The_metric_follows_from_labels_and_outputs(string _, string? last, int classes, bool withLabels, string metric)
+    {
+        _playground.Save(Playground.Classifier(last, classes));
+
+        var report = Report(withLabels ? ["--labels", "labels.npy"] : []);
+
+        Assert.Equal(metric, report.GetProperty("verified").GetProperty("metric").GetString());
+    }
+
+    [Theory]
+    [InlineData("cosine")]
+    [InlineData("relative")]
+    [InlineData("kl")]
+    [InlineData("agreement")]
+    public void A_metric_can_be_chosen(string metric)
+    {
+        var report = Report("--metric", metric);
+
+        Assert.Equal(metric, report.GetProperty("verified").GetProperty("metric").GetString());
+    }
+
+    [Theory]
+    [InlineData("fp32", false)]
+    [InlineData("int8", true)]
+    public void The_format_decides_what_weights_are_stored_as(string format, bool isInt8)
+    {
+        Report("--format", format);
+
+        Assert.Equal(isInt8, Written().Graph.Initializer.Any(tensor => tensor.DataType == (int)TensorProto.Types.DataType.Int8));
+    }
+
+    [Theory]
+    [InlineData("output")]
+    [InlineData("svd")]
+    [InlineData("randomized")]
+    public void Every_method_factorizes_a_weight_of_low_rank(string method)
+    {
+        var report = Report("--method", method, "--format", "fp32");
+
+        Assert.Contains(report.GetProperty("layers").EnumerateArray(), layer => layer.GetProperty("action").GetString() == "factorize");
+        Assert.All(Written().Graph.Initializer, tensor => Assert.Equal((int)TensorProto.Types.DataType.Float, tensor.DataType));
+    }
+
+    [Fact]
+    public void Method_none_only_quantizes()
+    {
+        var report = Report("--method", "none");
+
+        Assert.All(report.GetProperty("layers").EnumerateArray(), layer => Assert.NotEqual("factorize", layer.GetProperty("action").GetString()));
+        Assert.Contains(report.GetProperty("layers").EnumerateArray(), layer => layer.GetProperty("action").GetString() == "quantize");
+    }
+
+    [Theory]
+    [InlineData("--only", "^hidden$")]
+    [InlineData("--skip", "^logits$")]
+    public void Layers_can_be_chosen_by_name(string option, string pattern)
+    {
+        var report = Report(option, pattern, "--format", "int8", "--method", "none");
+
+        var logits = report.GetProperty("layers").EnumerateArray().Single(layer => layer.GetProperty("name").GetString() == "logits");
+        Assert.Equal("keep", logits.GetProperty("action").GetString());
+        Assert.Contains(option, logits.GetProperty("reason").GetString());
+        Assert.Equal(pattern, report.GetProperty("options").GetProperty(option[2..]).GetString());
+    }
+
+    [Fact]
+    public void Best_effort_writes_what_misses_the_tolerance_and_says_so()
+    {
+        string[] impossible = ["--confident", "--tolerance", "0.1", "--method", "none"]; // 16 samples never prove 0.1: the interval is wider
+
+        var refused = _playground.Run(impossible);
+        bool wasWritten = File.Exists(_playground.Output);
+        var written = _playground.Run([.. impossible, "--best-effort", "--report", "report.json"]);
+
+        Assert.True(refused.Exit == 5 && !wasWritten, refused.ToString());
+        Assert.True(written.Exit == 5, written.ToString());
+        Assert.Equal("onnx-lowrank: written, but the tolerance is missed", Assert.Single(written.ErrorLines));
+        Assert.Equal("BestEffort", Read("report.json").GetProperty("outcome").GetString());
+        using var session = new InferenceSession(_playground.Output);
+    }
+
+    [Fact]
+    public void A_report_of_a_failed_search_has_no_result()
+    {
+        var result = _playground.Run("--metric", "relative", "--tolerance", "0", "--report", "report.json");
+
+        Assert.True(result.Exit == 5, result.ToString());
+        Assert.Equal(JsonValueKind.Null, Read("report.json").GetProperty("result").ValueKind);
+        Assert.False(File.Exists(_playground.Output));
+    }
+
+    [Fact]
+    public void An_older_output_is_replaced()
+    {
+        _playground.Write("out.onnx", "older"u8.ToArray());
+
+        Report();
+
+        Assert.NotEmpty(Written().Graph.Node);
+    }
+}
