@@ -31,13 +31,13 @@ sealed class Evaluator
     /// <param name="alpha">1 − confidence of the interval.</param>
     /// <exception cref="ModelException">A model cannot be run, or its outputs changed shape.</exception>
     public Loss Measure(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha) =>
-        Finite(_scorer.Sum(Rows(candidate, samples), alpha));
+        Sum(Rows(candidate, samples), alpha);
 
     /// <summary>The same, with an estimate that has less noise where the metric has one.</summary>
     public (Loss Loss, Interval? Smooth) MeasureSmoothly(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha)
     {
         var rows = Rows(candidate, samples);
-        return (Finite(_scorer.Sum(rows, alpha)), _scorer.Smooth(rows, alpha));
+        return (Sum(rows, alpha), _scorer.Smooth(rows, alpha));
     }
 
     List<double[]> Rows(ModelSession candidate, ReadOnlyMemory<int> samples)
@@ -65,9 +65,9 @@ sealed class Evaluator
     }
 
     /// <summary>A candidate whose outputs are not numbers is infinitely bad, whatever the metric makes of them.</summary>
-    static Loss Finite(Loss loss) => double.IsNaN(loss.Estimate)
-        ? loss with { Estimate = double.PositiveInfinity, Low = double.PositiveInfinity, High = double.PositiveInfinity }
-        : loss;
+    Loss Sum(List<double[]> rows, double alpha) => rows.TrueForAll(row => Array.TrueForAll(row, double.IsFinite))
+        ? _scorer.Sum(rows, alpha)
+        : new(double.PositiveInfinity, double.PositiveInfinity, double.PositiveInfinity, 0, 0, rows.Count);
 
     void Remember(SampleRun run, ReadOnlyMemory<int> indices)
     {
@@ -123,7 +123,7 @@ sealed class Evaluator
                 }
                 parts = joined;
             }
-            visit(new(_outputs[0], indices.Span[i], parts, isWhole ? shape : shape.AsSpan(1), Ids(run, i), lengths));
+            visit(new(_outputs[0], indices.Span[i], parts, isWhole ? shape : shape.AsSpan(Math.Min(1, shape.Length)), Ids(run, i), lengths));
         }
     }
 

@@ -1,0 +1,136 @@
+using OnnxLowRank.Planning;
+
+namespace OnnxLowRank.Tests.Planning;
+
+public class AllocationTests
+{
+    /// <summary>Layers with random tables of up to six candidates; the first keeps the layer. Candidates are told apart by their rank.</summary>
+    static List<List<Candidate>> Tables(int layers, int seed)
+    {
+        var random = new Random(seed);
+        var tables = new List<List<Candidate>>();
+        for (int i = 0; i < layers; i++)
+        {
+            double bytes = random.Next(100, 2000), time = random.Next(100, 2000);
+            var table = new List<Candidate> { Of(new LayerPlan.Keep(null!), bytes, time, 0) };
+            for (int rank = 1; rank < random.Next(2, 7); rank++)
+            {
+                table.Add(Of(new LayerPlan.Factorize(null!, 10 * i + rank, WeightFormat.Float32), bytes * random.NextDouble(), time * random.NextDouble(), random.NextDouble()));
+            }
+            tables.Add(table);
+        }
+        return tables;
+    }
+
+    static Candidate Of(LayerPlan plan, double bytes, double time, double damage) => new(plan, bytes, time, Error: damage, damage);
+
+    /// <summary>Every plan there is, with its damage and its cost as the shares of all bytes and all time, half each.</summary>
+    static IEnumerable<(double Damage, double Cost)> All(List<List<Candidate>> tables)
+    {
+        double bytes = tables.Sum(table => table[0].Bytes), time = tables.Sum(table => table[0].Time);
+        IEnumerable<(double Damage, double Cost)> plans = [(0, 0)];
+        foreach (var table in tables)
+        {
+            plans = from plan in plans
+                    from candidate in table
+                    select (plan.Damage + candidate.Damage, plan.Cost + 0.5 * candidate.Bytes / bytes + 0.5 * candidate.Time / time);
+        }
+        return plans;
+    }
+
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 12)];
+
+    [Theory, MemberData(nameof(Seeds))]
+    public void At_a_multiplier_no_plan_is_better(int seed)
+    {
+        var tables = Tables(layers: 4, seed);
+        var allocation = new Allocation(tables, timeShare: 0.5);
+        var all = All(tables).ToList();
+
+        foreach (double multiplier in new[] { 0, 0.01, 0.3, 1, 3, 100 })
+        {
+            var allotment = allocation.At(multiplier);
+
+            Assert.Equal(all.Min(plan => plan.Damage + multiplier * plan.Cost), allotment.Damage + multiplier * allotment.Cost, 1e-9);
+            Assert.Equal(allotment.Chosen.Sum(candidate => candidate.Damage), allotment.Damage, 1e-12);
+            Assert.Equal(allotment.Chosen.Sum(candidate => candidate.Bytes), allotment.Bytes, 1e-9);
+        }
+    }
+
+    [Theory, MemberData(nameof(Seeds))]
+    public void At_a_cost_the_plan_is_affordable_and_the_best_for_what_it_costs(int seed)
+    {
+        var tables = Tables(layers: 5, seed);
+        var allocation = new Allocation(tables, timeShare: 0.5);
+        var all = All(tables).ToList();
+        double damage = double.PositiveInfinity;
+
+        for (double cost = allocation.SmallestCost * 1.0001; cost <= 1.01; cost += 0.02)
+        {
+            var allotment = allocation.AtCost(cost);
+
+            Assert.True(allotment.Cost <= cost);
+            Assert.Equal(all.Where(plan => plan.Cost <= allotment.Cost + 1e-9).Min(plan => plan.Damage), allotment.Damage, 1e-9);
+            Assert.True(allotment.Damage <= damage, "more cost may not do more damage");
+            damage = allotment.Damage;
+        }
+        Assert.Equal(all.Min(plan => plan.Cost), allocation.SmallestCost, 1e-9);
+    }
+
+    [Theory, MemberData(nameof(Seeds))]
+    public void The_next_plan_on_the_lower_hull_would_cost_too_much(int seed)
+    {
+        var tables = Tables(layers: 3, seed);
+        var allocation = new Allocation(tables, timeShare: 0.5);
+        var hull = Enumerable.Range(-400, 800).Select(i => allocation.At(Math.Exp(i / 20.0)).Cost).Distinct().ToList();
+
+        foreach (double cost in new[] { 0.3, 0.5, 0.7, 0.9 }.Where(cost => cost >= allocation.SmallestCost))
+        {
+            Assert.True(hull.Where(other => other <= cost).Max() <= allocation.AtCost(cost).Cost + 1e-9);
+        }
+    }
+
+    [Fact]
+    public void The_whole_cost_keeps_every_layer()
+    {
+        var allotment = new Allocation(Tables(layers: 5, seed: 1), timeShare: 0.5).AtCost(1);
+
+        Assert.Equal(1, allotment.Cost, 1e-12);
+        Assert.True(allotment.ChangesNothing);
+    }
+
+    [Fact]
+    public void Less_than_the_cheapest_plan_is_the_cheapest_plan()
+    {
+        var allocation = new Allocation(Tables(layers: 5, seed: 1), timeShare: 0.5);
+
+        Assert.Equal(allocation.SmallestCost, allocation.AtCost(1e-6).Cost, 1e-12);
+    }
+
+    [Fact]
+    public void The_time_share_says_what_counts()
+    {
+        // One way is small and slow, the other large and fast.
+        List<List<Candidate>> tables =
+        [
+            [
+                Of(new LayerPlan.Keep(null!), 1000, 1000, 0),
+                Of(new LayerPlan.Factorize(null!, 1, WeightFormat.Float32), 100, 900, 0.1),
+                Of(new LayerPlan.Factorize(null!, 2, WeightFormat.Float32), 900, 100, 0.1),
+            ],
+        ];
+
+        int Rank(double timeShare) => ((LayerPlan.Factorize)new Allocation(tables, timeShare).At(1).Chosen[0].Plan).Rank;
+
+        Assert.Equal((1, 2), (Rank(0), Rank(1)));
+    }
+
+    [Fact]
+    public void Plans_are_the_same_when_they_do_the_same()
+    {
+        var allocation = new Allocation(Tables(layers: 5, seed: 1), timeShare: 0.5);
+
+        Assert.True(allocation.At(1).SameAs(allocation.At(1 + 1e-12)));
+        Assert.False(allocation.At(1e-9).SameAs(allocation.At(1e9)));
+    }
+}

@@ -1,0 +1,77 @@
+using OnnxLowRank.Planning;
+
+namespace OnnxLowRank.Tests.Planning;
+
+public class BudgetSearchTests
+{
+    const double Smallest = 0.01;
+
+    static (double Found, List<double> Tried) Search(Func<double, bool?> isGood, int probes = 12)
+    {
+        var tried = new List<double>();
+        double found = BudgetSearch.Smallest(Smallest, cost =>
+        {
+            tried.Add(cost);
+            return isGood(cost);
+        }, probes);
+        return (found, tried);
+    }
+
+    [Theory]
+    [InlineData(0.02)]
+    [InlineData(0.1)]
+    [InlineData(0.37)]
+    [InlineData(0.98)]
+    public void The_threshold_of_a_monotone_goodness_is_found(double threshold)
+    {
+        var (found, tried) = Search(cost => cost >= threshold);
+
+        Assert.InRange(found, threshold, threshold * 1.02);
+        Assert.Contains(found, tried);
+        Assert.True(tried.Count <= 12 && tried.TrueForAll(cost => cost is >= Smallest and < 1));
+    }
+
+    [Fact]
+    public void What_is_found_was_good_even_where_goodness_is_not_monotone()
+    {
+        static bool IsGood(double cost) => cost > 0.3 || cost is > 0.05 and < 0.11;
+
+        var (found, _) = Search(cost => IsGood(cost));
+
+        Assert.True(IsGood(found) && found < 1);
+    }
+
+    [Fact]
+    public void The_original_is_the_answer_when_nothing_is_good()
+    {
+        var (found, tried) = Search(_ => false);
+
+        Assert.Equal(1, found);
+        Assert.True(tried.Count <= 12 && tried[^1] > 0.95);
+    }
+
+    [Fact]
+    public void One_probe_is_enough_when_everything_is_good()
+    {
+        var (found, tried) = Search(_ => true);
+
+        Assert.Equal(Smallest, found);
+        Assert.Equal([Smallest], tried);
+    }
+
+    [Fact]
+    public void A_plan_that_was_tried_before_ends_the_search_with_the_best_known()
+    {
+        var (found, tried) = Search(cost => cost == Smallest ? false : cost < 0.2 ? null : true);
+
+        Assert.InRange(found, 0.1, 1);
+        Assert.True(tried.Count < 12);
+    }
+
+    [Fact]
+    public void No_more_probes_are_made_than_allowed()
+    {
+        Assert.Equal(3, Search(cost => cost > 0.5, probes: 3).Tried.Count);
+        Assert.Single(Search(_ => false, probes: 1).Tried);
+    }
+}

@@ -1,0 +1,92 @@
+using OnnxLowRank.Planning;
+using OnnxLowRank.Tests.Rewriting;
+
+namespace OnnxLowRank.Tests.Planning;
+
+public class CandidatesTests
+{
+    static readonly DamageCurve s_asError = new(Scale: 1, Exponent: 1);
+
+    static List<Candidate> Table(Bench bench, bool canQuantize, bool factorizes, params WeightFormat[] formats) =>
+        Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), positions: 10, s_asError, canQuantize, new(formats, factorizes));
+
+    static Bench Open(string name)
+    {
+        var (model, samples) = LayerCases.Make(name);
+        return new(model, samples);
+    }
+
+    [Fact]
+    public void Keeping_is_always_first_and_does_no_damage()
+    {
+        var bench = Open("MatMul");
+
+        var table = Table(bench, canQuantize: true, factorizes: true, WeightFormat.Float32, WeightFormat.Int8);
+
+        Assert.IsType<LayerPlan.Keep>(table[0].Plan);
+        Assert.Equal((bench.Layer.Bytes, 0, 0), (table[0].Bytes, table[0].Error, table[0].Damage));
+    }
+
+    [Fact]
+    public void Only_what_is_allowed_is_offered()
+    {
+        var bench = Open("Conv with bias and pads");
+        static string Kinds(IEnumerable<Candidate> table) => string.Join(' ', table.Select(candidate => candidate.Plan switch
+        {
+            LayerPlan.Keep => "keep",
+            LayerPlan.Quantize => "quantize",
+            LayerPlan.Factorize factorize => factorize.Format.ToString(),
+            _ => "?",
+        }).Distinct());
+
+        Assert.Equal("keep Float32", Kinds(Table(bench, true, true, WeightFormat.Float32)));
+        Assert.Equal("keep quantize Int8", Kinds(Table(bench, true, true, WeightFormat.Int8)));
+        Assert.Equal("keep quantize", Kinds(Table(bench, true, false, WeightFormat.Int8)));
+        Assert.Equal("keep Float32", Kinds(Table(bench, false, true, WeightFormat.Float32, WeightFormat.Int8)));
+        Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, 10, s_asError, true, new([WeightFormat.Float32, WeightFormat.Int8], true))));
+    }
+
+    [Theory]
+    [InlineData("MatMul then Add")]
+    [InlineData("Gemm transB")]
+    [InlineData("Conv with groups")]
+    [InlineData("Conv with bias then BatchNormalization")]
+    public void Planned_bytes_are_about_those_of_the_written_tensors(string name)
+    {
+        var bench = Open(name);
+        foreach (var candidate in Table(bench, true, true, WeightFormat.Float32, WeightFormat.Int8).Skip(1))
+        {
+            var rewritten = bench.Rewrite(OnnxLowRank.Rewriting.Dialect.Ort, _ => candidate.Plan).Model;
+
+            double tensors = rewritten.Graph.Initializer.Sum(tensor => tensor.RawData.Length);
+            Assert.InRange(candidate.Bytes, tensors - 20, tensors + 700); // names, shapes and nodes are estimated
+        }
+    }
+
+    [Fact]
+    public void Bytes_and_time_grow_with_the_rank_and_damage_falls()
+    {
+        foreach (var format in Enum.GetValues<WeightFormat>())
+        {
+            var factors = Table(Open("Conv with bias and pads"), true, true, format).Where(candidate => candidate.Plan is LayerPlan.Factorize).ToList();
+
+            Assert.True(factors.Count > 3);
+            for (int i = 1; i < factors.Count; i++)
+            {
+                Assert.True(factors[i].Bytes > factors[i - 1].Bytes && factors[i].Time > factors[i - 1].Time && factors[i].Damage < factors[i - 1].Damage);
+            }
+        }
+    }
+
+    [Fact]
+    public void A_damage_curve_goes_through_its_points()
+    {
+        var line = DamageCurve.Through([(0.1, 0.02)]);
+        var square = DamageCurve.Through([(0.1, 0.02), (0.2, 0.08)]);
+        var falling = DamageCurve.Through([(0.1, 0.02), (0.2, 0.01)]);
+
+        Assert.Equal((0.02, 0.04, 0), (Math.Round(line.At(0.1), 12), Math.Round(line.At(0.2), 12), line.At(0)));
+        Assert.Equal((0.02, 0.08, 0.005), (Math.Round(square.At(0.1), 12), Math.Round(square.At(0.2), 12), Math.Round(square.At(0.05), 12)));
+        Assert.True(falling.At(0.2) > falling.At(0.1)); // more error never does less damage, whatever noise says
+    }
+}
