@@ -29,7 +29,7 @@ public static class Compressor
         var clock = new StageClock(progress);
         clock.Enter("load");
         using var workspace = Workspace.Open(options, cancellation);
-        using var output = new StagedOutput(options.Output);
+        using var output = new StagedOutput(options.Output, cancellation);
         var found = LayerFinder.Find(workspace.Model, new(options.Only, options.Skip, options.ConstantInputs));
         var algebra = LinearAlgebra.Create(options.Threads, workspace.Notes.Add);
         var report = new ReportBuilder(options, workspace, found, algebra);
