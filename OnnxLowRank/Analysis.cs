@@ -107,9 +107,9 @@ sealed record Analysis(
         : plan.Layer.Elements));
 
     /// <summary>The table of candidates per layer, in graph order.</summary>
-    public List<List<Candidate>> Tables(Allowed allowed, Dialect dialect, int opset) =>
+    public List<List<Candidate>> Tables(IReadOnlyDictionary<Layer, DamageCurve> damage, Allowed allowed, Dialect dialect, int opset) =>
         [.. Found.Layers.Select(layer => Candidates.Of(
-            layer, Decompositions.GetValueOrDefault(layer), Positions[layer], Int8Obstacle(layer, dialect, opset).Length == 0, allowed))];
+            layer, Decompositions.GetValueOrDefault(layer), Positions[layer], damage[layer], Int8Obstacle(layer, dialect, opset).Length == 0, allowed))];
 
     /// <summary>Why a layer cannot run on 8-bit integers, or nothing.</summary>
     public static string Int8Obstacle(Layer layer, Dialect dialect, int opset)

@@ -42,8 +42,9 @@ public static class Compressor
         var analysis = Analysis.Of(workspace, found, options, algebra, clock);
         report.Analysis = analysis;
         var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, options.Dialect, report.Provenance);
+        var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
         var search = new PlanSearch(workspace, options, rewriter, output, clock);
-        var best = Best(search, analysis, workspace, options);
+        var best = Best(search, analysis, damage, workspace, options);
         report.Probes = search.Probes;
         if (best == null || (!best.Passed && !options.BestEffort))
         {
@@ -59,7 +60,8 @@ public static class Compressor
     }
 
     /// <summary>The verified plan of the first format that is allowed, passes and is not slower than the original.</summary>
-    static VerifiedPlan? Best(PlanSearch search, Analysis analysis, Workspace workspace, CompressionOptions options)
+    static VerifiedPlan? Best(
+        PlanSearch search, Analysis analysis, IReadOnlyDictionary<Layer, DamageCurve> damage, Workspace workspace, CompressionOptions options)
     {
         WeightFormat[][] choices = options.Format switch
         {
@@ -72,7 +74,7 @@ public static class Compressor
         foreach (var formats in choices)
         {
             var allowed = new Allowed(formats, options.Method != Method.None);
-            var plan = search.Run(analysis.Tables(allowed, options.Dialect, workspace.Model.Opset));
+            var plan = search.Run(analysis.Tables(damage, allowed, options.Dialect, workspace.Model.Opset));
             bool isBetter = plan != null && (best == null || (plan.Passed && (!best.Passed || plan.Slowdown < best.Slowdown)));
             best = isBetter ? plan : best;
             if (best is { Passed: true } && best.Slowdown <= SlowerThanOriginal)

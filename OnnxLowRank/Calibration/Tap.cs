@@ -17,14 +17,14 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
         if (IsAtInput(layer))
         {
             int rank = shapes[use.Input].Length;
-            int axis = layer.Kind == LayerKind.LeftMatMul ? rank - 2 : use.TransA ? 0 : rank - 1;
+            int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
             return new(use.Input, axis, rank, 1, layer.In);
         }
         int outputRank = shapes[use.Output].Length;
         int outputAxis = layer.Kind switch
         {
             LayerKind.Conv => 1,
-            LayerKind.LeftMatMul => outputRank - 2,
+            LayerKind.LeftMatMul => Math.Max(0, outputRank - 2), // 0 for a vector
             _ => outputRank - 1,
         };
         return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup);

@@ -13,13 +13,15 @@ sealed class Constant
     readonly TensorProto _tensor;
     readonly List<NodeProto> _steps;
     readonly GraphIndex _index;
+    readonly bool _inputsAreConstant;
 
-    Constant(string root, TensorProto tensor, List<NodeProto> steps, GraphIndex index)
+    Constant(string root, TensorProto tensor, List<NodeProto> steps, GraphIndex index, bool inputsAreConstant)
     {
         Root = root;
         _tensor = tensor;
         _steps = steps;
         _index = index;
+        _inputsAreConstant = inputsAreConstant;
         Type = tensor.DataType;
         Dims = [.. tensor.Dims];
         foreach (var step in steps)
@@ -83,7 +85,7 @@ sealed class Constant
                 return Of(name, inline, out reason);
             }
             bool known = producer.Is("Identity") || producer.Is("Transpose") || producer.Is("Cast")
-                || (producer.Is("Reshape") && ShapeOperand(producer, index) != null);
+                || (producer.Is("Reshape") && ShapeOperand(producer, index, inputsAreConstant) != null);
             if (!known)
             {
                 reason = $"its weight is computed by {GraphOrder.Describe(producer)}";
@@ -96,24 +98,26 @@ sealed class Constant
         Constant? Of(string root, TensorProto tensor, out string reason)
         {
             steps.Reverse();
-            var constant = new Constant(root, tensor, steps, index);
-            bool numeric = (DataType)tensor.DataType is DataType.Float or DataType.Float16 or DataType.Bfloat16 or DataType.Double;
-            bool isFloat = numeric && constant.Type == (int)DataType.Float;
-            reason = isFloat ? "" : $"its weight is {TensorType.Name(isFloat || !numeric ? tensor.DataType : constant.Type)}, not float32";
-            return isFloat ? constant : null;
+            var constant = new Constant(root, tensor, steps, index, inputsAreConstant);
+            bool isReal = (DataType)tensor.DataType is DataType.Float or DataType.Float16 or DataType.Bfloat16 or DataType.Double;
+            long rounded = steps.Where(step => step.Is("Cast")).Select(step => step.Int("to", 0)).FirstOrDefault(to => to != (long)DataType.Float);
+            reason = !isReal || (rounded == 0 && constant.Type != (int)DataType.Float) ? $"its weight is {TensorType.Name(tensor.DataType)}, not float32"
+                : rounded != 0 ? $"its weight is cast to {TensorType.Name((int)rounded)}, which rounds it"
+                : "";
+            return reason.Length == 0 ? constant : null;
         }
     }
 
-    static long[]? ShapeOperand(NodeProto reshape, GraphIndex index)
+    static long[]? ShapeOperand(NodeProto reshape, GraphIndex index, bool inputsAreConstant)
     {
         string name = reshape.InputOrEmpty(1);
         var tensor = index.Initializer(name) ?? (index.Producer(name) is { } node && node.Is("Constant") ? node.Tensor("value") : null);
-        return tensor is { DataType: (int)DataType.Int64 } && !index.IsInput(name) && reshape.Int("allowzero", 0) == 0
-            ? Array.ConvertAll(tensor.ToFloats(), dim => (long)dim)
+        return tensor is { DataType: (int)DataType.Int64 } && (inputsAreConstant || !index.IsInput(name)) && reshape.Int("allowzero", 0) == 0
+            ? tensor.ToInt64s()
             : null;
     }
 
-    long[]? ShapeOperand(NodeProto reshape) => ShapeOperand(reshape, _index);
+    long[]? ShapeOperand(NodeProto reshape) => ShapeOperand(reshape, _index, _inputsAreConstant);
 
     long[] DimsAfter(NodeProto step, long[] dims)
     {

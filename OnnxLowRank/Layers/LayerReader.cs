@@ -92,6 +92,10 @@ static class LayerReader
                 reason = $"its bias '{biasName}' is not constant";
                 return null;
             }
+            if (constant.Dims is not [var length] || length != channels)
+            {
+                throw new ModelException($"node {GraphOrder.Describe(node)}: a bias of [{string.Join(',', constant.Dims)}] for {channels} output channels");
+            }
             bias = Spread(constant, channels, 1);
         }
         var use = new LayerUse(node, [], node.Input[0], node.Output[0], bias, null);

@@ -3,7 +3,8 @@ namespace OnnxLowRank.Numerics;
 /// <summary>
 /// The dense algebra the host does, in double precision. Every implementation gives the same results up to rounding;
 /// signs of singular vectors and bases of repeated eigenvalues are free. Arguments are not changed, results are new,
-/// and all methods may be called from several threads at once. The same library, kernel and thread count give the same bits.
+/// and all methods may be called from several threads at once. The same library, kernel and thread count
+/// give the same bits (the exception is in <see cref="OpenBlasAlgebra"/>).
 /// </summary>
 /// <remarks>
 /// All methods throw <see cref="ArgumentException"/> when shapes disagree or an element that is read is NaN or infinite, and

@@ -4,6 +4,10 @@ namespace OnnxLowRank.Numerics;
 /// <see cref="ILinearAlgebra"/> by OpenBLAS and the LAPACK inside it. LAPACK is column-major: it takes our A (m, n) for Aᵀ (n, m), and
 /// what it returns reads as transposed here. Each method says how that cancels out; only eigenvectors are really transposed.
 /// </summary>
+/// <remarks>
+/// The thread count is the process's, not this object's. On CPUs without AVX2 the last bits of LAPACK's results depend on
+/// where the runtime places an array (at a multiple of 8 or of 16 bytes), so there they may differ from run to run.
+/// </remarks>
 sealed unsafe class OpenBlasAlgebra : CheckedAlgebra
 {
     // From cblas.h.

@@ -53,7 +53,7 @@ static class ExternalData
         {
             using var file = File.OpenHandle(path);
             long available = RandomAccess.GetLength(file);
-            long length = Number("length", Math.Max(0, available - offset));
+            long length = Number("length", expected);
             if (length != expected || offset > available || length > available - offset)
             {
                 throw new ModelException(

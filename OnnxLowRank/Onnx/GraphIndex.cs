@@ -61,6 +61,7 @@ sealed class GraphIndex
                 var own = graph.Node.SelectMany(inner => inner.Output)
                     .Concat(graph.Input.Select(input => input.Name))
                     .Concat(graph.Initializer.Select(tensor => tensor.Name))
+                    .Concat(graph.SparseInitializer.Select(tensor => tensor.Values?.Name ?? ""))
                     .Append("")
                     .ToHashSet(StringComparer.Ordinal);
                 var read = graph.Node.SelectMany(inner => inner.Input.Concat(Captured(inner)))

@@ -115,6 +115,10 @@ static class TensorData
         return floats;
     }
 
+    /// <summary>The elements of an int64 tensor.</summary>
+    public static long[] ToInt64s(this TensorProto tensor) =>
+        tensor.HasRawData ? MemoryMarshal.Cast<byte, long>(tensor.RawData.Span).ToArray() : [.. tensor.Int64Data];
+
     static void FromRaw(TensorProto tensor, DataType type, ReadOnlySpan<byte> raw, float[] floats)
     {
         switch (type)

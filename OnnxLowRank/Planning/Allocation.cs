@@ -1,8 +1,8 @@
 namespace OnnxLowRank.Planning;
 
 /// <summary>
-/// One budget over all layers: per layer the candidate with the smallest error + λ·cost, cost being the layer's share of the
-/// model's bytes and time. The sum is then the smallest error for what it costs, whatever λ is: one number to search.
+/// One budget over all layers: per layer the candidate with the smallest damage + λ·cost, cost being the layer's share of the
+/// model's bytes and time. The sum is then the smallest damage for what it costs, whatever λ is: one number to search.
 /// </summary>
 sealed class Allocation
 {
@@ -23,7 +23,7 @@ sealed class Allocation
     double Cost(Candidate candidate) => candidate.Bytes * _perByte + candidate.Time * _perTime;
 
     /// <summary>The best plan at a multiplier.</summary>
-    /// <param name="multiplier">λ ≥ 0: error that one whole model's cost is worth.</param>
+    /// <param name="multiplier">λ ≥ 0: damage that one whole model's cost is worth.</param>
     public Allotment At(double multiplier)
     {
         var chosen = new Candidate[_tables.Count];
@@ -32,20 +32,20 @@ sealed class Allocation
             double best = double.PositiveInfinity;
             foreach (var candidate in _tables[i])
             {
-                double value = candidate.Error + multiplier * Cost(candidate);
+                double value = candidate.Damage + multiplier * Cost(candidate);
                 if (value < best)
                 {
                     (best, chosen[i]) = (value, candidate);
                 }
             }
         }
-        return new(chosen, chosen.Sum(Cost), chosen.Sum(candidate => candidate.Bytes), chosen.Sum(candidate => candidate.Error));
+        return new(chosen, chosen.Sum(Cost), chosen.Sum(candidate => candidate.Bytes), chosen.Sum(candidate => candidate.Damage));
     }
 
     /// <summary>Cost when every layer takes its cheapest candidate.</summary>
     public double SmallestCost => _tables.Sum(table => table.Min(Cost));
 
-    /// <summary>The plan with the least error among those of at most this cost that some multiplier makes.</summary>
+    /// <summary>The plan with the least damage among those of at most this cost that some multiplier makes.</summary>
     public Allotment AtCost(double cost)
     {
         // Cost falls as the multiplier grows; its logarithm is bisected down to neighbouring doubles' worth of plans.
@@ -68,7 +68,7 @@ sealed class Allocation
 
 /// <summary>One candidate per layer, and what they add up to.</summary>
 /// <param name="Cost">Share of the original's bytes and time, weighted.</param>
-sealed record Allotment(IReadOnlyList<Candidate> Chosen, double Cost, double Bytes, double Error)
+sealed record Allotment(IReadOnlyList<Candidate> Chosen, double Cost, double Bytes, double Damage)
 {
     public IEnumerable<LayerPlan> Plans => Chosen.Select(candidate => candidate.Plan);
 

@@ -7,7 +7,8 @@ namespace OnnxLowRank.Planning;
 /// <param name="Bytes">Bytes of weights, scales and biases.</param>
 /// <param name="Time">In units of <see cref="CostModel"/>, per sample.</param>
 /// <param name="Error">Predicted loss of the layer's output energy, as a share of it.</param>
-readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, double Error);
+/// <param name="Damage">What that does to the model's output: see <see cref="DamageCurve"/>.</param>
+readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, double Error, double Damage);
 
 /// <summary>What may be done to layers.</summary>
 /// <param name="Formats">Formats of rewritten weights.</param>
@@ -25,10 +26,11 @@ static class Candidates
 
     /// <param name="decomposition">Null where no rank saves anything.</param>
     /// <param name="positions">Vectors x per sample.</param>
+    /// <param name="damage">What the layer's error does to the model's output.</param>
     /// <param name="canQuantize">Whether the layer can be run on 8-bit integers.</param>
-    public static List<Candidate> Of(Layer layer, Decomposition? decomposition, double positions, bool canQuantize, Allowed allowed)
+    public static List<Candidate> Of(Layer layer, Decomposition? decomposition, double positions, DamageCurve damage, bool canQuantize, Allowed allowed)
     {
-        var table = new List<Candidate> { new(new LayerPlan.Keep(layer), layer.Bytes, CostModel.Time(layer, WeightFormat.Float32, positions), 0) };
+        var table = new List<Candidate> { new(new LayerPlan.Keep(layer), layer.Bytes, CostModel.Time(layer, WeightFormat.Float32, positions), 0, 0) };
         double biases = 4.0 * layer.Uses.Count * layer.Out;
         foreach (var format in allowed.Formats)
         {
@@ -40,7 +42,7 @@ static class Candidates
             if (isInt8)
             {
                 double dense = layer.Elements + 4.0 * layer.Out + 2 * biases + 2 * OverheadPerNode;
-                table.Add(new(new LayerPlan.Quantize(layer), dense, CostModel.Time(layer, format, positions), Int8Noise));
+                table.Add(new(new LayerPlan.Quantize(layer), dense, CostModel.Time(layer, format, positions), Int8Noise, damage.At(Int8Noise)));
             }
             for (int rank = 1; allowed.Factorizes && decomposition != null && rank <= decomposition.MaxRank; rank += Step(rank))
             {
@@ -48,7 +50,7 @@ static class Candidates
                 double bytes = isInt8 ? elements + 4 * (inner + layer.Out) + 2 * biases + 4 * OverheadPerNode : 4 * elements + biases + OverheadPerNode;
                 double error = decomposition.Error(rank) + (isInt8 ? 2 * Int8Noise : 0);
                 table.Add(new(
-                    new LayerPlan.Factorize(layer, rank, format), bytes, CostModel.Time(layer, format, positions, rank), error));
+                    new LayerPlan.Factorize(layer, rank, format), bytes, CostModel.Time(layer, format, positions, rank), error, damage.At(error)));
             }
         }
         return table;

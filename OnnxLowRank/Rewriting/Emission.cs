@@ -42,6 +42,10 @@ static class CorrectedBias
         {
             return use.Bias;
         }
+        if (use.Bias == null && decomposition.Layer.Kind == LayerKind.LeftMatMul)
+        {
+            return null; // whether it would be (out, 1) or (out) depends on the rank of x, which is not known here
+        }
         if (use.Bias == null)
         {
             double restored = correction.Sum(value => value * value);

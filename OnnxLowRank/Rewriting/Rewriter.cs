@@ -1,3 +1,4 @@
+using Google.Protobuf.Collections;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -35,9 +36,19 @@ sealed class Rewriter(
         }
         foreach (var (key, value) in provenance)
         {
-            copy.Proto.MetadataProps.Add(new StringStringEntryProto { Key = key, Value = value });
+            SetMetadata(copy.Proto.MetadataProps, key, value);
         }
         return new(copy, graph.Finish(grids.Insert));
+    }
+
+    /// <summary>Keys must be distinct, and an earlier run may have written the same.</summary>
+    static void SetMetadata(RepeatedField<StringStringEntryProto> metadata, string key, string value)
+    {
+        foreach (var earlier in metadata.Where(entry => entry.Key == key).ToList())
+        {
+            metadata.Remove(earlier);
+        }
+        metadata.Add(new StringStringEntryProto { Key = key, Value = value });
     }
 
     void Emit(Emission emission, LayerPlan plan)

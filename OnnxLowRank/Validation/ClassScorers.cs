@@ -3,8 +3,12 @@ using OnnxLowRank.Statistics;
 
 namespace OnnxLowRank.Validation;
 
-/// <summary>Accuracy by labels, loss = (broken − mended)/places. Rows: broken, mended, right before, right after, places.</summary>
-sealed class AccuracyScorer(Labels labels) : Scorer
+/// <summary>
+/// Accuracy by labels, loss = (broken − mended)/places. Rows: broken, mended, right before, right after, places, and the sums of the
+/// probability of the right answer before and after.
+/// </summary>
+/// <param name="areProbabilities">Whether the output went through a Softmax; otherwise it is taken as logits or log-probabilities.</param>
+sealed class AccuracyScorer(Labels labels, bool areProbabilities) : Scorer
 {
     float[] _buffer = [];
 
@@ -23,42 +27,61 @@ sealed class AccuracyScorer(Labels labels) : Scorer
                 throw new DataException($"labels: sample {original.Sample} has label {answer}, but output '{original.Name}' has {classes.Classes} classes");
             }
         }
-        float[] right = Right(original);
-        return right.Contains(float.NaN) ? throw NotFinite(original) : right;
+        float[] judged = Judge(original);
+        return judged.Contains(float.NaN) ? throw NotFinite(original) : judged;
     }
 
     public override double[] Compare(float[] original, SampleOutput candidate)
     {
-        float[] right = Right(candidate);
-        double broken = 0, mended = 0, before = 0, after = 0, places = 0;
-        for (int i = 0; i < right.Length; i++)
+        float[] judged = Judge(candidate);
+        double broken = 0, mended = 0, before = 0, after = 0, places = 0, likelyBefore = 0, likelyAfter = 0;
+        for (int i = 0; i < judged.Length / 2; i++)
         {
             if (labels.Of(candidate.Sample)[i] < 0)
             {
                 continue;
             }
-            bool was = original[i] == 1, isNow = right[i] == 1; // NaN, no answer at all, counts as wrong
+            bool was = original[i] == 1, isNow = judged[i] == 1; // NaN, no answer at all, counts as wrong
             places++;
             broken += was && !isNow ? 1 : 0;
             mended += !was && isNow ? 1 : 0;
             before += was ? 1 : 0;
             after += isNow ? 1 : 0;
+            likelyBefore += original[original.Length / 2 + i];
+            likelyAfter += judged[judged.Length / 2 + i];
         }
-        return [broken, mended, before, after, places];
+        return [broken, mended, before, after, places, likelyBefore, likelyAfter];
     }
 
-    /// <summary>Per place 1 where the answer is right, 0 where it is wrong, NaN where the output is not a number.</summary>
-    float[] Right(SampleOutput output)
+    /// <summary>
+    /// First per place 1 where the answer is right, 0 where it is wrong, NaN where the output is not a number; then per place the
+    /// probability given to the label, 0 where there is none.
+    /// </summary>
+    float[] Judge(SampleOutput output)
     {
         var classes = output.Classes;
         Array.Resize(ref _buffer, Math.Max(_buffer.Length, classes.Classes));
-        var right = new float[classes.Places];
-        for (int i = 0; i < right.Length; i++)
+        var judged = new float[2 * classes.Places];
+        for (int i = 0; i < classes.Places; i++)
         {
-            int best = ClassOutput.Best(classes.Scores(i, _buffer));
-            right[i] = best < 0 ? float.NaN : best == labels.Of(output.Sample)[i] ? 1 : 0;
+            var scores = classes.Scores(i, _buffer);
+            int best = ClassOutput.Best(scores), label = labels.Of(output.Sample)[i];
+            judged[i] = best < 0 ? float.NaN : best == label ? 1 : 0;
+            judged[classes.Places + i] = label < 0 || best < 0 ? 0
+                : areProbabilities ? scores[label]
+                : (float)Math.Exp(scores[label] - ClassOutput.LogSum(scores));
         }
-        return right;
+        return judged;
+    }
+
+    /// <summary>
+    /// The loss of probability given to the right answers. It follows the loss of accuracy, since answers flip where two
+    /// probabilities meet, but every sample near a boundary counts in it, not only those that crossed: several times less noise.
+    /// </summary>
+    public override Interval? Smooth(IReadOnlyList<double[]> rows, double alpha)
+    {
+        var counted = rows.Where(row => row[4] > 0).ToList();
+        return MeanInterval.OfRatio([.. counted.Select(row => row[5] - row[6])], Column(counted, 4), alpha);
     }
 
     public override Loss Sum(IReadOnlyList<double[]> rows, double alpha)

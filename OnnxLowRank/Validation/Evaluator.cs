@@ -4,6 +4,7 @@ using OnnxLowRank.Calibration;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Statistics;
 
 namespace OnnxLowRank.Validation;
 
@@ -29,7 +30,17 @@ sealed class Evaluator
     /// <summary>How much worse a candidate is on these samples.</summary>
     /// <param name="alpha">1 − confidence of the interval.</param>
     /// <exception cref="ModelException">A model cannot be run, or its outputs changed shape.</exception>
-    public Loss Measure(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha)
+    public Loss Measure(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha) =>
+        Finite(_scorer.Sum(Rows(candidate, samples), alpha));
+
+    /// <summary>The same, with an estimate that has less noise where the metric has one.</summary>
+    public (Loss Loss, Interval? Smooth) MeasureSmoothly(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha)
+    {
+        var rows = Rows(candidate, samples);
+        return (Finite(_scorer.Sum(rows, alpha)), _scorer.Smooth(rows, alpha));
+    }
+
+    List<double[]> Rows(ModelSession candidate, ReadOnlyMemory<int> samples)
     {
         var rows = new List<double[]>(samples.Length);
         _sampling.ForEach(samples, (run, indices) =>
@@ -50,7 +61,7 @@ sealed class Evaluator
             });
             Forget(indices);
         });
-        return Finite(_scorer.Sum(rows, alpha));
+        return rows;
     }
 
     /// <summary>A candidate whose outputs are not numbers is infinitely bad, whatever the metric makes of them.</summary>

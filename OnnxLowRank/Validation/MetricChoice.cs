@@ -39,12 +39,13 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
         {
             RequireTokens(session, floats[0], labels);
         }
+        bool areProbabilities = index.Producer(floats[0])?.Is("Softmax") == true;
         Scorer scorer = metric switch
         {
-            Metric.Accuracy => new AccuracyScorer(labels!),
+            Metric.Accuracy => new AccuracyScorer(labels!, areProbabilities),
             Metric.Agreement => new AgreementScorer(),
             Metric.Perplexity => new PerplexityScorer(labels),
-            _ => new KlScorer(index.Producer(floats[0])?.Is("Softmax") == true),
+            _ => new KlScorer(areProbabilities),
         };
         return new(metric, scorer, floats[..1]);
     }

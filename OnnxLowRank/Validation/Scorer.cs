@@ -24,6 +24,9 @@ abstract class Scorer
     /// <param name="alpha">1 − confidence of the interval.</param>
     public abstract Loss Sum(IReadOnlyList<double[]> rows, double alpha);
 
+    /// <summary>An estimate of the same loss with less noise but perhaps a little bias, for searching; null where there is none.</summary>
+    public virtual Interval? Smooth(IReadOnlyList<double[]> rows, double alpha) => null;
+
     protected static Loss Of(Interval interval, int samples, double original = 0, double compressed = 0) =>
         new(interval.Estimate, interval.Low, interval.High, original, compressed, samples);
 

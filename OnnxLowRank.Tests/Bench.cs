@@ -1,0 +1,130 @@
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Rewriting;
+using OnnxLowRank.Runtime;
+
+namespace OnnxLowRank.Tests;
+
+/// <summary>A model with its layers found and calibrated by the library, ready to be decomposed and rewritten at any rank.</summary>
+sealed class Bench
+{
+    static readonly ILinearAlgebra s_algebra = LinearAlgebra.Create(1);
+    readonly Calibrator _calibrator;
+    readonly Sampling _sampling;
+    readonly MemorySamples _samples;
+    readonly Dictionary<Layer, Decomposition> _decompositions = [];
+
+    public Bench(OnnxModel model, MemorySamples samples, LayerFilter? filter = null, int? batch = null)
+    {
+        (Model, _samples) = (model, samples);
+        Found = LayerFinder.Find(model, filter ?? new());
+        _sampling = new Sampling(samples, batch, CancellationToken.None);
+        _calibrator = new Calibrator(model, Found.Layers, Device.Cpu, threads: 1);
+        Shapes = _calibrator.Shapes(_sampling);
+        Measured = _calibrator.Collect(_sampling, samples.All, Shapes, withRanges: true);
+    }
+
+    public OnnxModel Model { get; }
+
+    public FoundLayers Found { get; }
+
+    public IReadOnlyDictionary<string, long[]> Shapes { get; }
+
+    public Measured Measured { get; }
+
+    /// <summary>The only layer of the model.</summary>
+    public Layer Layer => Assert.Single(Found.Layers);
+
+    /// <summary>By the output method, at every rank there is.</summary>
+    public Decomposition Decompose(Layer layer)
+    {
+        if (_decompositions.TryGetValue(layer, out var known))
+        {
+            return known;
+        }
+        var weight = layer.ReadWeight();
+        int rows = layer.OutPerGroup, rank = Math.Min(rows, layer.In);
+        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => use.Addend == null);
+        var moments = Measured.Moments[layer];
+        var bases = Enumerable.Range(0, layer.Groups).Select(g =>
+        {
+            var part = new Matrix(rows, layer.In, weight.Data.AsSpan(g * rows * layer.In, rows * layer.In).ToArray());
+            var second = moments[0].Second(g, isCentred);
+            return isAtInput
+                ? OutputMethod.FromInput(s_algebra, second, part, shrinkage: 0, rank)
+                : OutputMethod.FromOutput(s_algebra, second, part, shrinkage: 0, rank);
+        });
+        double[]?[] means = [.. layer.Uses.Select((use, i) => !isCentred ? null : isAtInput
+            ? s_algebra.Multiply(weight, new Matrix(layer.In, 1, moments[i].Mean())).Data
+            : moments[i].Mean().Select((mean, o) => mean - (use.Bias?[o] ?? 0)).ToArray())];
+        return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means);
+    }
+
+    /// <summary>The model with every layer factorized.</summary>
+    public Rewritten Factorize(Func<Layer, int> rank, WeightFormat format = WeightFormat.Float32, Dialect dialect = Dialect.Ort) =>
+        Rewrite(dialect, layer => new LayerPlan.Factorize(layer, rank(layer), format));
+
+    public static int FullRank(Layer layer) => Math.Min(layer.OutPerGroup, layer.In);
+
+    /// <summary>A third of the ranks: what is lost is large, so that any wrong treatment of it shows.</summary>
+    public static int LowRank(Layer layer) => Math.Max(1, FullRank(layer) / 3);
+
+    public Rewritten Quantize(Dialect dialect = Dialect.Ort) => Rewrite(dialect, layer => new LayerPlan.Quantize(layer));
+
+    public Rewritten Rewrite(Dialect dialect, Func<Layer, LayerPlan> plan)
+    {
+        LayerPlan[] plans = [.. Found.Layers.Select(plan)];
+        var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
+        var inner = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
+        var rewriter = new Rewriter(Model, decompositions, new(Measured.Grids, inner), dialect, new Dictionary<string, string>());
+        return rewriter.Apply(plans);
+    }
+
+    public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);
+
+    /// <summary>
+    /// What a layer's output must be when its first directions U_r are kept: with y the original's output and P = U_r·U_rᵀ per group,
+    /// P·y + (I − P)·E[y]. It needs neither weight nor bias, so nothing that reads or writes those can be wrong in the same way.
+    /// </summary>
+    /// <param name="axis">Of the channels.</param>
+    /// <param name="isCorrected">Whether the mean is kept; otherwise P·y.</param>
+    public Seen Projected(Layer layer, Seen original, int axis, int rank, bool isCorrected = true)
+    {
+        var decomposition = Decompose(layer);
+        float[] basisT = decomposition.ProjectionT();
+        int rows = layer.OutPerGroup, size = layer.Out;
+        var vectors = original.Vectors(axis);
+        var mean = Enumerable.Range(0, size).Select(o => isCorrected ? vectors.Average(vector => (double)vector[o]) : 0).ToArray();
+        var projected = new float[original.Values.Length];
+        int inner = (int)original.Shape[(axis + 1)..].Aggregate(1L, (product, dim) => product * dim);
+        for (int v = 0; v < vectors.Length; v++)
+        {
+            var result = (double[])mean.Clone();
+            for (int g = 0; g < layer.Groups; g++)
+            {
+                for (int k = 0; k < rank; k++)
+                {
+                    var direction = basisT.AsSpan((g * decomposition.MaxRank + k) * rows, rows);
+                    double length = 0;
+                    for (int o = 0; o < rows; o++)
+                    {
+                        length += direction[o] * (vectors[v][g * rows + o] - mean[g * rows + o]);
+                    }
+                    for (int o = 0; o < rows; o++)
+                    {
+                        result[g * rows + o] += direction[o] * length;
+                    }
+                }
+            }
+            for (int o = 0; o < size; o++)
+            {
+                projected[(v / inner * size + o) * inner + v % inner] = (float)result[o];
+            }
+        }
+        return original with { Values = projected };
+    }
+}

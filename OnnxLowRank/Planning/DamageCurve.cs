@@ -1,0 +1,27 @@
+namespace OnnxLowRank.Planning;
+
+/// <summary>
+/// What an error in a layer does to the model's output: a power law, scale·error^exponent, through measured points. Many layers do no
+/// harm until their error is large; a straight line through a small error would cut them to pieces.
+/// </summary>
+readonly record struct DamageCurve(double Scale, double Exponent)
+{
+    /// <summary>Exponents outside of this are noise.</summary>
+    const double Flattest = 0.5, Steepest = 3;
+
+    public double At(double error) => error <= 0 ? 0 : Scale * Math.Pow(error, Exponent);
+
+    /// <param name="points">One or two pairs of error and damage.</param>
+    public static DamageCurve Through(IReadOnlyList<(double Error, double Damage)> points)
+    {
+        var (error, damage) = points[^1];
+        (error, damage) = (Math.Max(error, 1e-9), Math.Max(damage, 1e-12));
+        double exponent = 1;
+        if (points.Count > 1 && points[0].Error > 0 && points[0].Error < error)
+        {
+            exponent = Math.Log(damage / Math.Max(points[0].Damage, 1e-12)) / Math.Log(error / points[0].Error);
+        }
+        exponent = Math.Clamp(exponent, Flattest, Steepest);
+        return new(damage / Math.Pow(error, exponent), exponent);
+    }
+}

@@ -1,0 +1,49 @@
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Rewriting;
+using OnnxLowRank.Runtime;
+
+namespace OnnxLowRank;
+
+/// <summary>
+/// What an error in one layer does to the model's output. Measured, because nothing about a weight tells it: one layer is
+/// factorized at a time, to two ranks, and the outputs are compared.
+/// </summary>
+static class Sensitivity
+{
+    /// <summary>Errors at which a layer is tried: well above rounding, and where damage starts to be large.</summary>
+    static readonly double[] s_triedErrors = [0.03, 0.2];
+
+    /// <summary>Samples per measurement; the divergence is smooth, so few suffice.</summary>
+    const int Samples = 256;
+
+    /// <summary>A curve per layer: error → ‖Δy‖²/‖y‖² of the model's output. Layers that no rank makes smaller get the median one.</summary>
+    public static IReadOnlyDictionary<Layer, DamageCurve> Of(
+        Workspace workspace, Analysis analysis, Rewriter rewriter, CompressionOptions options, StageClock clock)
+    {
+        clock.Enter("search");
+        // These samples shape the plan, so they are taken from those that shape it anyway.
+        var moments = workspace.Shares.Moments;
+        var samples = moments[..Math.Min(Samples, moments.Length)];
+        var measured = new Dictionary<Layer, DamageCurve>();
+        foreach (var (layer, decomposition) in analysis.Decompositions)
+        {
+            var points = new List<(double Error, double Damage)>();
+            foreach (int rank in s_triedErrors.Select(error => RankNear(decomposition, error)).Distinct())
+            {
+                var rewritten = rewriter.Apply([new LayerPlan.Factorize(layer, rank, WeightFormat.Float32)]);
+                using var session = ModelSession.Open(rewritten.Model.ToBytes(), workspace.Device, options.Threads);
+                double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
+                points.Add((decomposition.Error(rank), divergence * divergence));
+            }
+            measured[layer] = DamageCurve.Through(points);
+            clock.Report(0.3 * measured.Count / analysis.Decompositions.Count);
+        }
+        var median = measured.Count > 0 ? measured.Values.OrderBy(curve => curve.At(s_triedErrors[0])).ElementAt(measured.Count / 2) : new(1, 1);
+        return analysis.Found.Layers.ToDictionary(layer => layer, layer => measured.GetValueOrDefault(layer, median));
+    }
+
+    static int RankNear(Decomposition decomposition, double error) =>
+        Enumerable.Range(1, decomposition.MaxRank).MinBy(rank => Math.Abs(Math.Log((decomposition.Error(rank) + 1e-12) / error)));
+}
