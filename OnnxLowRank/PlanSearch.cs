@@ -10,7 +10,7 @@ namespace OnnxLowRank;
 /// <param name="Passed">Whether it is smaller than the original and within tolerance.</param>
 /// <param name="Looks">Plans tried on the verification samples so far, this one included.</param>
 /// <param name="Bytes">Of the written files.</param>
-/// <param name="Slowdown">Time of one run in units of the original's.</param>
+/// <param name="Slowdown">Time of one run of several samples in units of the original's.</param>
 sealed record VerifiedPlan(Allotment Allotment, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes, double Slowdown);
 
 /// <summary>Looks for the cheapest plan within tolerance on the search share, then verifies it on samples no decision has seen.</summary>
@@ -118,7 +118,7 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     double Slowdown(ModelSession session)
     {
         double slowdown = 0;
-        workspace.Sampling.One(run =>
+        workspace.Sampling.First(workspace.Sampling.RunSize, run =>
         {
             double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
             slowdown = times[1] / times[0];

@@ -81,7 +81,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     {
         InspectKernels(plan, stagedPath);
         using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads);
-        workspace.Sampling.One(run =>
+        workspace.Sampling.First(1, run =>
         {
             double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
             (_millisecondsBefore, _millisecondsAfter) = (times[0], times[1]);

@@ -27,7 +27,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         }
         var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
         using var session = ModelSession.Open(graph.ToBytes(), device, threads);
-        sampling.One(run =>
+        sampling.First(1, run =>
         {
             using var results = session.Run(run, graph.Outputs);
             for (int i = 0; i < values.Length; i++)

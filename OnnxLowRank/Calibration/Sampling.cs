@@ -44,10 +44,11 @@ sealed class Sampling(SampleSource source, int? batch, CancellationToken cancell
         }
     }
 
-    /// <summary>Reads the first sample as a run of its own, for shapes and timing; not counted as work.</summary>
-    public void One(Action<SampleRun> use)
+    /// <summary>Reads the first samples, at most this many, as one run for shapes and timing; not counted as work.</summary>
+    public void First(int count, Action<SampleRun> use)
     {
-        using var run = source.Read([0]);
+        int[] indices = [.. Enumerable.Range(0, Math.Min(source.RunSize(count), source.Count))];
+        using var run = source.Read(indices);
         use(run);
     }
 
