@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
@@ -12,8 +11,7 @@ static class App
     /// <summary>An error line longer than this is not read; <c>-v</c> shows all of it.</summary>
     const int LongestMessage = 320;
 
-    /// <summary>How long native code may go on after an interruption before the process ends around it.</summary>
-    static readonly TimeSpan s_grace = TimeSpan.FromSeconds(1);
+    const string Interrupted = "interrupted, nothing was written";
 
     public static int Run(string[] args)
     {
@@ -28,27 +26,21 @@ static class App
             return Fail(ExitCode.Usage, UsageError.Text(parsed));
         }
 
-        using var interruption = new CancellationTokenSource();
-        void Interrupt(PosixSignalContext context)
-        {
-            context.Cancel = true; // we stop in our own way, so that nothing is left behind
-            if (interruption.IsCancellationRequested)
-            {
-                EndNow();
-            }
-            interruption.Cancel();
-            Task.Delay(s_grace).ContinueWith(_ => EndNow(), TaskScheduler.Default);
-        }
-        using var sigint = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
-        using var sigterm = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
+        using var interruption = new Interruption(() => Fail(ExitCode.Interrupted, Interrupted));
         bool isVerbose = parsed.GetValue(command.Verbose);
         try
         {
-            return command.Run(parsed, interruption.Token);
+            int exit = command.Run(parsed, interruption.Token);
+            interruption.JobIsOver();
+            return exit;
         }
         catch (Exception e)
         {
-            var (code, message) = Explain(e is AggregateException many ? many.Flatten().InnerExceptions[0] : e, command.InputOf(parsed));
+            interruption.JobIsOver();
+            // Once interrupted, whatever fails fails because of that: staged files are gone already.
+            var (code, message) = interruption.Token.IsCancellationRequested
+                ? (ExitCode.Interrupted, Interrupted)
+                : Explain(e is AggregateException many ? many.Flatten().InnerExceptions[0] : e, command.InputOf(parsed));
             int exit = Fail(code, message, isVerbose);
             if (isVerbose && code != ExitCode.Interrupted)
             {
@@ -60,13 +52,9 @@ static class App
 
     static bool IsError(ParseResult parsed) => parsed.Action is System.CommandLine.Invocation.ParseErrorAction;
 
-    /// <summary>Staged files vanish as the process exits, whatever other threads are doing.</summary>
-    static void EndNow() => Environment.Exit(Fail(ExitCode.Interrupted, "interrupted, nothing was written"));
-
     /// <summary>The exit code of a failure, and what to say about it.</summary>
     static (int Code, string Message) Explain(Exception e, string input) => e switch
     {
-        OperationCanceledException => (ExitCode.Interrupted, "interrupted, nothing was written"),
         OptionException => (ExitCode.Usage, e.Message),
         RegexMatchTimeoutException => (ExitCode.Usage, $"--only or --skip: '{((RegexMatchTimeoutException)e).Pattern}' takes too long to match"),
         ModelException => (ExitCode.Model, e.Message.Contains(input, StringComparison.Ordinal) ? e.Message : $"{input}: {e.Message}"),

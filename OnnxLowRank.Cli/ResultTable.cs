@@ -6,6 +6,8 @@ namespace OnnxLowRank.Cli;
 /// <summary>The result on standard output, for people.</summary>
 static class ResultTable
 {
+    const int Unlimited = 1000;
+
     public static void Write(CompressionReport report, bool withLayers, bool hasColor)
     {
         var console = AnsiConsole.Create(new AnsiConsoleSettings
@@ -16,7 +18,7 @@ static class ResultTable
         });
         if (Console.IsOutputRedirected)
         {
-            console.Profile.Width = 120;
+            console.Profile.Width = Unlimited; // one line per layer, for grep
         }
         console.Write(Costs(report));
         if (report.Verified is { } verified)
@@ -29,6 +31,10 @@ static class ResultTable
         if (withLayers)
         {
             console.Write(Layers(report));
+            foreach (var layer in report.Layers.Where(layer => layer.Action == "keep"))
+            {
+                console.MarkupLineInterpolated($"kept: {layer.Name} ({layer.Op}): {layer.Reason}");
+            }
         }
         foreach (string note in report.Notes)
         {
@@ -56,18 +62,25 @@ static class ResultTable
         return table;
     }
 
+    /// <summary>The layers that changed. Only names may wrap: they are what is long.</summary>
     static Table Layers(CompressionReport report)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumns("layer", "op", "shape", "action", "bytes", "error or reason");
-        foreach (var layer in report.Layers)
+        var table = new Table().Border(TableBorder.Simple).AddColumn(Narrow("layer"));
+        foreach (string column in new[] { "op", "shape", "became", "before", "after", "error" })
         {
-            string action = layer.Rank is { } rank ? $"rank {rank} {layer.Format}" : layer.Format ?? layer.Action;
+            table.AddColumn(Narrow(column).NoWrap());
+        }
+        foreach (var layer in report.Layers.Where(layer => layer.Action != "keep"))
+        {
+            string became = layer.Rank is { } rank ? $"rank {rank} {layer.Format}" : layer.Format ?? layer.Action;
             table.AddRow(
-                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), action, $"{layer.BytesBefore} → {layer.BytesAfter}",
-                Markup.Escape(layer.Reason ?? Text(layer.PredictedError ?? 0, "0.0000")));
+                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), became, Bytes(layer.BytesBefore), Bytes(layer.BytesAfter),
+                Text(layer.PredictedError ?? 0, "0.0000"));
         }
         return table;
     }
+
+    static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
 
     static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
 

@@ -29,13 +29,13 @@ public static class Compressor
         var clock = new StageClock(progress);
         clock.Enter("load");
         using var workspace = Workspace.Open(options, cancellation);
-        using var output = new StagedOutput(options.Output);
+        using var output = new StagedOutput(options.Output, cancellation);
         var found = LayerFinder.Find(workspace.Model, new(options.Only, options.Skip, options.ConstantInputs));
         var algebra = LinearAlgebra.Create(options.Threads, workspace.Notes.Add);
         var report = new ReportBuilder(options, workspace, found, algebra);
         if (found.Layers.Count == 0)
         {
-            return report.NothingFound("no layer can be rewritten", clock);
+            return report.NothingFound(WhyNone(found), clock);
         }
 
         workspace.Sampling.OnSamplesRun = _ => clock.ReportCalibration(workspace.Sampling.Passes);
@@ -84,6 +84,11 @@ public static class Compressor
         }
         return best;
     }
+
+    static string WhyNone(FoundLayers found) => found.LeftAlone.Count == 0
+        ? "no layer can be rewritten: the model has no MatMul, Gemm or Conv"
+        : $"no layer can be rewritten: {found.LeftAlone[0].Op} '{found.LeftAlone[0].Name}': {found.LeftAlone[0].Reason}"
+            + (found.LeftAlone.Count == 1 ? "" : $"; {found.LeftAlone.Count - 1} more");
 
     static string Why(VerifiedPlan? best, CompressionOptions options) => best switch
     {

@@ -85,6 +85,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         {
             double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
             (_millisecondsBefore, _millisecondsAfter) = (times[0], times[1]);
+            if (times[1] > times[0])
+            {
+                workspace.Notes.Add($"one sample takes {times[1] / times[0]:0.00} times as long as with the original");
+            }
         });
         workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
     }

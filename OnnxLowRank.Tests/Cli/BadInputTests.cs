@@ -133,14 +133,14 @@ public class BadInputTests
         ["perplexity without tokens"] = new(Model, ["perplexity", "'y'"], _ => [.. Usual, "--metric", "perplexity"]),
 
         // Nothing to gain
-        ["no layer to rewrite"] = new(NotMet, ["no layer"], playground => Changed(playground, model =>
+        ["no layer to rewrite"] = new(NotMet, ["no layer", "MatMul, Gemm or Conv"], playground => Changed(playground, model =>
         {
             model.Graph.Node.Clear();
             model.Graph.Node.Add(NodeAttributes.Create("Relu", "relu", ["x"], ["y"]));
             model.Graph.Initializer.Clear();
             model.Graph.Output[0] = Value("y", DataType.Float, null, Inputs);
         })),
-        ["every layer skipped"] = new(NotMet, ["no layer"], _ => [.. Usual, "--skip", "."]),
+        ["every layer skipped"] = new(NotMet, ["no layer", "hidden", "--skip"], _ => [.. Usual, "--skip", "."]),
         ["tolerance impossible"] = new(NotMet, ["tolerance"], _ => [.. Usual, "--metric", "relative", "--tolerance", "0"]),
 
         // The machine

@@ -15,7 +15,8 @@ public partial class InterruptTests
     [InlineData(2, 700)]
     [InlineData(2, 1500)]
     [InlineData(15, 400)]
-    public void An_interrupted_run_ends_soon_and_leaves_nothing(int signal, int afterMilliseconds)
+    [InlineData(2, 400, "--batch", "500")] // in the middle of a long run of native code
+    public void An_interrupted_run_ends_soon_and_leaves_nothing(int signal, int afterMilliseconds, params string[] options)
     {
         Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals between processes");
         Assert.SkipWhen(signal == 2 && IgnoresInterrupts(), "SIGINT is ignored here, and child processes inherit that");
@@ -23,7 +24,7 @@ public partial class InterruptTests
         string temporary = Directory.CreateDirectory(playground.PathOf("tmp")).FullName;
         var before = playground.Contents();
         using var process = CommandLine.Start(playground.Folder, new() { ["TMPDIR"] = temporary },
-            CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration, "--tolerance", "0.001");
+            [CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration, "--tolerance", "0.001", .. options]);
         WaitForStaging(playground, process); // from here on the program listens to signals
         Thread.Sleep(afterMilliseconds);
 

@@ -8,10 +8,14 @@ sealed class StagedOutput : IDisposable
 {
     readonly string _folder;
     readonly string _destination;
+    readonly Lock _ending = new();
+    readonly CancellationTokenRegistration _registration;
+    bool _isAbandoned;
 
     /// <summary>Creates the hidden folder, so that an unwritable destination is found before any work is done.</summary>
+    /// <param name="cancellation">What is staged vanishes as soon as this is cancelled, even while native code is still running.</param>
     /// <exception cref="IOException">The destination's folder does not exist or cannot be written.</exception>
-    public StagedOutput(string destination)
+    public StagedOutput(string destination, CancellationToken cancellation = default)
     {
         _destination = Path.GetFullPath(destination);
         string parent = Path.GetDirectoryName(_destination) ?? throw new IOException($"{destination}: is not a file name");
@@ -33,7 +37,7 @@ sealed class StagedOutput : IDisposable
         {
             throw new IOException($"{destination}: cannot be written: {e.Message}", e);
         }
-        AppDomain.CurrentDomain.ProcessExit += AbandonAtExit;
+        _registration = cancellation.Register(Abandon);
     }
 
     /// <summary>Where to write; same file name as the destination, so that references to files beside it hold.</summary>
@@ -52,42 +56,51 @@ sealed class StagedOutput : IDisposable
     }
 
     /// <summary>Moves everything into place, the model last. An older output is removed first: never an old model with new data.</summary>
+    /// <exception cref="OperationCanceledException">It was abandoned before.</exception>
     public void Commit()
     {
-        var beside = Directory.EnumerateFiles(_folder).Where(file => file != ModelPath).ToList();
-        if (beside.Count > 0)
+        lock (_ending)
         {
-            File.Delete(_destination);
+            if (_isAbandoned)
+            {
+                throw new OperationCanceledException();
+            }
+            var beside = Directory.EnumerateFiles(_folder).Where(file => file != ModelPath).ToList();
+            if (beside.Count > 0)
+            {
+                File.Delete(_destination);
+            }
+            foreach (string file in beside)
+            {
+                File.Move(file, Path.Combine(Path.GetDirectoryName(_destination)!, Path.GetFileName(file)), overwrite: true);
+            }
+            File.Move(ModelPath, _destination, overwrite: true);
         }
-        foreach (string file in beside)
-        {
-            File.Move(file, Path.Combine(Path.GetDirectoryName(_destination)!, Path.GetFileName(file)), overwrite: true);
-        }
-        File.Move(ModelPath, _destination, overwrite: true);
     }
 
     public void Dispose()
     {
-        AppDomain.CurrentDomain.ProcessExit -= AbandonAtExit;
-        if (Directory.Exists(_folder))
-        {
-            Directory.Delete(_folder, recursive: true);
-        }
+        _registration.Dispose();
+        Abandon();
     }
 
-    /// <summary>A process that is told to end at once leaves nothing behind either, although another thread may still be writing.</summary>
-    void AbandonAtExit(object? sender, EventArgs e)
+    /// <summary>Removes what is staged, at once, whatever other threads are doing; a commit that has begun is finished first.</summary>
+    void Abandon()
     {
         const int Tries = 5;
-        for (int i = 0; i < Tries && Directory.Exists(_folder); i++)
+        lock (_ending)
         {
-            try
+            _isAbandoned = true;
+            for (int i = 0; i < Tries && Directory.Exists(_folder); i++)
             {
-                Directory.Delete(_folder, recursive: true);
-            }
-            catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
-            {
-                Thread.Sleep(10); // a file has just appeared in it
+                try
+                {
+                    Directory.Delete(_folder, recursive: true);
+                }
+                catch (Exception e) when (i + 1 < Tries && e is IOException or UnauthorizedAccessException)
+                {
+                    Thread.Sleep(10); // a file has just appeared in it
+                }
             }
         }
     }

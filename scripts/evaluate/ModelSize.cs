@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Evaluate;
 
 /// <summary>Counts a model's constants by walking its protobuf fields: ModelProto.graph (7), GraphProto.node (1) and .initializer (5), and so on.</summary>

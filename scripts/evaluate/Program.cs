@@ -6,7 +6,6 @@
 // Per model: bytes, parameters, accuracy, mean negative log likelihood in nats, perplexity, and ‖Δy‖/‖y‖ to the first model's outputs.
 // --latency: milliseconds of one run at batch 1 and 32, models in turns A B A B, minima, and ratios to the first model.
 
-using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Evaluate;
