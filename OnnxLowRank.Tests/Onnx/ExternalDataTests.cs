@@ -104,6 +104,41 @@ public class ExternalDataTests
         using var session = ModelSession.Open(saved, Device.Cpu, threads: 1);
     }
 
+    [Fact]
+    public void Onnx_Runtime_loads_what_is_saved_wherever_the_tensors_are()
+    {
+        using var folder = new TempFolder();
+        var model = new TinyModel();
+        model.Input("x", null, 24);
+        model.Weight("w1", 24, 32);
+        model.Node("Constant", [], "w2", ("value", TensorData.Floats("", TinyModel.Random([32, 16], 2), 32, 16)));
+        model.Node("MatMul", ["x", "w1"], "y");
+        model.Node("MatMul", ["y", "w2"], "z");
+        GraphProto Branch(string op, int seed) => new()
+        {
+            Name = op,
+            Initializer = { TensorData.Floats($"{op}_w", TinyModel.Random([16, 30], seed), 16, 30) },
+            Node = { TinyModel.Call(op, ["z"], [$"{op}_r"]), TinyModel.Call("MatMul", [$"{op}_r", $"{op}_w"], [$"{op}_y"]) },
+            Output = { TinyModel.Value($"{op}_y", TensorProto.Types.DataType.Float, null) },
+        };
+        model.Tensor(TensorData.Create<byte>("condition", TensorProto.Types.DataType.Bool, [1]));
+        model.Node("If", ["condition"], "out", ("then_branch", Branch("Relu", 5)), ("else_branch", Branch("Neg", 6)));
+        model.Outputs("out");
+        var proto = model.Build().Proto;
+        folder.File("a.bin", proto.Graph.Initializer[0].RawData.ToByteArray());
+        MoveOut(proto.Graph.Initializer[0], "a.bin", null, null);
+        var loaded = OnnxModel.Load(folder.File("m.onnx", proto.ToByteArray()));
+        string saved = Path.Combine(folder.Path, "saved.onnx");
+
+        loaded.Save(saved);
+
+        using var session = ModelSession.Open(saved, Device.Cpu, threads: 1);
+        using var run = new MemorySamples([Feed.Random("x", 4, 24)]).Read([0, 1, 2, 3]);
+        using var results = session.Run(run, ["out"]);
+        var expected = ModelRuns.Run(OnnxModel.Of(loaded.Proto), new([Feed.Random("x", 4, 24)]), "out")[0];
+        Assert.Equal(0, ModelRuns.Distance(expected.Values, results[0].GetTensorDataAsSpan<float>()), 1e-6);
+    }
+
     public static TheoryData<string, string?, long?, long?, string> Refused => new()
     {
         { "leaves by name", "../weights.bin", 0, 3072, "external data '../weights.bin' is outside the model's folder, refused" },
