@@ -122,7 +122,7 @@ public class ScorerTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void The_smooth_loss_is_the_probability_that_right_answers_lost(bool areProbabilities)
+    public void The_smooth_loss_is_what_softened_steps_between_wrong_and_right_lose(bool areProbabilities)
     {
         var scorer = new AccuracyScorer(new Labels([0, 1], [2]), areProbabilities);
         float[] Scores(double p) => areProbabilities ? [(float)p, (float)(1 - p)] : [(float)Math.Log(p) + 3, (float)Math.Log(1 - p) + 3];
@@ -132,8 +132,9 @@ public class ScorerTests
             rows.Add(scorer.Compare(scorer.Remember(new("out", sample, Scores(before), [2], [], [2])), new("out", sample, Scores(after), [2], [], [2])));
         }
 
-        // right answers: 0.9 → 0.7, and 1 − 0.4 → 1 − 0.3
-        Assert.Equal((0.2 - 0.1) / 2, scorer.Smooth(rows, Alpha)!.Value.Estimate, 1e-6);
+        // right answers: 0.9 → 0.7, and 1 − 0.4 → 1 − 0.3; of two classes σ(2·ln(p/q)) = p²/(p² + q²)
+        static double Soft(double p) => p * p / (p * p + (1 - p) * (1 - p));
+        Assert.Equal((Soft(0.9) - Soft(0.7) + Soft(0.6) - Soft(0.7)) / 2, scorer.Smooth(rows, Alpha)!.Value.Estimate, 1e-5);
     }
 
     [Fact]
