@@ -26,7 +26,7 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     const double StepBack = 1.12;
 
     /// <summary>How much of the cost is time; the rest is bytes. Time is a rough model here, bytes are exact.</summary>
-    const double TimeShare = 0.15;
+    const double TimeShare = 0.4;
 
     /// <summary>Confidence of the reported interval is 1 − this.</summary>
     const double Alpha = 0.05;
@@ -107,8 +107,9 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
         rewritten.Model.Save(output.ModelPath);
         long bytes = output.Bytes;
         using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
-        var loss = workspace.Evaluator.Measure(session, workspace.Shares.Verification, Alpha / _looks);
-        bool isWithin = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance;
+        var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Verification, Alpha / _looks);
+        // The smooth estimate must agree: counting a few hundred flips alone lets bad plans pass by luck.
+        bool isWithin = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance && !(smooth?.Estimate > options.Tolerance);
         _probes.Add(new("verify", allotment.Bytes, loss.Estimate, isWithin));
         bool isSmaller = bytes < _sourceBytes;
         double slowdown = isWithin && isSmaller ? Slowdown(session) : double.PositiveInfinity;

@@ -12,13 +12,13 @@ static class CostModel
     const double PerOperator = 20_000;
 
     /// <summary>Writing one fp32 output element and reading it back.</summary>
-    const double PerFloat = 10;
+    const double PerFloat = 30;
 
     /// <summary>One multiply-add on 8-bit integers.</summary>
     const double PerInt8Product = 0.22;
 
     /// <summary>Requantizing one 8-bit output element and reading it back.</summary>
-    const double PerInt8 = 30;
+    const double PerInt8 = 50;
 
     /// <param name="positions">Vectors x per sample.</param>
     public static double Time(Layer layer, WeightFormat format, double positions) =>
