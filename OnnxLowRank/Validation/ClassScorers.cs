@@ -75,8 +75,8 @@ sealed class AccuracyScorer(Labels labels, bool areProbabilities) : Scorer
 
     /// <summary>
     /// A right answer's 1 and a wrong one's 0 with the step between them softened: σ(2·margin), the margin being the label's score
-    /// less the best other one's, in nats. The width was chosen so that the loss of it equals the loss of accuracy on models of
-    /// several kinds.
+    /// less the best other one's, in nats. Half a nat is narrow enough that what it loses follows what accuracy loses, and wide
+    /// enough that many samples count.
     /// </summary>
     float SoftlyRight(ReadOnlySpan<float> scores, int label)
     {
