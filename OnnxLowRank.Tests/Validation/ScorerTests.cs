@@ -122,19 +122,18 @@ public class ScorerTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void The_smooth_loss_is_what_softened_steps_between_wrong_and_right_lose(bool areProbabilities)
+    public void The_smooth_loss_counts_answers_by_their_odds_against_the_best_other_one(bool areProbabilities)
     {
-        var scorer = new AccuracyScorer(new Labels([0, 1], [2]), areProbabilities);
-        float[] Scores(double p) => areProbabilities ? [(float)p, (float)(1 - p)] : [(float)Math.Log(p) + 3, (float)Math.Log(1 - p) + 3];
+        var scorer = new AccuracyScorer(new Labels([0, 2], [2]), areProbabilities);
+        float[] Scores(double[] p) => areProbabilities ? Array.ConvertAll(p, value => (float)value) : Logits(p);
         var rows = new List<double[]>();
-        foreach (var (sample, before, after) in new[] { (0, 0.9, 0.7), (1, 0.4, 0.3) })
+        foreach (var (sample, before, after) in new (int, double[], double[])[] { (0, [0.6, 0.1, 0.3], [0.3, 0.1, 0.6]), (1, [0.5, 0.25, 0.25], [0.2, 0.4, 0.4]) })
         {
-            rows.Add(scorer.Compare(scorer.Remember(new("out", sample, Scores(before), [2], [], [2])), new("out", sample, Scores(after), [2], [], [2])));
+            rows.Add(scorer.Compare(scorer.Remember(new("out", sample, Scores(before), [3], [], [3])), new("out", sample, Scores(after), [3], [], [3])));
         }
 
-        // right answers: 0.9 → 0.7, and 1 − 0.4 → 1 − 0.3; of two classes σ(2·ln(p/q)) = p²/(p² + q²)
-        static double Soft(double p) => p * p / (p * p + (1 - p) * (1 - p));
-        Assert.Equal((Soft(0.9) - Soft(0.7) + Soft(0.6) - Soft(0.7)) / 2, scorer.Smooth(rows, Alpha)!.Value.Estimate, 1e-5);
+        // σ(2·ln odds) = odds²/(1 + odds²): odds of the first sample 2 → 1/2, of the second 1/2 → 1
+        Assert.Equal((0.8 - 0.2 + 0.2 - 0.5) / 2, scorer.Smooth(rows, Alpha)!.Value.Estimate, 1e-6);
     }
 
     [Fact]
