@@ -51,7 +51,7 @@ sealed record Analysis(
     static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Moments[] moments, CompressionOptions options)
     {
         var weight = layer.ReadWeight();
-        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => use.Addend == null);
+        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
         int rank = layer.BreakEvenRank, rows = layer.OutPerGroup;
         double shrinkage = Shrinkage(moments.Sum(use => use.Count), isAtInput ? layer.In : rows);
         var groups = new OutputBasis[layer.Groups];
@@ -68,6 +68,10 @@ sealed record Analysis(
         }
         return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))]);
     }
+
+    /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>
+    static bool HasRoomForMean(Layer layer, LayerUse use) =>
+        use.Addend == null && (layer.Kind != LayerKind.LeftMatMul || use.Bias != null);
 
     /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
     static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
@@ -111,6 +115,9 @@ sealed record Analysis(
         [.. Found.Layers.Select(layer => Candidates.Of(
             layer, Decompositions.GetValueOrDefault(layer), Positions[layer], damage[layer], Int8Obstacle(layer, dialect, opset).Length == 0, allowed))];
 
+    /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>
+    const int OldestInt8Conv = 10;
+
     /// <summary>Why a layer cannot run on 8-bit integers, or nothing.</summary>
     public static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
     {
@@ -121,6 +128,10 @@ sealed record Analysis(
         if (layer.Uses.Any(use => use.Addend != null))
         {
             return "Gemm's C is not a bias per channel";
+        }
+        if (layer.Kind == LayerKind.Conv && opset < OldestInt8Conv)
+        {
+            return $"opset {opset} has no integer convolution (from {OldestInt8Conv} on)";
         }
         int oldest = layer.Kind == LayerKind.Conv ? ActivationGrids.PerAxisOpset : Int8Product.OldestOnnxOpset;
         return dialect == Dialect.Onnx && opset < oldest

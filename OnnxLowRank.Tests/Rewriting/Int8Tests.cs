@@ -21,6 +21,16 @@ public class Int8Tests
         from dialect in new[] { Dialect.Ort, Dialect.Onnx }
         select (name, dialect))];
 
+    [Theory]
+    [InlineData(9, "opset 9 has no integer convolution (from 10 on)")]
+    [InlineData(10, "")]
+    public void A_Conv_of_an_opset_without_integer_convolutions_stays_in_floats(int opset, string reason)
+    {
+        var (model, samples) = LayerCases.Make("Conv", opset);
+
+        Assert.Equal(reason, Analysis.Int8Obstacle(new Bench(model, samples).Layer, Dialect.Ort, opset));
+    }
+
     [Theory, MemberData(nameof(Cases))]
     public void A_dense_weight_in_8_bits_gives_nearly_the_same_output(string name, Dialect dialect)
     {

@@ -56,12 +56,7 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
         {
             return false;
         }
-        var producer = index.Producer(floats[0]);
-        if (producer?.Is("Add") == true)
-        {
-            producer = producer.Input.Select(index.Producer).FirstOrDefault(node => node?.Is("MatMul") == true);
-        }
-        return producer is { OpType: "Softmax" or "LogSoftmax" or "Gemm" or "MatMul" };
+        return index.Producer(floats[0]) is { OpType: "Softmax" or "LogSoftmax" or "Gemm" or "MatMul" };
     }
 
     static void RequireTokens(ModelSession session, string output, Labels? labels)
