@@ -122,6 +122,7 @@ public sealed class CompressTests : IDisposable
     }
 
     [Theory]
+    [InlineData("auto")]
     [InlineData("fp32")]
     [InlineData("int8")]
     public void The_same_job_gives_the_same_bytes(string format)
