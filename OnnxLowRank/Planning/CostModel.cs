@@ -4,7 +4,8 @@ namespace OnnxLowRank.Planning;
 
 /// <summary>
 /// Time of a layer in units of one fp32 multiply-add, from its shape alone: the same on every machine, so that plans are
-/// reproducible. Constants: ratios measured on ONNX Runtime's CPU kernels, see benchmarks/.
+/// reproducible. The constants are estimates from a few timed models, not fits: they order plans, they do not
+/// predict milliseconds.
 /// </summary>
 static class CostModel
 {
