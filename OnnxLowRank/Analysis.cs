@@ -52,12 +52,12 @@ sealed record Analysis(
     {
         var weight = layer.ReadWeight();
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
-        int rank = layer.BreakEvenRank, rows = layer.OutPerGroup;
-        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isAtInput ? layer.In : rows);
+        int rank = layer.BreakEvenRank;
+        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isAtInput ? layer.In : layer.OutPerGroup);
         var groups = new OutputBasis[layer.Groups];
         for (int g = 0; g < groups.Length; g++)
         {
-            var part = groups.Length == 1 ? weight : new Matrix(rows, layer.In, weight.Data.AsSpan(g * rows * layer.In, rows * layer.In).ToArray());
+            var part = layer.GroupOf(weight, g);
             groups[g] = options.Method switch
             {
                 Method.Svd => SvdMethod.Of(algebra, part, rank),

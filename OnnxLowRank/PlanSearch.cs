@@ -82,9 +82,9 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     }
 
     /// <summary>
-    /// The search share is small, so its cheapest good plan is good partly by luck: a standard error is kept in hand. Where the
-    /// metric has a smooth estimate, that one decides, as long as the real one does not contradict it; otherwise a plan that lost
-    /// nothing at all is never refused.
+    /// Where the metric has a smooth estimate, that one decides, as long as the real one is not a standard error beyond the
+    /// tolerance. Otherwise the share's cheapest good plan is good partly by luck: a standard error is kept in hand, but a plan that
+    /// lost nothing at all is never refused.
     /// </summary>
     bool IsGood(Allotment allotment)
     {

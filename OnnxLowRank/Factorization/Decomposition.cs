@@ -26,7 +26,7 @@ sealed class Decomposition
         int rows = layer.OutPerGroup;
         for (int g = 0; g < groups.Length; g++)
         {
-            var part = groups.Length == 1 ? weight : new Matrix(rows, layer.In, weight.Data.AsSpan(g * rows * layer.In, rows * layer.In).ToArray());
+            var part = layer.GroupOf(weight, g);
             var down = algebra.Multiply(groups[g].Vectors, part, transposeLeft: true);
             TensorPrimitives.ConvertTruncating<double, float>(groups[g].Vectors.Data, _up.AsSpan(g * rows * MaxRank));
             TensorPrimitives.ConvertTruncating<double, float>(down.Data, _down.AsSpan(g * MaxRank * layer.In));

@@ -57,6 +57,11 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         }
     }
 
+    /// <summary>The rows of one group, (out/groups, in), of W as <see cref="ReadWeight"/> gives it; W itself where there is one group.</summary>
+    public Matrix GroupOf(Matrix weight, int group) => Groups == 1
+        ? weight
+        : new(OutPerGroup, In, weight.Data.AsSpan(group * OutPerGroup * In, OutPerGroup * In).ToArray());
+
     /// <summary>
     /// W (out, in) in one piece, rows of group 0 first, with Gemm's alpha and a folded BatchNormalization's scale in it. Newly read
     /// at every call.
