@@ -73,7 +73,7 @@ sealed class Bench
     /// <summary>A third of the ranks: what is lost is large, so that any wrong treatment of it shows.</summary>
     public static int LowRank(Layer layer) => Math.Max(1, FullRank(layer) / 3);
 
-    public Rewritten Quantize(Dialect dialect = Dialect.Ort) => Rewrite(dialect, layer => new LayerPlan.Quantize(layer));
+    public Rewritten Quantize(Dialect dialect = Dialect.Ort) => Rewrite(dialect, layer => new LayerPlan.Quantize(layer, WeightFormat.Int8));
 
     public Rewritten Rewrite(Dialect dialect, Func<Layer, LayerPlan> plan)
     {

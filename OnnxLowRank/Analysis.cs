@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -87,7 +88,7 @@ sealed record Analysis(
         double total = moments.Sum(use => use.Count);
         foreach (var use in moments)
         {
-            System.Numerics.Tensors.TensorPrimitives.MultiplyAdd(use.Second(group, centred).Data, use.Count / total, pooled.Data, pooled.Data);
+            TensorPrimitives.MultiplyAdd(use.Second(group, centred).Data, use.Count / total, pooled.Data, pooled.Data);
         }
         return pooled;
     }
@@ -111,15 +112,19 @@ sealed record Analysis(
         : plan.Layer.Elements));
 
     /// <summary>The table of candidates per layer, in graph order.</summary>
-    public List<List<Candidate>> Tables(IReadOnlyDictionary<Layer, DamageCurve> damage, Allowed allowed, Dialect dialect, int opset) =>
+    public List<List<Candidate>> Tables(
+        IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Allowed allowed, Dialect dialect, int opset) =>
         [.. Found.Layers.Select(layer => Candidates.Of(
-            layer, Decompositions.GetValueOrDefault(layer), Positions[layer], damage[layer], Int8Obstacle(layer, dialect, opset).Length == 0, allowed))];
+            layer, Decompositions.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0, allowed))];
 
     /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>
     const int OldestInt8Conv = 10;
 
-    /// <summary>Why a layer cannot run on 8-bit integers, or nothing.</summary>
-    public static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
+    /// <summary>Why a layer cannot run in a format, or nothing.</summary>
+    public static string Obstacle(Layer layer, WeightFormat format, Dialect dialect, int opset) =>
+        format == WeightFormat.Int8 ? Int8Obstacle(layer, dialect, opset) : "";
+
+    static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
     {
         if (layer.Kind == LayerKind.LeftMatMul)
         {

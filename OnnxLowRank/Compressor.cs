@@ -73,11 +73,12 @@ public static class Compressor
             _ when options.Method == Method.None => [[WeightFormat.Int8]],
             _ => [[WeightFormat.Int8], [WeightFormat.Float32]], // not mixed: between integer and float convolutions layouts are converted
         };
+        var cost = new ShapeCostModel(analysis.Positions);
         VerifiedPlan? best = null;
         foreach (var formats in choices)
         {
             var allowed = new Allowed(formats, options.Method != Method.None);
-            var plan = search.Run(analysis.Tables(damage, allowed, options.Dialect, workspace.Model.Opset));
+            var plan = search.Run(analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset));
             bool isBetter = plan != null && (best == null || (plan.Passed && (!best.Passed || plan.Slowdown < best.Slowdown)));
             best = isBetter ? plan : best;
             if (best is { Passed: true } && best.Slowdown <= ClearlySlower)

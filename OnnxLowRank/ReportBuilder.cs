@@ -196,7 +196,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
 
     string KeepReason(Layer layer, bool wasPlanned)
     {
-        string cannotQuantize = options.Format == FormatChoice.Float32 ? "" : Analysis.Int8Obstacle(layer, options.Dialect, workspace.Model.Opset);
+        string cannotQuantize = options.Format == FormatChoice.Float32 ? "" : Analysis.Obstacle(layer, WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
         string shape = layer.IsDepthwise ? "depthwise: one input per output, nothing to factorize"
             : layer.BreakEvenRank < 1 ? "no rank saves anything"
             : "";

@@ -28,7 +28,7 @@ public class Int8Tests
     {
         var (model, samples) = LayerCases.Make("Conv", opset);
 
-        Assert.Equal(reason, Analysis.Int8Obstacle(new Bench(model, samples).Layer, Dialect.Ort, opset));
+        Assert.Equal(reason, Analysis.Obstacle(new Bench(model, samples).Layer, WeightFormat.Int8, Dialect.Ort, opset));
     }
 
     [Theory, MemberData(nameof(Cases))]

@@ -5,7 +5,7 @@ namespace OnnxLowRank.Planning;
 
 /// <summary>One way to do one layer.</summary>
 /// <param name="Bytes">Bytes of weights, scales and biases.</param>
-/// <param name="Time">In units of <see cref="CostModel"/>, per sample.</param>
+/// <param name="Time">As <see cref="ICostModel"/> gives it.</param>
 /// <param name="Error">Predicted loss of the layer's output energy, as a share of it.</param>
 /// <param name="Damage">What that does to the model's output: see <see cref="DamageCurve"/>.</param>
 readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, double Error, double Damage);
@@ -25,35 +25,38 @@ static class Candidates
     const double OverheadPerNode = 150;
 
     /// <param name="decomposition">Null where no rank saves anything.</param>
-    /// <param name="positions">Vectors x per sample.</param>
     /// <param name="damage">What the layer's error does to the model's output.</param>
-    /// <param name="canQuantize">Whether the layer can be run on 8-bit integers.</param>
-    public static List<Candidate> Of(Layer layer, Decomposition? decomposition, double positions, DamageCurve damage, bool canQuantize, Allowed allowed)
+    /// <param name="canRun">Whether the layer can be run in a format.</param>
+    public static List<Candidate> Of(
+        Layer layer, Decomposition? decomposition, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
     {
-        var table = new List<Candidate> { new(new LayerPlan.Keep(layer), layer.Bytes, CostModel.Time(layer, WeightFormat.Float32, positions), 0, 0) };
-        double biases = 4.0 * layer.Uses.Count * layer.Out;
-        foreach (var format in allowed.Formats)
+        Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
+        var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
+        foreach (var format in allowed.Formats.Where(canRun))
         {
-            bool isInt8 = format == WeightFormat.Int8;
-            if (isInt8 && !canQuantize)
+            if (format == WeightFormat.Int8)
             {
-                continue;
-            }
-            if (isInt8)
-            {
-                double dense = layer.Elements + 4.0 * layer.Out + 2 * biases + 2 * OverheadPerNode;
-                table.Add(new(new LayerPlan.Quantize(layer), dense, CostModel.Time(layer, format, positions), Int8Noise, damage.At(Int8Noise)));
+                table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), Int8Noise));
             }
             for (int rank = 1; allowed.Factorizes && decomposition != null && rank <= decomposition.MaxRank; rank += Step(rank))
             {
-                double inner = (double)layer.Groups * rank, elements = inner * layer.In + (double)layer.Out * rank;
-                double bytes = isInt8 ? elements + 4 * (inner + layer.Out) + 2 * biases + 4 * OverheadPerNode : 4 * elements + biases + OverheadPerNode;
-                double error = decomposition.Error(rank) + (isInt8 ? 2 * Int8Noise : 0);
-                table.Add(new(
-                    new LayerPlan.Factorize(layer, rank, format), bytes, CostModel.Time(layer, format, positions, rank), error, damage.At(error)));
+                double error = decomposition.Error(rank) + (format == WeightFormat.Int8 ? 2 * Int8Noise : 0);
+                table.Add(Row(new LayerPlan.Factorize(layer, rank, format), PairBytes(layer, rank, format), error));
             }
         }
         return table;
+    }
+
+    static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
+
+    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + 2 * Biases(layer) + 2 * OverheadPerNode;
+
+    static double PairBytes(Layer layer, int rank, WeightFormat format)
+    {
+        double inner = (double)layer.Groups * rank, elements = inner * layer.In + (double)layer.Out * rank;
+        return format == WeightFormat.Int8
+            ? elements + 4 * (inner + layer.Out) + 2 * Biases(layer) + 4 * OverheadPerNode
+            : 4 * elements + Biases(layer) + OverheadPerNode;
     }
 
     /// <summary>

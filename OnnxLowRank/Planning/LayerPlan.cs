@@ -18,8 +18,8 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>The layer stays as it is.</summary>
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
-    /// <summary>The weight stays dense and is stored in 8 bits.</summary>
-    public sealed record Quantize(Layer Layer) : LayerPlan(Layer);
+    /// <summary>The weight stays dense and is stored in few bits.</summary>
+    public sealed record Quantize(Layer Layer, WeightFormat Format) : LayerPlan(Layer);
 
     /// <summary>W becomes Up·Down.</summary>
     /// <param name="Rank">r, per group.</param>

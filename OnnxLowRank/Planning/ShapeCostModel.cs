@@ -7,7 +7,8 @@ namespace OnnxLowRank.Planning;
 /// reproducible. The constants are estimates from a few timed models, not fits: they order plans, they do not
 /// predict milliseconds.
 /// </summary>
-static class CostModel
+/// <param name="positions">Per layer, vectors x per sample.</param>
+sealed class ShapeCostModel(IReadOnlyDictionary<Layer, double> positions) : ICostModel
 {
     /// <summary>Starting an operator.</summary>
     const double PerOperator = 20_000;
@@ -21,15 +22,22 @@ static class CostModel
     /// <summary>Requantizing one 8-bit output element and reading it back.</summary>
     const double PerInt8 = 50;
 
-    /// <param name="positions">Vectors x per sample.</param>
-    public static double Time(Layer layer, WeightFormat format, double positions) =>
-        Operator(format, positions, layer.Elements, layer.Out);
-
-    /// <param name="rank">Rank per group of a factorized layer.</param>
-    public static double Time(Layer layer, WeightFormat format, double positions, int rank)
+    /// <inheritdoc/>
+    public double Time(LayerPlan plan)
     {
-        double inner = (double)layer.Groups * rank;
-        return Operator(format, positions, inner * layer.In, inner) + Operator(format, positions, (double)layer.Out * rank, layer.Out);
+        var layer = plan.Layer;
+        double count = positions[layer];
+        switch (plan)
+        {
+            case LayerPlan.Factorize factorize:
+                double inner = (double)layer.Groups * factorize.Rank;
+                return Operator(factorize.Format, count, inner * layer.In, inner)
+                    + Operator(factorize.Format, count, (double)layer.Out * factorize.Rank, layer.Out);
+            case LayerPlan.Quantize quantize:
+                return Operator(quantize.Format, count, layer.Elements, layer.Out);
+            default:
+                return Operator(WeightFormat.Float32, count, layer.Elements, layer.Out);
+        }
     }
 
     static double Operator(WeightFormat format, double positions, double products, double outputs) => PerOperator + positions * (format == WeightFormat.Int8
