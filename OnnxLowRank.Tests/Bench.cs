@@ -61,7 +61,10 @@ sealed class Bench
         double[]?[] means = [.. layer.Uses.Select((use, i) => !isCentred ? null : isAtInput
             ? s_algebra.Multiply(weight, new Matrix(layer.In, 1, moments[i].Mean())).Data
             : moments[i].Mean().Select((mean, o) => mean - (use.Bias?[o] ?? 0)).ToArray())];
-        return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means);
+        int channels = layer.In / layer.KernelSize;
+        var input = layer.BreakEvenInputRank == 0 ? null
+            : InputMethod.Of(s_algebra, weight, channels, Measured.InputMoments[layer][0].Second(0, centred: false), shrinkage: 0, channels);
+        return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means, input);
     }
 
     /// <summary>The model with every layer factorized.</summary>
@@ -79,8 +82,8 @@ sealed class Bench
     {
         LayerPlan[] plans = [.. Found.Layers.Select(plan)];
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
-        var inner = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        var rewriter = new Rewriter(Model, decompositions, new(Measured.Grids, inner), dialect, new Dictionary<string, string>());
+        var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
+        var rewriter = new Rewriter(Model, decompositions, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
         return rewriter.Apply(plans);
     }
 

@@ -10,9 +10,9 @@ namespace OnnxLowRank;
 
 /// <summary>What is known of a model's layers before any plan is made: computed once, used by every probe.</summary>
 /// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
-/// <param name="Positions">Vectors x per sample, all uses together.</param>
+/// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
 sealed record Analysis(
-    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, double> Positions, ActivationRanges Ranges)
+    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges)
 {
     /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
     const double LargestShrinkage = 1e-2;
@@ -30,27 +30,32 @@ sealed record Analysis(
         var shapes = calibrator.Shapes(sampling);
         sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
-        var positions = layers.ToDictionary(layer => layer, layer => layer.Uses.Sum(use => PositionsOf(layer, use, shapes)));
+        var positions = layers.ToDictionary(layer => layer, layer => PositionsOf(layer, shapes));
 
         clock.Enter("decompose");
         var decompositions = new Dictionary<Layer, Decomposition>();
         foreach (var layer in layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
         {
-            decompositions[layer] = Decompose(algebra, layer, measured.Moments[layer], options);
+            decompositions[layer] = Decompose(algebra, layer, measured, options);
         }
 
         clock.Enter("calibrate");
-        var inner = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
+        var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
             ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
             : []);
-        return new(found, decompositions, positions, new(measured.Grids, inner));
+        return new(found, decompositions, positions, new(measured.Grids, inner, entry));
     }
 
-    static double PositionsOf(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
-        shapes[use.Output].Aggregate(1.0, (product, dim) => product * dim) / layer.Out;
-
-    static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Moments[] moments, CompressionOptions options)
+    static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)
     {
+        double Vectors(string value, int channels) => shapes[value].Aggregate(1.0, (product, dim) => product * dim) / channels;
+        double output = layer.Uses.Sum(use => Vectors(use.Output, layer.Out));
+        return new(layer.Kind == LayerKind.Conv ? layer.Uses.Sum(use => Vectors(use.Input, layer.Groups * (layer.In / layer.KernelSize))) : output, output);
+    }
+
+    static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
+    {
+        var moments = measured.Moments[layer];
         var weight = layer.ReadWeight();
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
         int rank = layer.BreakEvenRank;
@@ -67,7 +72,22 @@ sealed record Analysis(
                 _ => OutputMethod.FromOutput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
             };
         }
-        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))]);
+        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))],
+            InputBasisOf(algebra, layer, weight, measured, options));
+    }
+
+    static InputBasis? InputBasisOf(ILinearAlgebra algebra, Layer layer, Matrix weight, Measured measured, CompressionOptions options)
+    {
+        if (layer.BreakEvenInputRank == 0)
+        {
+            return null;
+        }
+        int channels = layer.In / layer.KernelSize;
+        var moments = measured.InputMoments[layer];
+        bool isDataAware = options.Method is not (Method.Svd or Method.Randomized);
+        return InputMethod.Of(
+            algebra, weight, channels, isDataAware ? Pooled(moments, 0, centred: false) : null,
+            Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
     }
 
     /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>
@@ -107,9 +127,7 @@ sealed record Analysis(
     }
 
     /// <summary>Multiply-adds per sample in the layers, when done like this.</summary>
-    public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Positions[plan.Layer] * (plan is LayerPlan.Factorize factorize
-        ? (double)factorize.Rank * (plan.Layer.Groups * plan.Layer.In + plan.Layer.Out)
-        : plan.Layer.Elements));
+    public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Product.Of(plan, Positions[plan.Layer]).Sum(product => product.Macs));
 
     /// <summary>The table of candidates per layer, in graph order.</summary>
     public List<List<Candidate>> Tables(

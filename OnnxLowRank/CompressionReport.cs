@@ -43,7 +43,7 @@ public sealed record VerifiedLoss(
 /// <param name="Action">keep, quantize or factorize.</param>
 /// <param name="Shape">Shape of the weight as stored.</param>
 public sealed record LayerReport(
-    string Name, string Op, long[] Shape, string Action, int? Rank, string? Format, string? Scheme, long BytesBefore, long BytesAfter,
+    string Name, string Op, long[] Shape, string Action, int? Rank, int? InputRank, string? Format, string? Scheme, long BytesBefore, long BytesAfter,
     double? PredictedError, string? Reason);
 
 /// <summary>Everything a compression did; the JSON report is this record.</summary>

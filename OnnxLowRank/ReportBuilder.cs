@@ -123,7 +123,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         int expected = plan.Allotment.Plans.Sum(layer => layer.Layer.Kind != LayerKind.Conv ? 0 : layer.Layer.Uses.Count * layer switch
         {
             LayerPlan.Quantize => 1,
-            LayerPlan.Factorize { Format: WeightFormat.Int8 } => 2,
+            LayerPlan.Factorize { Format: WeightFormat.Int8 } factorize => 1 + (factorize.InputRank == null ? 0 : 1) + (factorize.HasUp ? 1 : 0),
             _ => 0,
         });
         int actual = _kernels.GetValueOrDefault("QLinearConv");
@@ -168,14 +168,14 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         }
         foreach (var alone in found.LeftAlone)
         {
-            yield return new(alone.Name, alone.Op, alone.Shape, "keep", null, null, null, alone.Bytes, alone.Bytes, null, alone.Reason);
+            yield return new(alone.Name, alone.Op, alone.Shape, "keep", null, null, null, null, alone.Bytes, alone.Bytes, null, alone.Reason);
         }
     }
 
     LayerReport Of(Layer layer, Candidate? chosen)
     {
         var kept = new LayerReport(
-            layer.Name, layer.Node.OpType, layer.Weight.Dims, "keep", null, null, null, layer.Bytes, layer.Bytes, null, KeepReason(layer, chosen != null));
+            layer.Name, layer.Node.OpType, layer.Weight.Dims, "keep", null, null, null, null, layer.Bytes, layer.Bytes, null, KeepReason(layer, chosen != null));
         long bytes = (long)(chosen?.Bytes ?? 0);
         return chosen?.Plan switch
         {
@@ -183,9 +183,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
-                Rank = factorize.Rank,
+                Rank = factorize.HasUp ? factorize.Rank : null,
+                InputRank = factorize.InputRank,
                 Format = factorize.Format == WeightFormat.Int8 ? "int8" : "fp32",
-                Scheme = layer.Kind == LayerKind.Conv ? "channel" : null,
+                Scheme = layer.Kind == LayerKind.Conv ? factorize.Scheme : null,
                 BytesAfter = bytes,
                 PredictedError = chosen.Value.Error,
                 Reason = null,

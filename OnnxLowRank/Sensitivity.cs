@@ -15,6 +15,9 @@ static class Sensitivity
     /// <summary>Errors at which a layer is tried: well above rounding, and where damage starts to be large.</summary>
     static readonly double[] s_triedErrors = [0.03, 0.2];
 
+    /// <summary>Gains outside of this are noise.</summary>
+    const double SmallestGain = 0.1, LargestGain = 30;
+
     /// <summary>Samples per measurement; the divergence is smooth, so few suffice.</summary>
     const int Samples = 256;
 
@@ -27,23 +30,34 @@ static class Sensitivity
         var moments = workspace.Shares.Moments;
         var samples = moments[..Math.Min(Samples, moments.Length)];
         var measured = new Dictionary<Layer, DamageCurve>();
+        double Damage(LayerPlan.Factorize plan)
+        {
+            using var session = ModelSession.Open(rewriter.Apply([plan]).Model.ToBytes(), workspace.Device, options.Threads);
+            double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
+            return divergence * divergence;
+        }
+        double InputGain(DamageCurve curve, Decomposition decomposition)
+        {
+            int inputRank = RankNear(decomposition.InputError, decomposition.Tucker!.MaxInputRank, s_triedErrors[0]);
+            double predicted = decomposition.InputError(inputRank);
+            double real = curve.ErrorOf(Damage(new(decomposition.Layer, decomposition.Layer.Out, WeightFormat.Float32, inputRank)));
+            return predicted > 0 ? Math.Clamp(real / predicted, SmallestGain, LargestGain) : 1;
+        }
         foreach (var (layer, decomposition) in analysis.Decompositions)
         {
             var points = new List<(double Error, double Damage)>();
-            foreach (int rank in s_triedErrors.Select(error => RankNear(decomposition, error)).Distinct())
+            foreach (int rank in s_triedErrors.Select(error => RankNear(decomposition.Error, decomposition.MaxRank, error)).Distinct())
             {
-                var rewritten = rewriter.Apply([new LayerPlan.Factorize(layer, rank, WeightFormat.Float32)]);
-                using var session = ModelSession.Open(rewritten.Model.ToBytes(), workspace.Device, options.Threads);
-                double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
-                points.Add((decomposition.Error(rank), divergence * divergence));
+                points.Add((decomposition.Error(rank), Damage(new(layer, rank, WeightFormat.Float32))));
             }
-            measured[layer] = DamageCurve.Through(points);
+            var curve = DamageCurve.Through(points);
+            measured[layer] = decomposition.Tucker == null ? curve : curve with { InputGain = InputGain(curve, decomposition) };
             clock.Report(0.3 * measured.Count / analysis.Decompositions.Count);
         }
         var median = measured.Count > 0 ? measured.Values.OrderBy(curve => curve.At(s_triedErrors[0])).ElementAt(measured.Count / 2) : new(1, 1);
         return analysis.Found.Layers.ToDictionary(layer => layer, layer => measured.GetValueOrDefault(layer, median));
     }
 
-    static int RankNear(Decomposition decomposition, double error) =>
-        Enumerable.Range(1, decomposition.MaxRank).MinBy(rank => Math.Abs(Math.Log((decomposition.Error(rank) + 1e-12) / error)));
+    static int RankNear(Func<int, double> errorAt, int maxRank, double error) =>
+        Enumerable.Range(1, maxRank).MinBy(rank => Math.Abs(Math.Log((errorAt(rank) + 1e-12) / error)));
 }

@@ -145,7 +145,7 @@ public class CalibratorTests
         var bench = new Bench(model, samples);
         int rank = 2, groups = bench.Layer.Groups;
         var calibrator = new Calibrator(model, bench.Found.Layers, OnnxLowRank.Runtime.Device.Cpu, threads: 1);
-        var ranges = calibrator.InnerRanges(new Sampling(samples, 16, CancellationToken.None), samples.All, bench.Shapes, [bench.Decompose(bench.Layer)]);
+        var (ranges, _) = calibrator.InnerRanges(new Sampling(samples, 16, CancellationToken.None), samples.All, bench.Shapes, [bench.Decompose(bench.Layer)]);
         var rewritten = bench.Factorize(_ => rank).Model;
         float[][] inner = bench.Run(rewritten, "y_node_rank2")[0].Vectors(1);
 

@@ -11,7 +11,7 @@ public class CandidatesTests
     static List<Candidate> Table(Bench bench, bool canQuantize, bool factorizes, params WeightFormat[] formats) =>
         Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), Cost(bench), s_asError, format => canQuantize || format == WeightFormat.Float32, new(formats, factorizes));
 
-    static ShapeCostModel Cost(Bench bench) => new(new Dictionary<Layer, double> { [bench.Layer] = 10 });
+    static ShapeCostModel Cost(Bench bench) => new(new Dictionary<Layer, Positions> { [bench.Layer] = new(10, 10) });
 
     static Bench Open(string name)
     {

@@ -5,14 +5,16 @@ namespace OnnxLowRank.Calibration;
 
 /// <summary>The span of values that calibration saw, for activations that travel as 8 bits.</summary>
 /// <param name="Values">Grid per value of the original graph that enters or leaves a Conv layer.</param>
-/// <param name="Inner">Per Conv layer, lowest and highest value of each number between its factors.</param>
+/// <param name="Inner">Per Conv layer, span of Uᵀ·W·x, the numbers between its factors.</param>
+/// <param name="Entry">Per Conv layer whose input channels may be combined, span of those combinations.</param>
 sealed record ActivationRanges(
-    IReadOnlyDictionary<string, UInt8Grid> Values, IReadOnlyDictionary<Layer, InnerRange> Inner)
+    IReadOnlyDictionary<string, UInt8Grid> Values, IReadOnlyDictionary<Layer, InnerRange> Inner, IReadOnlyDictionary<Layer, InnerRange> Entry)
 {
-    public static ActivationRanges None { get; } = new(new Dictionary<string, UInt8Grid>(), new Dictionary<Layer, InnerRange>());
+    public static ActivationRanges None { get; } =
+        new(new Dictionary<string, UInt8Grid>(), new Dictionary<Layer, InnerRange>(), new Dictionary<Layer, InnerRange>());
 }
 
-/// <summary>Span of U_rᵀ·W·x, the numbers between the factors in their orthonormal form.</summary>
+/// <summary>Span of numbers inside a rewritten layer, before they are scaled.</summary>
 /// <param name="Min">(groups·k): k numbers per group.</param>
 /// <param name="Max">Likewise.</param>
 sealed record InnerRange(double[] Min, double[] Max)

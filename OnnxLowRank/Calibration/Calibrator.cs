@@ -9,8 +9,10 @@ namespace OnnxLowRank.Calibration;
 
 /// <summary>What calibration measured.</summary>
 /// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
+/// <param name="InputMoments">Per Conv layer whose input channels may be combined, the moments of those channels.</param>
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
-sealed record Measured(IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<string, UInt8Grid> Grids);
+sealed record Measured(
+    IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids);
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
 sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
@@ -44,7 +46,9 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
-        var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes))).Distinct().ToList();
+        Layer[] combinable = [.. layers.Where(layer => layer.BreakEvenInputRank > 0)];
+        var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes)))
+            .Concat(combinable.SelectMany(layer => layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)))).Distinct().ToList();
         string[] ranged = withRanges ? [.. RangedValues()] : [];
         var graph = new ProbeGraph(model);
         taps.ForEach(graph.AddMoments);
@@ -74,6 +78,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
         return new(
             layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
+            combinable.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.AtConvInput(layer, use, shapes)]).ToArray()),
             ranged.Select((value, i) => (value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.value, item => item.Grid));
     }
 
@@ -90,33 +95,53 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         }
     }
 
-    /// <summary>The span of the numbers between a Conv's factors, for every layer that may be factorized and quantized.</summary>
-    public IReadOnlyDictionary<Layer, InnerRange> InnerRanges(
+    /// <summary>The spans of the numbers between the convolutions of every layer that may be factorized and quantized.</summary>
+    /// <returns>As <see cref="ActivationRanges.Inner"/> and <see cref="ActivationRanges.Entry"/>.</returns>
+    public (IReadOnlyDictionary<Layer, InnerRange> Inner, IReadOnlyDictionary<Layer, InnerRange> Entry) InnerRanges(
         Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes,
         IReadOnlyCollection<Decomposition> decompositions)
     {
-        var taps = decompositions.SelectMany(decomposition => decomposition.Layer.Uses.Select((use, i) =>
-            (Decomposition: decomposition, Use: i, Tap: Tap.Of(decomposition.Layer, use, shapes)))).ToList();
-        var ranges = decompositions.ToDictionary(
-            decomposition => decomposition.Layer,
-            decomposition => Empty(decomposition.Layer.Groups * decomposition.MaxRank));
-        if (taps.Count == 0)
+        Dictionary<Layer, InnerRange> inner = [], entry = [];
+        var projections = new List<Projection>();
+        foreach (var decomposition in decompositions)
         {
-            return ranges;
+            var layer = decomposition.Layer;
+            inner[layer] = Empty(layer.Groups * decomposition.MaxRank);
+            float[] basis = decomposition.ProjectionT();
+            projections.AddRange(layer.Uses.Select((use, i) =>
+                new Projection(Tap.Of(layer, use, shapes), basis, decomposition.ProjectedBias(i), inner[layer])));
+            if (decomposition.Tucker is { } tucker)
+            {
+                entry[layer] = Empty(tucker.MaxInputRank);
+                projections.AddRange(layer.Uses.Select(use =>
+                    new Projection(Tap.AtConvInput(layer, use, shapes), tucker.Entry, new double[tucker.MaxInputRank], entry[layer])));
+            }
         }
-        var graph = new ProbeGraph(model);
-        foreach (var (decomposition, _, tap) in taps)
+        if (projections.Count > 0)
         {
-            graph.AddProjectedRange(tap, decomposition.ProjectionT());
+            Widen(projections, sampling, samples);
+        }
+        return (inner, entry);
+    }
+
+    /// <summary>Numbers basisᵀ·v − offset whose span is wanted.</summary>
+    /// <param name="BasisT">(groups, k, size).</param>
+    sealed record Projection(Tap Tap, float[] BasisT, double[] Offset, InnerRange Range);
+
+    void Widen(List<Projection> projections, Sampling sampling, ReadOnlyMemory<int> samples)
+    {
+        var graph = new ProbeGraph(model);
+        foreach (var projection in projections)
+        {
+            graph.AddProjectedRange(projection.Tap, projection.BasisT);
         }
         using var session = ModelSession.Open(graph.ToBytes(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
-            for (int i = 0; i < taps.Count; i++)
+            for (int i = 0; i < projections.Count; i++)
             {
-                var (min, max) = ranges[taps[i].Decomposition.Layer];
-                double[] offset = taps[i].Decomposition.ProjectedBias(taps[i].Use);
+                var (_, _, offset, (min, max)) = projections[i];
                 ReadOnlySpan<float> low = Floats(results[2 * i]), high = Floats(results[2 * i + 1]);
                 for (int k = 0; k < min.Length; k++)
                 {
@@ -125,7 +150,6 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 }
             }
         });
-        return ranges;
     }
 
     static InnerRange Empty(int count) => new(new double[count], new double[count]);

@@ -30,6 +30,10 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
         return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup);
     }
 
+    /// <summary>The channels of an ungrouped Conv's input at every pixel.</summary>
+    public static Tap AtConvInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
+        new(use.Input, 1, shapes[use.Input].Length, 1, layer.In / layer.KernelSize);
+
     /// <summary>Whether a layer is measured at its input. A Conv never is: its input vectors are patches, not a value of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
         layer.Kind != LayerKind.Conv && (layer.In < layer.Out || layer.Uses.Any(use => use.Addend != null));

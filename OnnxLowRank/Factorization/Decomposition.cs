@@ -15,7 +15,8 @@ sealed class Decomposition
     /// <param name="groups">One basis per group, of the same size.</param>
     /// <param name="weight">W (out, in), as <see cref="Layer.ReadWeight"/> gives it.</param>
     /// <param name="means">Per use, E[W·x] (out) over the calibration samples, without the bias; null where none was measured.</param>
-    public Decomposition(ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, Matrix weight, double[]?[] means)
+    /// <param name="input">The input channels' basis of a Conv that has one, or null.</param>
+    public Decomposition(ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, Matrix weight, double[]?[] means, InputBasis? input = null)
     {
         Layer = layer;
         Means = means;
@@ -32,6 +33,7 @@ sealed class Decomposition
             TensorPrimitives.ConvertTruncating<double, float>(down.Data, _down.AsSpan(g * MaxRank * layer.In));
         }
         Energy = groups.Sum(group => group.Total);
+        Tucker = input == null ? null : new(algebra, layer, input, groups[0].Vectors);
     }
 
     public Layer Layer { get; }
@@ -42,11 +44,17 @@ sealed class Decomposition
     /// <summary>The largest rank (per group) that can be cut.</summary>
     public int MaxRank { get; }
 
+    /// <summary>The ways that combine a Conv's input channels, or null where there is none.</summary>
+    public Tucker? Tucker { get; }
+
     /// <summary>The output's energy: variance summed over channels for a data-aware basis, ‖W‖² otherwise.</summary>
     public double Energy { get; }
 
-    /// <summary>Share of the output's energy that is lost at a rank, 0…1.</summary>
-    public double Error(int rank) => Energy > 0 ? _groups.Sum(group => group.Tail(rank)) / Energy : 0;
+    /// <summary>Share of the output's energy that is lost at a rank, 0…1; nothing at rank out/groups.</summary>
+    public double Error(int rank) => Energy > 0 && rank < Layer.OutPerGroup ? _groups.Sum(group => group.Tail(rank)) / Energy : 0;
+
+    /// <summary>Share of the output's energy that combining the input's channels is predicted to lose.</summary>
+    public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputTail(inputRank) / Energy : 0;
 
     /// <summary>The factors at a rank.</summary>
     /// <param name="balanced">
@@ -54,21 +62,40 @@ sealed class Decomposition
     /// </param>
     public LowRank Cut(int rank, bool balanced)
     {
-        var layer = Layer;
-        var scales = new double[layer.Groups * rank];
-        var up = new float[layer.Out * rank];
-        var down = new float[layer.Groups * rank * layer.In];
-        for (int g = 0; g < layer.Groups; g++)
+        double[] scales = Scales(rank, balanced);
+        return new(rank, CutUp(rank, scales), CutDown(rank, scales), scales);
+    }
+
+    /// <summary>Down (groups·r, in), its rows multiplied by the scales.</summary>
+    public float[] CutDown(int rank, double[] scales)
+    {
+        var down = new float[scales.Length * Layer.In];
+        for (int i = 0; i < scales.Length; i++)
         {
-            double floor = 1e-12 * Math.Max(_groups[g].Energy[0], double.Epsilon);
-            for (int k = 0; k < rank; k++)
-            {
-                double scale = balanced ? Math.Pow(Math.Max(_groups[g].Energy[k], floor), -0.25) : 1;
-                scales[g * rank + k] = scale;
-                TensorPrimitives.Multiply(
-                    _down.AsSpan((g * MaxRank + k) * layer.In, layer.In), (float)scale, down.AsSpan((g * rank + k) * layer.In));
-            }
+            var row = _down.AsSpan((i / rank * MaxRank + i % rank) * Layer.In, Layer.In);
+            TensorPrimitives.Multiply(row, (float)scales[i], down.AsSpan(i * Layer.In));
         }
+        return down;
+    }
+
+    /// <summary>What each number between the factors is multiplied by, (groups·r); see <see cref="Cut"/>.</summary>
+    public double[] Scales(int rank, bool balanced)
+    {
+        var scales = new double[Layer.Groups * rank];
+        Array.Fill(scales, 1);
+        for (int i = 0; balanced && i < scales.Length; i++)
+        {
+            double[] energy = _groups[i / rank].Energy;
+            scales[i] = Math.Pow(Math.Max(energy[i % rank], 1e-12 * Math.Max(energy[0], double.Epsilon)), -0.25);
+        }
+        return scales;
+    }
+
+    /// <summary>Up (out, r) that undoes the scales.</summary>
+    public float[] CutUp(int rank, double[] scales)
+    {
+        var layer = Layer;
+        var up = new float[layer.Out * rank];
         for (int o = 0; o < layer.Out; o++)
         {
             int g = o / layer.OutPerGroup;
@@ -77,7 +104,7 @@ sealed class Decomposition
                 up[o * rank + k] = (float)(_up[o * MaxRank + k] / scales[g * rank + k]);
             }
         }
-        return new(rank, up, down, scales);
+        return up;
     }
 
     /// <summary>Uᵀ of every group, (groups, k, out/groups): what turns y into the numbers between the factors.</summary>
@@ -124,6 +151,10 @@ sealed class Decomposition
             return null;
         }
         var correction = new double[Layer.Out];
+        if (rank >= Layer.OutPerGroup)
+        {
+            return correction; // nothing was projected
+        }
         int rows = Layer.OutPerGroup;
         for (int g = 0; g < Layer.Groups; g++)
         {

@@ -45,7 +45,8 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <summary>The shape of a Conv's kernel, empty for the other kinds.</summary>
     public long[] Kernel => Kind == LayerKind.Conv ? Weight.Dims[2..] : [];
 
-    int KernelSize => (int)Kernel.Aggregate(1L, (product, dim) => product * dim);
+    /// <summary>Positions of a Conv's kernel; 1 for the other kinds.</summary>
+    public int KernelSize => (int)Kernel.Aggregate(1L, (product, dim) => product * dim);
 
     /// <summary>The largest rank (per group) at which two factors hold fewer elements than the weight: r·(out + in) &lt; out·in.</summary>
     public int BreakEvenRank
@@ -54,6 +55,20 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         {
             long product = (long)OutPerGroup * In, sum = OutPerGroup + In;
             return (int)((product - 1) / sum);
+        }
+    }
+
+    /// <summary>The largest number of input channels' combinations that a Conv's kernel can read without becoming larger, 0 where there is none.</summary>
+    public int BreakEvenInputRank
+    {
+        get
+        {
+            if (Kind != LayerKind.Conv || Groups > 1 || KernelSize == 1)
+            {
+                return 0;
+            }
+            long channels = In / KernelSize;
+            return (int)((Elements - 1) / (channels + (long)Out * KernelSize));
         }
     }
 

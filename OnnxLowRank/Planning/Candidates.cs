@@ -38,25 +38,51 @@ static class Candidates
             {
                 table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), Int8Noise));
             }
-            for (int rank = 1; allowed.Factorizes && decomposition != null && rank <= decomposition.MaxRank; rank += Step(rank))
+            if (!allowed.Factorizes || decomposition == null)
             {
-                double error = decomposition.Error(rank) + (format == WeightFormat.Int8 ? 2 * Int8Noise : 0);
-                table.Add(Row(new LayerPlan.Factorize(layer, rank, format), PairBytes(layer, rank, format), error));
+                continue;
+            }
+            foreach (var plan in Plans(layer, decomposition, format))
+            {
+                double error = decomposition.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
+                table.Add(Row(plan, FactorizedBytes(plan), error + (format == WeightFormat.Int8 ? 2 * Int8Noise : 0)));
             }
         }
         return table;
+    }
+
+    static IEnumerable<LayerPlan.Factorize> Plans(Layer layer, Decomposition decomposition, WeightFormat format)
+    {
+        for (int rank = 1; rank <= decomposition.MaxRank; rank += Step(rank))
+        {
+            yield return new(layer, rank, format);
+        }
+        for (int inputRank = 1; inputRank <= (decomposition.Tucker?.MaxInputRank ?? 0); inputRank += 2 * Step(inputRank))
+        {
+            yield return new(layer, layer.Out, format, inputRank);
+            for (int rank = 1; rank <= decomposition.MaxRank; rank += 2 * Step(rank))
+            {
+                var plan = new LayerPlan.Factorize(layer, rank, format, inputRank);
+                if (plan.Elements < layer.Elements)
+                {
+                    yield return plan;
+                }
+            }
+        }
     }
 
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
     static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + 2 * Biases(layer) + 2 * OverheadPerNode;
 
-    static double PairBytes(Layer layer, int rank, WeightFormat format)
+    static double FactorizedBytes(LayerPlan.Factorize plan)
     {
-        double inner = (double)layer.Groups * rank, elements = inner * layer.In + (double)layer.Out * rank;
-        return format == WeightFormat.Int8
-            ? elements + 4 * (inner + layer.Out) + 2 * Biases(layer) + 4 * OverheadPerNode
-            : 4 * elements + Biases(layer) + OverheadPerNode;
+        var layer = plan.Layer;
+        double inner = (double)layer.Groups * plan.Rank + (plan.InputRank ?? 0);
+        int nodes = (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
+        return plan.Format == WeightFormat.Int8
+            ? plan.Elements + 4 * (inner + layer.Out) + 2 * Biases(layer) + (2 + 2 * nodes) * OverheadPerNode
+            : 4 * plan.Elements + Biases(layer) + nodes * OverheadPerNode;
     }
 
     /// <summary>

@@ -6,6 +6,12 @@ namespace OnnxLowRank.Planning;
 /// </summary>
 readonly record struct DamageCurve(double Scale, double Exponent)
 {
+    /// <summary>What the predicted error of combining a Conv's input channels counts in units of the other; it is predicted less well.</summary>
+    public double InputGain { get; init; } = 1;
+
+    /// <summary>The error that does this damage.</summary>
+    public double ErrorOf(double damage) => Math.Pow(damage / Scale, 1 / Exponent);
+
     /// <summary>Exponents outside of this are noise.</summary>
     const double Flattest = 0.5, Steepest = 3;
 

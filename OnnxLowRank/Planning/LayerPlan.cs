@@ -15,13 +15,29 @@ public enum WeightFormat
 /// <summary>What will happen to one layer.</summary>
 abstract record LayerPlan(Layer Layer)
 {
+    /// <summary>Elements of the weights that take the weight's place.</summary>
+    public virtual long Elements => Layer.Elements;
+
     /// <summary>The layer stays as it is.</summary>
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
     /// <summary>The weight stays dense and is stored in few bits.</summary>
     public sealed record Quantize(Layer Layer, WeightFormat Format) : LayerPlan(Layer);
 
-    /// <summary>W becomes Up·Down.</summary>
-    /// <param name="Rank">r, per group.</param>
-    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format) : LayerPlan(Layer);
+    /// <summary>W becomes Up·Down; a Conv's kernel may also read combinations of its input channels.</summary>
+    /// <param name="Rank">r, per group; out/groups where only the input's channels are combined.</param>
+    /// <param name="InputRank">Combinations of a Conv's input channels, or null where the kernel reads the channels themselves.</param>
+    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null) : LayerPlan(Layer)
+    {
+        /// <summary>Whether a pointwise product with Up follows.</summary>
+        public bool HasUp => Rank < Layer.OutPerGroup || InputRank == null;
+
+        /// <summary>How a Conv is cut.</summary>
+        public string Scheme => InputRank == null ? "channel" : HasUp ? "tucker" : "pointwise";
+
+        /// <summary>Elements of all factors.</summary>
+        public override long Elements => InputRank is { } inputRank
+            ? (long)inputRank * (Layer.In / Layer.KernelSize) + (long)Rank * inputRank * Layer.KernelSize + (HasUp ? (long)Layer.Out * Rank : 0)
+            : (long)Rank * (Layer.Groups * Layer.In + Layer.Out);
+    }
 }

@@ -7,8 +7,8 @@ namespace OnnxLowRank.Planning;
 /// reproducible. The constants are estimates from a few timed models, not fits: they order plans, they do not
 /// predict milliseconds.
 /// </summary>
-/// <param name="positions">Per layer, vectors x per sample.</param>
-sealed class ShapeCostModel(IReadOnlyDictionary<Layer, double> positions) : ICostModel
+/// <param name="positions">How often each layer's weight is applied to a sample.</param>
+sealed class ShapeCostModel(IReadOnlyDictionary<Layer, Positions> positions) : ICostModel
 {
     /// <summary>Starting an operator.</summary>
     const double PerOperator = 20_000;
@@ -25,22 +25,9 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, double> positions) : ICos
     /// <inheritdoc/>
     public double Time(LayerPlan plan)
     {
-        var layer = plan.Layer;
-        double count = positions[layer];
-        switch (plan)
-        {
-            case LayerPlan.Factorize factorize:
-                double inner = (double)layer.Groups * factorize.Rank;
-                return Operator(factorize.Format, count, inner * layer.In, inner)
-                    + Operator(factorize.Format, count, (double)layer.Out * factorize.Rank, layer.Out);
-            case LayerPlan.Quantize quantize:
-                return Operator(quantize.Format, count, layer.Elements, layer.Out);
-            default:
-                return Operator(WeightFormat.Float32, count, layer.Elements, layer.Out);
-        }
+        bool isInt8 = plan is LayerPlan.Factorize { Format: WeightFormat.Int8 } or LayerPlan.Quantize { Format: WeightFormat.Int8 };
+        return Product.Of(plan, positions[plan.Layer]).Sum(product => PerOperator + product.Positions * (isInt8
+            ? PerInt8Product * product.Elements + PerInt8 * product.Outputs
+            : product.Elements + PerFloat * product.Outputs));
     }
-
-    static double Operator(WeightFormat format, double positions, double products, double outputs) => PerOperator + positions * (format == WeightFormat.Int8
-        ? PerInt8Product * products + PerInt8 * outputs
-        : products + PerFloat * outputs);
 }

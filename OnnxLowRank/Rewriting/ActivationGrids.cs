@@ -38,6 +38,9 @@ sealed class ActivationGrids(GraphEditor graph, IReadOnlyDictionary<string, UInt
         return _grids[value] = measured[value];
     }
 
+    /// <summary>The grid of a value that was asked for.</summary>
+    public UInt8Grid Of(string value) => _grids[value];
+
     /// <summary>Operators whose output elements are elements of their input.</summary>
     static bool Picks(NodeProto node) =>
         node.Is("MaxPool") || node.Is("Reshape") || node.Is("Flatten") || node.Is("Transpose") || node.Is("Identity")

@@ -8,12 +8,15 @@ using OnnxLowRank.Quantization;
 namespace OnnxLowRank.Rewriting;
 
 /// <summary>
-/// Conv over 1, 2 or 3 axes, channel scheme: the kernel produces r numbers per position and group, a pointwise Conv mixes them.
+/// Conv over 1, 2 or 3 axes, with an absorbed BatchNormalization. The kernel produces r numbers per position and group, which a pointwise
+/// Conv mixes; or it reads combinations of the input's channels; or both:
 /// <code>
-/// Conv k×k (C_in → C_out) [→ BatchNormalization]   →  Conv k×k (C_in → groups·r) → Conv 1×1 (groups·r → C_out) + b'
+/// channel:    Conv k×k (C_in → groups·r) → Conv 1×1 (groups·r → C_out) + b'
+/// pointwise:  Conv 1×1 (C_in → r_in) → Conv k×k (r_in → C_out) + b
+/// tucker:     Conv 1×1 (C_in → r_in) → Conv k×k (r_in → r) → Conv 1×1 (r → C_out) + b'
 /// </code>
-/// Strides, pads, dilations and groups stay on the first Conv. In 8 bits both are surrounded by QuantizeLinear/DequantizeLinear
-/// with ranges from calibration, which ONNX Runtime fuses to QLinearConv.
+/// Strides, pads, dilations and groups stay on the k×k Conv; the pads are zero before and after combining channels. In 8 bits all are
+/// surrounded by QuantizeLinear/DequantizeLinear with ranges from calibration, which ONNX Runtime fuses to QLinearConv.
 /// </summary>
 static class ConvEmitter
 {
@@ -30,7 +33,7 @@ static class ConvEmitter
             var nodes = new List<NodeProto>();
             TakeOver(nodes, ref shared);
             string bias = AddBias(emission, name, use.Bias, inputs[i], rows, nodes);
-            nodes.Add(emission.Grids.ReadsQuantized(Conv(emission, use, name, use.Input, dequantized, bias, use.Output)));
+            nodes.Add(emission.Grids.ReadsQuantized(Conv(emission, null, use, name, use.Input, dequantized, bias, use.Output)));
             emission.Replace(use, nodes);
             emission.Grids.Request(use.Activation);
         }
@@ -38,59 +41,100 @@ static class ConvEmitter
 
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
     {
-        bool isInt8 = plan.Format == WeightFormat.Int8;
         var layer = plan.Layer;
-        var factors = decomposition.Cut(plan.Rank, isInt8);
+        var stages = Stages(emission, plan, decomposition);
         var biases = layer.Uses.Select((use, i) => CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true)).ToList();
-        long[] downDims = [layer.Groups * plan.Rank, .. layer.Weight.Dims[1..]];
-        long[] upDims = [layer.Out, plan.Rank, .. layer.Kernel.Select(_ => 1L)];
+        bool isInt8 = plan.Format == WeightFormat.Int8;
         if (isInt8)
         {
-            EmitInt8(emission, layer, factors, biases, downDims, upDims);
-            return;
+            foreach (var use in layer.Uses)
+            {
+                emission.Grids.Request(use.Input);
+            }
         }
-
-        string down = emission.Graph.AddConstant(TensorData.Floats($"{layer.Name}_down", factors.Down, downDims));
-        string up = emission.Graph.AddConstant(TensorData.Floats($"{layer.Name}_up", factors.Up, upDims));
-        for (int i = 0; i < layer.Uses.Count; i++)
+        Weight[] weights = [.. stages.Select((stage, i) => AddWeight(emission, layer, stage, isInt8,
+            !isInt8 || i < stages.Count - 1 ? [] : [.. layer.Uses.Select((use, u) => (biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value))]))];
+        var shared = weights.SelectMany(weight => weight.Nodes).ToList();
+        for (int u = 0; u < layer.Uses.Count; u++)
         {
-            var use = layer.Uses[i];
+            var use = layer.Uses[u];
             string name = LayerFinder.Name(use.Node);
-            string middle = emission.Graph.FreshName($"{name}_rank{plan.Rank}");
-            emission.Replace(use,
-            [
-                Conv(emission, use, $"{name}_down", use.Input, down, "", middle),
-                Pointwise(emission, layer, $"{name}_up", middle, up, emission.AddBias(name, biases[i]), use.Output),
-            ]);
+            var nodes = new List<NodeProto>();
+            TakeOver(nodes, ref shared);
+            string value = use.Input;
+            for (int i = 0; i < stages.Count; i++)
+            {
+                bool isLast = i == stages.Count - 1;
+                var stage = stages[i];
+                string bias = !isLast ? "" : isInt8
+                    ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Rows, nodes)
+                    : emission.AddBias(name, biases[u]);
+                string output = isLast ? use.Output : emission.Graph.FreshName(stage.IsPointwise ? $"{name}_in{stage.Dims[0]}" : $"{name}_rank{plan.Rank}");
+                var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Name, bias, output);
+                nodes.Add(i == 0 && isInt8 ? emission.Grids.ReadsQuantized(node) : node);
+                value = output;
+                if (!isLast && isInt8)
+                {
+                    value = emission.Graph.FreshName($"{output}_real");
+                    nodes.AddRange(emission.Grids.Pair($"{name}_{stage.Suffix}", output, stage.After!.Value, value));
+                }
+            }
+            emission.Replace(use, nodes);
+            if (isInt8)
+            {
+                emission.Grids.Request(use.Activation);
+            }
         }
     }
 
-    static void EmitInt8(Emission emission, Layer layer, LowRank factors, List<double[]?> biases, long[] downDims, long[] upDims)
+    /// <summary>One of the convolutions that take a layer's place.</summary>
+    /// <param name="IsPointwise">Whether it is 1×1; otherwise it has the layer's kernel, strides, pads, dilations and groups.</param>
+    /// <param name="After">Grid of what leaves it in 8 bits; null behind the last one and in floats.</param>
+    sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After);
+
+    static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
     {
-        foreach (var use in layer.Uses)
+        var layer = plan.Layer;
+        bool isInt8 = plan.Format == WeightFormat.Int8;
+        int inner = layer.Groups * plan.Rank;
+        long[] ones = [.. layer.Kernel.Select(_ => 1L)];
+        double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isInt8) : [];
+        UInt8Grid? grid = plan.HasUp && isInt8 ? emission.Ranges.Inner[layer].Grid(layer.Groups, plan.Rank, scales) : null;
+        var stages = new List<Stage>();
+        if (plan.InputRank is { } inputRank)
         {
-            emission.Grids.Request(use.Input);
+            var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isInt8);
+            stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isInt8 ? emission.Ranges.Entry[layer].Grid(1, inputRank, entryScales) : null));
+            stages.Add(new("kernel", decomposition.Tucker.CutKernel(entryScales, plan.HasUp ? scales : null), [inner, inputRank, .. layer.Kernel], false, grid));
         }
-        var grid = emission.Ranges.Inner[layer].Grid(layer.Groups, factors.Rank, factors.Scales);
-        var downRows = Int8.PerRow(factors.Down, layer.Groups * factors.Rank);
-        var upRows = QuantizeRows(factors.Up, layer.Out, [.. biases.Select(bias => (bias, grid))]);
-        string down = AddWeight(emission, $"{layer.Name}_down", downRows, downDims, out var shared);
-        string up = AddWeight(emission, $"{layer.Name}_up", upRows, upDims, out var sharedUp);
-        shared.AddRange(sharedUp);
-        for (int i = 0; i < layer.Uses.Count; i++)
+        else
         {
-            var use = layer.Uses[i];
-            string name = LayerFinder.Name(use.Node);
-            string middle = emission.Graph.FreshName($"{name}_rank{factors.Rank}"), dequantized = emission.Graph.FreshName($"{name}_inner");
-            var nodes = new List<NodeProto>();
-            TakeOver(nodes, ref shared);
-            string bias = AddBias(emission, name, biases[i], grid, upRows, nodes);
-            nodes.Add(emission.Grids.ReadsQuantized(Conv(emission, use, $"{name}_down", use.Input, down, "", middle)));
-            nodes.AddRange(emission.Grids.Pair($"{name}_inner", middle, grid, dequantized));
-            nodes.Add(Pointwise(emission, layer, $"{name}_up", dequantized, up, bias, use.Output));
-            emission.Replace(use, nodes);
-            emission.Grids.Request(use.Activation);
+            stages.Add(new("down", decomposition.CutDown(plan.Rank, scales), [inner, .. layer.Weight.Dims[1..]], false, grid));
         }
+        if (plan.HasUp)
+        {
+            stages.Add(new("up", decomposition.CutUp(plan.Rank, scales), [layer.Out, plan.Rank, .. ones], true, null));
+        }
+        return stages;
+    }
+
+    /// <summary>A weight as nodes read it.</summary>
+    /// <param name="Name">Of the float value.</param>
+    /// <param name="Rows">In 8 bits; default in floats.</param>
+    /// <param name="Nodes">What makes the float value of 8 bits.</param>
+    readonly record struct Weight(string Name, Int8Rows Rows, List<NodeProto> Nodes);
+
+    /// <param name="uses">Bias and input grid of every use, where there is a bias; the same steps must suit all.</param>
+    static Weight AddWeight(Emission emission, Layer layer, Stage stage, bool isInt8, (double[]? Bias, UInt8Grid Input)[] uses)
+    {
+        string name = $"{layer.Name}_{stage.Suffix}";
+        if (!isInt8)
+        {
+            return new(emission.Graph.AddConstant(TensorData.Floats(name, stage.Weight, stage.Dims)), default, []);
+        }
+        var rows = QuantizeRows(stage.Weight, (int)stage.Dims[0], uses);
+        string real = AddWeight(emission, name, rows, stage.Dims, out var nodes);
+        return new(real, rows, nodes);
     }
 
     /// <summary>Nodes that all uses of a layer share stand before the first one.</summary>
@@ -100,18 +144,17 @@ static class ConvEmitter
         shared = [];
     }
 
-    static NodeProto Conv(Emission emission, LayerUse use, string name, string input, string weight, string bias, string output)
+    /// <param name="pointwise">The layer, for a 1×1 convolution in as many groups; null for one with the attributes of the use's node.</param>
+    static NodeProto Conv(Emission emission, Layer? pointwise, LayerUse use, string name, string input, string weight, string bias, string output)
     {
         var node = NodeAttributes.Create("Conv", emission.Graph.FreshName(name), bias.Length > 0 ? [input, weight, bias] : [input, weight], [output]);
+        if (pointwise != null)
+        {
+            long[] ones = [.. pointwise.Kernel.Select(_ => 1L)];
+            return node.With("kernel_shape", ones).With("group", pointwise.Groups);
+        }
         node.Attribute.AddRange(use.Node.Attribute.Select(attribute => attribute.Clone()));
         return node;
-    }
-
-    static NodeProto Pointwise(Emission emission, Layer layer, string name, string input, string weight, string bias, string output)
-    {
-        long[] ones = [.. layer.Kernel.Select(_ => 1L)];
-        return NodeAttributes.Create("Conv", emission.Graph.FreshName(name), bias.Length > 0 ? [input, weight, bias] : [input, weight], [output])
-            .With("kernel_shape", ones).With("group", layer.Groups);
     }
 
     /// <summary>Rounds each row, with steps large enough for every use's bias to fit 32 bits.</summary>

@@ -1,0 +1,38 @@
+namespace OnnxLowRank.Planning;
+
+/// <summary>How often a layer's weight is applied to one sample.</summary>
+/// <param name="Input">Pixels of a Conv's input; as <paramref name="Output"/> for the other kinds.</param>
+/// <param name="Output">Vectors y.</param>
+readonly record struct Positions(double Input, double Output);
+
+/// <summary>One of the operators that a plan makes of a layer.</summary>
+/// <param name="Positions">Vectors per sample.</param>
+/// <param name="Elements">Elements of its weight: multiply-adds per vector.</param>
+/// <param name="Outputs">Numbers it writes per vector.</param>
+readonly record struct Product(double Positions, double Elements, double Outputs)
+{
+    /// <summary>Multiply-adds per sample.</summary>
+    public double Macs => Positions * Elements;
+
+    /// <summary>The operators of a plan, in the order they run.</summary>
+    public static IEnumerable<Product> Of(LayerPlan plan, Positions positions)
+    {
+        var layer = plan.Layer;
+        if (plan is not LayerPlan.Factorize factorize)
+        {
+            yield return new(positions.Output, layer.Elements, layer.Out);
+            yield break;
+        }
+        double inner = (double)layer.Groups * factorize.Rank, read = layer.In;
+        if (factorize.InputRank is { } inputRank)
+        {
+            yield return new(positions.Input, (double)inputRank * (layer.In / layer.KernelSize), inputRank);
+            read = (double)inputRank * layer.KernelSize;
+        }
+        yield return new(positions.Output, inner * read, inner);
+        if (factorize.HasUp)
+        {
+            yield return new(positions.Output, (double)layer.Out * factorize.Rank, layer.Out);
+        }
+    }
+}
