@@ -31,6 +31,9 @@ sealed class CompressCommand
     readonly Option<string?> _labels = new("--labels") { Description = "A .npy of integer labels, one per sample or token.", HelpName = "FILE" };
     readonly Option<Metric?> _metric = Choice("--metric", "What is measured", "by labels and outputs", s_metrics);
     readonly Option<double?> _tolerance = Number<double>("--tolerance", "How much worse the metric may get, in its own units [0.01].", "X", "number");
+    readonly Option<Objective?> _objective = Choice("--objective", "What is made small", "balanced", Names<Objective>());
+    readonly Option<Target?> _targetSize = Limit("--target-size", "Instead of a tolerance: bytes, as a fraction or 5MB.", Target.Size, "a fraction below 1 or a size such as 5MB");
+    readonly Option<Target?> _targetTime = Limit("--target-time", "Instead of a tolerance: time of a run, as a fraction or 3ms.", Target.Time, "a fraction below 1 or a time such as 3ms");
     readonly Option<FormatChoice?> _format = Choice("--format", "Format of rewritten weights", "auto", s_formats);
     readonly Option<Method?> _method = Choice("--method", "How weights are factorized", "output", s_methods);
     readonly Option<Dialect?> _dialect = Choice("--dialect", "Operators to emit", "ort", s_dialects);
@@ -51,7 +54,7 @@ sealed class CompressCommand
     {
         Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
         {
-            _input, _output, _calib, _labels, _metric, _tolerance, _format, _method, _dialect, _device, _only, _skip,
+            _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _dialect, _device, _only, _skip,
             _constantInputs, _confident, _bestEffort, _seed, _threads, _batch, _report, _quiet, Verbose, _noColor,
         };
         Root.SetAction(_ => 0);
@@ -73,6 +76,9 @@ sealed class CompressCommand
             Labels = parsed.GetValue(_labels),
             Metric = parsed.GetValue(_metric),
             Tolerance = parsed.GetValue(_tolerance) ?? defaults.Tolerance,
+            Objective = parsed.GetValue(_objective) ?? defaults.Objective,
+            TargetSize = parsed.GetValue(_targetSize),
+            TargetTime = parsed.GetValue(_targetTime),
             Format = parsed.GetValue(_format) ?? defaults.Format,
             Method = parsed.GetValue(_method) ?? defaults.Method,
             Dialect = parsed.GetValue(_dialect) ?? defaults.Dialect,
@@ -86,6 +92,10 @@ sealed class CompressCommand
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Batch = parsed.GetValue(_batch),
         };
+        if (parsed.GetValue(_tolerance) != null && (options.TargetSize ?? options.TargetTime) != null)
+        {
+            throw new OptionException("--tolerance and a target exclude each other");
+        }
         string[] reports = parsed.GetValue(_report) ?? [];
         RequireReports(reports, options);
         bool isQuiet = parsed.GetValue(_quiet);
@@ -152,6 +162,21 @@ sealed class CompressCommand
         CustomParser = result => !result.Tokens[0].Value.Contains(',') && T.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out var value)
             ? value
             : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not a {kind}"),
+    };
+
+    static Option<Target?> Limit(string name, string description, Func<string, Target?> parse, string kind) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        CustomParser = result =>
+        {
+            var target = parse(result.Tokens[0].Value);
+            if (target == null)
+            {
+                result.AddError($"{name} '{result.Tokens[0].Value}' is not {kind}");
+            }
+            return target;
+        },
     };
 
     static T? Refuse<T>(ArgumentResult result, string why) where T : struct

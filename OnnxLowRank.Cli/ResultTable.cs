@@ -24,7 +24,7 @@ static class ResultTable
         if (report.Verified is { } verified)
         {
             console.MarkupLineInterpolated(
-                $"verified on {verified.Samples} unseen samples: {verified.Metric} loss {verified.Loss:0.#####} (95 %: {verified.Low:0.#####} to {verified.High:0.#####}), tolerance {verified.Tolerance}");
+                $"verified on {verified.Samples} unseen samples: {verified.Metric} loss {verified.Loss:0.#####} (95 %: {verified.Low:0.#####} to {verified.High:0.#####}){(verified.Tolerance is { } tolerance ? $", tolerance {tolerance}" : "")}");
         }
         console.MarkupLineInterpolated(
             $"{report.Seconds.Total:0.0} s, {report.Passes:0.0} passes, peak memory {Bytes(report.PeakMemoryBytes)}; {report.Runtime.LinearAlgebra}; ONNX Runtime {report.Runtime.OnnxRuntime} on {report.Runtime.Device}");

@@ -20,6 +20,7 @@ public partial class ArchitectureTests
         ["Planning"] = ["Factorization", "Layers"],
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization"],
+        ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime"],
         ["Validation"] = ["Calibration", "Onnx", "Runtime", "Samples", "Statistics"],
     };
 

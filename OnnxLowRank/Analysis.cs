@@ -10,9 +10,11 @@ namespace OnnxLowRank;
 
 /// <summary>What is known of a model's layers before any plan is made: computed once, used by every probe.</summary>
 /// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
+/// <param name="Shapes">Of the layers' inputs and outputs for one sample.</param>
 /// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
 sealed record Analysis(
-    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges)
+    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<string, long[]> Shapes,
+    IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges)
 {
     /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
     const double LargestShrinkage = 1e-2;
@@ -43,7 +45,7 @@ sealed record Analysis(
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
             ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
             : []);
-        return new(found, decompositions, positions, new(measured.Grids, inner, entry));
+        return new(found, decompositions, shapes, positions, new(measured.Grids, inner, entry));
     }
 
     static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)

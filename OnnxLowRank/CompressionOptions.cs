@@ -34,6 +34,19 @@ public enum FormatChoice
     Int8,
 }
 
+/// <summary>What a plan's cost is.</summary>
+public enum Objective
+{
+    /// <summary>Bytes and time.</summary>
+    Balanced,
+
+    /// <summary>Bytes of the file.</summary>
+    Size,
+
+    /// <summary>Time of a run; bytes decide between plans that are equally fast.</summary>
+    Time,
+}
+
 /// <summary>An option that is out of range or contradicts another; the message names it.</summary>
 public sealed class OptionException : ArgumentException
 {
@@ -74,6 +87,15 @@ public sealed record CompressionOptions
     /// <summary>How much worse the metric may get, in its own units, ≥ 0.</summary>
     public double Tolerance { get; init; } = 0.01;
 
+    /// <summary>What is made small: bytes, time or both.</summary>
+    public Objective Objective { get; init; } = Objective.Balanced;
+
+    /// <summary>Instead of a tolerance: the largest size of the written files, to be reached with the least loss.</summary>
+    public Target? TargetSize { get; init; }
+
+    /// <summary>Instead of a tolerance: the longest time of one run of one sample, to be reached with the least loss.</summary>
+    public Target? TargetTime { get; init; }
+
     /// <summary>Formats of rewritten weights.</summary>
     public FormatChoice Format { get; init; } = FormatChoice.Auto;
 
@@ -110,10 +132,20 @@ public sealed record CompressionOptions
     /// <summary>Samples per run, or null to choose by a memory limit.</summary>
     public int? Batch { get; init; }
 
+    /// <summary>Whether success is a question of the loss, not of a target.</summary>
+    internal bool HasTolerance => TargetSize == null && TargetTime == null;
+
+    /// <summary>How much of a plan's cost is time; the rest is bytes.</summary>
+    internal double TimeShare => Objective switch { Objective.Size => 0, Objective.Time => 0.95, _ => 0.4 };
+
+    /// <summary>Whether factors are fitted to each other on samples, which methods without data are not.</summary>
+    internal bool Refits => Method == Method.Output;
+
     /// <exception cref="OptionException">A value is out of range; the message names the option.</exception>
     internal void Validate()
     {
         Require(Tolerance >= 0 && double.IsFinite(Tolerance), $"--tolerance {Tolerance} is not a number ≥ 0");
+        Require(TargetSize == null || TargetTime == null, "--target-size and --target-time exclude each other");
         Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
         Require(Metric != Validation.Metric.Accuracy || Labels != null, "--metric accuracy needs --labels");

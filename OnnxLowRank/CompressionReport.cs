@@ -35,9 +35,10 @@ public sealed record StageSeconds(double Total, double Calibrate, double Decompo
 public sealed record ModelCost(long Bytes, long Parameters, double Macs, double? Milliseconds);
 
 /// <summary>The loss of the written file on samples that no decision had seen.</summary>
+/// <param name="Tolerance">Null where a target was given instead.</param>
 /// <param name="Looks">How many plans were tried on these samples; the interval is widened for them.</param>
 public sealed record VerifiedLoss(
-    string Metric, int Samples, double Original, double Compressed, double Loss, double Low, double High, double Tolerance, int Looks);
+    string Metric, int Samples, double Original, double Compressed, double Loss, double Low, double High, double? Tolerance, int Looks);
 
 /// <summary>What was done to one layer, and why.</summary>
 /// <param name="Action">keep, quantize or factorize.</param>

@@ -2,6 +2,7 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
@@ -46,7 +47,8 @@ public static class Compressor
         report.Analysis = analysis;
         var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, options.Dialect, report.Provenance);
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
-        var search = new PlanSearch(workspace, options, rewriter, output, clock);
+        var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads);
+        var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
         var best = Best(search, analysis, damage, workspace, options);
         report.Probes = search.Probes;
         if (best == null || (!best.Passed && !options.BestEffort))
@@ -97,6 +99,7 @@ public static class Compressor
     static string Why(VerifiedPlan? best, CompressionOptions options) => best switch
     {
         null => "no plan that saves anything was within tolerance on the search samples",
+        _ when !options.HasTolerance => $"the target {options.TargetSize ?? options.TargetTime} cannot be met: the smallest plan has {best.Bytes:n0} bytes",
         { IsSmaller: false } => "nothing within tolerance is smaller than the original",
         _ when options.Confident => $"the best plan's loss may be up to {best.Loss.High:g3}, above the tolerance {options.Tolerance:g3}",
         _ => $"the best plan loses {best.Loss.Estimate:g3}, above the tolerance {options.Tolerance:g3}",

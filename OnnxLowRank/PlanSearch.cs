@@ -1,5 +1,8 @@
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Validation;
@@ -7,17 +10,27 @@ using OnnxLowRank.Validation;
 namespace OnnxLowRank;
 
 /// <summary>A plan that was built, written to the staging folder, loaded from there and measured.</summary>
-/// <param name="Passed">Whether it is smaller than the original and within tolerance.</param>
+/// <param name="Passed">Whether it is smaller than the original and within the tolerance or target.</param>
 /// <param name="Looks">Plans tried on the verification samples so far, this one included.</param>
 /// <param name="Bytes">Of the written files.</param>
 /// <param name="Slowdown">Time of one run of several samples in units of the original's.</param>
 sealed record VerifiedPlan(Allotment Allotment, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes, double Slowdown);
 
-/// <summary>Looks for the cheapest plan within tolerance on the search share, then verifies it on samples no decision has seen.</summary>
-sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewriter rewriter, StagedOutput output, StageClock clock)
+/// <summary>
+/// Looks for the cheapest plan within tolerance on the search share, or for the best one within a target, then verifies it on samples
+/// no decision has seen.
+/// </summary>
+sealed class PlanSearch(
+    Workspace workspace, CompressionOptions options, Rewriter rewriter, Refitter refitter, StagedOutput output, StageClock clock)
 {
     /// <summary>Plans built and run on the search share, at most.</summary>
     const int MostProbes = 12;
+
+    /// <summary>Further plans, refitted before they are run: fitting costs more than running, so it starts where the others ended.</summary>
+    const int MostRefittedProbes = 5;
+
+    /// <summary>No fit has been seen to save more than this share of the cost.</summary>
+    const double LargestSaving = 0.45;
 
     /// <summary>Plans tried on the verification share per search, at most: each look widens the interval.</summary>
     const int MostLooks = 4;
@@ -25,8 +38,8 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     /// <summary>How much larger the next plan is when verification fails.</summary>
     const double StepBack = 1.12;
 
-    /// <summary>How much of the cost is time; the rest is bytes. Time is a rough model here, bytes are exact.</summary>
-    const double TimeShare = 0.4;
+    /// <summary>How much smaller the next plan is when one misses the target by what its fitted biases take.</summary>
+    const double StepDown = 1.02;
 
     /// <summary>Confidence of the reported interval is 1 − this.</summary>
     const double Alpha = 0.05;
@@ -37,9 +50,11 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(0.5);
 
     readonly List<Probe> _probes = [];
+    readonly List<(Allotment Allotment, IReadOnlyDictionary<Layer, RefittedUp> Refits)> _refits = [];
     readonly long _sourceBytes = ModelFiles.Bytes(options.Input, workspace.Model);
     VerifiedPlan? _staged;
     int _looks;
+    bool _isRefitted;
 
     /// <summary>Every plan tried, in order.</summary>
     public IReadOnlyList<Probe> Probes => _probes;
@@ -48,21 +63,13 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     public VerifiedPlan? Run(IReadOnlyList<IReadOnlyList<Candidate>> tables)
     {
         clock.Enter("search");
-        var allocation = new Allocation(tables, TimeShare);
-        var tried = new List<Allotment>();
-        bool? Try(double cost)
-        {
-            var allotment = allocation.AtCost(cost);
-            if (allotment.ChangesNothing || tried.Exists(allotment.SameAs))
-            {
-                return null;
-            }
-            tried.Add(allotment);
-            clock.Report(0.3 + 0.7 * tried.Count / (MostProbes + 1));
-            return IsGood(allotment);
-        }
+        return options.TargetSize != null || options.TargetTime != null ? RunToTarget(tables) : RunToTolerance(tables);
+    }
 
-        double best = BudgetSearch.Smallest(allocation.SmallestCost, Try, MostProbes);
+    VerifiedPlan? RunToTolerance(IReadOnlyList<IReadOnlyList<Candidate>> tables)
+    {
+        var allocation = new Allocation(tables, options.TimeShare);
+        double best = Cheapest(allocation);
         clock.Enter("verify");
         VerifiedPlan? last = null;
         for (int look = 0; look < MostLooks && best < 1; look++, best *= StepBack)
@@ -81,6 +88,74 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
         return last;
     }
 
+    /// <summary>The smallest cost found good on the search share, 1 where none was.</summary>
+    double Cheapest(Allocation allocation)
+    {
+        var tried = new List<Allotment>();
+        bool? Try(double cost)
+        {
+            var allotment = allocation.AtCost(cost);
+            if (allotment.ChangesNothing || tried.Exists(allotment.SameAs))
+            {
+                return null;
+            }
+            tried.Add(allotment);
+            clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
+            return IsGood(allotment);
+        }
+
+        _isRefitted = false;
+        double best = BudgetSearch.Smallest(allocation.SmallestCost, 1, Try, MostProbes);
+        if (!options.Refits)
+        {
+            return best;
+        }
+        tried.Clear();
+        _isRefitted = true;
+        if (best < 1 && Try(best) != true)
+        {
+            _isRefitted = false; // the fits did not carry over to samples they have not seen
+            return best;
+        }
+        return BudgetSearch.Smallest(Math.Max(allocation.SmallestCost, best * (1 - LargestSaving)), best, Try, MostRefittedProbes);
+    }
+
+    /// <summary>The plan with the least damage that keeps within the target.</summary>
+    VerifiedPlan? RunToTarget(IReadOnlyList<IReadOnlyList<Candidate>> tables)
+    {
+        var allocation = new Allocation(tables, options.TargetTime != null ? 1 : 0);
+        double cost = BudgetSearch.Largest(allocation.SmallestCost, cost =>
+        {
+            clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
+            return Write(rewriter.Apply(allocation.AtCost(cost).Plans)).IsWithin;
+        }, MostProbes);
+        clock.Enter("verify");
+        _isRefitted = options.Refits;
+        VerifiedPlan? last = null;
+        for (int look = 0; look < MostLooks && last is not { Passed: true } && cost >= allocation.SmallestCost; look++, cost /= StepDown)
+        {
+            var allotment = allocation.AtCost(cost);
+            last = allotment.ChangesNothing ? null : Verify(allotment);
+        }
+        return last;
+    }
+
+    /// <summary>A plan as a model, its factors fitted to each other when that is on.</summary>
+    Rewritten Build(Allotment allotment)
+    {
+        if (!_isRefitted)
+        {
+            return rewriter.Apply(allotment.Plans);
+        }
+        var known = _refits.Find(item => item.Allotment.SameAs(allotment));
+        if (known.Refits == null)
+        {
+            known = (allotment, refitter.Refit(workspace.Sampling, workspace.Shares.Moments, allotment.Plans));
+            _refits.Add(known);
+        }
+        return rewriter.Apply(allotment.Plans, known.Refits);
+    }
+
     /// <summary>
     /// Where the metric has a smooth estimate, that one decides, as long as the real one is not a standard error beyond the
     /// tolerance. Otherwise the share's cheapest good plan is good partly by luck: a standard error is kept in hand, but a plan that
@@ -88,43 +163,64 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     /// </summary>
     bool IsGood(Allotment allotment)
     {
-        var rewritten = rewriter.Apply(allotment.Plans);
-        using var session = ModelSession.Open(rewritten.Model.ToBytes(), workspace.Device, options.Threads);
+        using var session = ModelSession.Open(Build(allotment).Model.ToBytes(), workspace.Device, options.Threads);
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Search, OneStandardError);
         double standardError = (loss.High - loss.Low) / 2;
         bool isGood = smooth is { } estimate
             ? estimate.Estimate <= options.Tolerance && loss.Estimate <= options.Tolerance + standardError
             : loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
-        _probes.Add(new("search", allotment.Bytes, loss.Estimate, isGood));
+        _probes.Add(new(_isRefitted ? "refit" : "search", allotment.Bytes, loss.Estimate, isGood));
         return isGood;
+    }
+
+    /// <summary>Stages a model; tells its size and whether it is within the target.</summary>
+    (long Bytes, bool IsWithin) Write(Rewritten rewritten)
+    {
+        output.Clear();
+        _staged = null;
+        rewritten.Model.Save(output.ModelPath);
+        long bytes = output.Bytes;
+        if (options.TargetSize is { } size)
+        {
+            return (bytes, bytes <= size.Of(_sourceBytes));
+        }
+        if (options.TargetTime is { } time)
+        {
+            using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
+            var (original, compressed) = Milliseconds(session, 1);
+            return (bytes, compressed <= time.Of(original));
+        }
+        return (bytes, true);
     }
 
     VerifiedPlan Verify(Allotment allotment)
     {
         _looks++;
-        var rewritten = rewriter.Apply(allotment.Plans);
-        output.Clear();
-        rewritten.Model.Save(output.ModelPath);
-        long bytes = output.Bytes;
+        var rewritten = Build(allotment);
+        var (bytes, isWithin) = Write(rewritten);
         using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Verification, Alpha / _looks);
-        // The smooth estimate must agree: counting a few hundred flips alone lets bad plans pass by luck.
-        bool isWithin = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance && !(smooth?.Estimate > options.Tolerance);
+        if (options.HasTolerance)
+        {
+            // The smooth estimate must agree: counting a few hundred flips alone lets bad plans pass by luck.
+            isWithin = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance && !(smooth?.Estimate > options.Tolerance);
+        }
         _probes.Add(new("verify", allotment.Bytes, loss.Estimate, isWithin));
-        bool isSmaller = bytes < _sourceBytes;
-        double slowdown = isWithin && isSmaller ? Slowdown(session) : double.PositiveInfinity;
-        return _staged = new(allotment, rewritten, loss, isWithin && isSmaller, isSmaller, _looks, bytes, slowdown);
+        bool isSmaller = bytes < _sourceBytes, passed = isWithin && (isSmaller || !options.HasTolerance) && double.IsFinite(loss.Estimate);
+        double slowdown = double.PositiveInfinity;
+        if (passed)
+        {
+            var (original, compressed) = Milliseconds(session, workspace.Sampling.RunSize);
+            slowdown = compressed / original;
+        }
+        return _staged = new(allotment, rewritten, loss, passed, isSmaller, _looks, bytes, slowdown);
     }
 
-    double Slowdown(ModelSession session)
+    (double Original, double Compressed) Milliseconds(ModelSession session, int samples)
     {
-        double slowdown = 0;
-        workspace.Sampling.First(workspace.Sampling.RunSize, run =>
-        {
-            double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
-            slowdown = times[1] / times[0];
-        });
-        return slowdown;
+        double[] times = [];
+        workspace.Sampling.First(samples, run => times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget));
+        return (times[0], times[1]);
     }
 
     /// <summary>Makes the staging folder hold this plan's model: the same bytes that were verified.</summary>

@@ -48,6 +48,11 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
                 texts[name] = pattern.ToString();
             }
         }
+        if (!options.HasTolerance)
+        {
+            texts.Remove("tolerance");
+            texts[options.TargetSize != null ? "target-size" : "target-time"] = $"{options.TargetSize ?? options.TargetTime}";
+        }
         if (options.Batch is { } batch)
         {
             texts["batch"] = batch.ToString(CultureInfo.InvariantCulture);
@@ -68,6 +73,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["labels"] = options.Labels ?? "",
         ["metric"] = workspace.Metric.Metric.ToString().ToLowerInvariant(),
         ["tolerance"] = options.Tolerance.ToString(CultureInfo.InvariantCulture),
+        ["objective"] = options.Objective.ToString().ToLowerInvariant(),
         ["format"] = options.Format switch { FormatChoice.Float32 => "fp32", FormatChoice.Int8 => "int8", _ => "auto" },
         ["method"] = options.Method.ToString().ToLowerInvariant(),
         ["dialect"] = options.Dialect.ToString().ToLowerInvariant(),
@@ -148,7 +154,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         long sourceBytes = ModelFiles.Bytes(options.Input, model);
         var verified = plan == null ? null : new VerifiedLoss(
             workspace.Metric.Metric.ToString().ToLowerInvariant(), plan.Loss.Samples, plan.Loss.Original, plan.Loss.Compressed,
-            plan.Loss.Estimate, plan.Loss.Low, plan.Loss.High, options.Tolerance, plan.Looks);
+            plan.Loss.Estimate, plan.Loss.Low, plan.Loss.High, options.HasTolerance ? options.Tolerance : null, plan.Looks);
         double macsBefore = Analysis?.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer))) ?? 0;
         var after = result == null ? null : new ModelCost(
             result.Bytes, ModelFiles.Parameters(plan!.Rewritten.Model), Analysis!.Macs(plan.Allotment.Plans), _millisecondsAfter);

@@ -9,7 +9,7 @@ public class BudgetSearchTests
     static (double Found, List<double> Tried) Search(Func<double, bool?> isGood, int probes = 12)
     {
         var tried = new List<double>();
-        double found = BudgetSearch.Smallest(Smallest, cost =>
+        double found = BudgetSearch.Smallest(Smallest, 1, cost =>
         {
             tried.Add(cost);
             return isGood(cost);

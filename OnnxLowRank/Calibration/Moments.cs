@@ -33,7 +33,8 @@ sealed class Moments(int groups, int size)
         return isFinite;
     }
 
-    static void Accumulate(ReadOnlySpan<float> values, Span<double> totals)
+    /// <summary>Adds floats to doubles.</summary>
+    public static void Accumulate(ReadOnlySpan<float> values, Span<double> totals)
     {
         Span<double> wide = stackalloc double[512];
         for (int start = 0; start < values.Length; start += wide.Length)

@@ -25,7 +25,37 @@ sealed class ProbeGraph
     /// <summary>Names of the added outputs, in the order they were asked for.</summary>
     public IReadOnlyList<string> Outputs => _outputs;
 
-    public byte[] ToBytes() => _model.ToBytes();
+    /// <summary>The model without nodes and constants that no added output needs.</summary>
+    public byte[] ToBytes()
+    {
+        DropUnneeded();
+        return _model.ToBytes();
+    }
+
+    void DropUnneeded()
+    {
+        var index = new GraphIndex(_model.Graph);
+        var needed = new HashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        var pending = new Stack<string>(_outputs);
+        while (pending.TryPop(out string? value))
+        {
+            if (index.Producer(value) is { } producer && needed.Add(producer))
+            {
+                foreach (string read in producer.Input.Concat(GraphIndex.Captured(producer)))
+                {
+                    pending.Push(read);
+                }
+            }
+        }
+        var graph = _model.Graph;
+        var nodes = graph.Node.Where(needed.Contains).ToList();
+        var reads = nodes.SelectMany(node => node.Input.Concat(GraphIndex.Captured(node))).Concat(_outputs).ToHashSet(StringComparer.Ordinal);
+        var constants = graph.Initializer.Where(tensor => reads.Contains(tensor.Name) || index.IsInput(tensor.Name)).ToList();
+        graph.Node.Clear();
+        graph.Node.AddRange(nodes);
+        graph.Initializer.Clear();
+        graph.Initializer.AddRange(constants);
+    }
 
     /// <summary>Makes a value of the model an output.</summary>
     public void AddValue(string value) => AddOutput(value, TensorProto.Types.DataType.Float);
@@ -47,6 +77,21 @@ sealed class ProbeGraph
         AddOutput(Reduced("ReduceSum", 13, columns, 2), TensorProto.Types.DataType.Float);
         string transposed = Node("Transpose", [columns], node => node.With("perm", [0, 2, 1]));
         AddOutput(Node("MatMul", [columns, transposed]), TensorProto.Types.DataType.Float);
+    }
+
+    /// <summary>
+    /// Adds five outputs for two values whose vectors h and y stand at the same places: h's shape, Σh (groups, r), Σy (groups, m),
+    /// Σh·hᵀ (groups, r, r) and Σy·hᵀ (groups, m, r).
+    /// </summary>
+    public void AddCrossMoments(Tap h, Tap y)
+    {
+        string hColumns = Columns(h), yColumns = Columns(y);
+        AddOutput(Node("Shape", [h.Value]), TensorProto.Types.DataType.Int64);
+        AddOutput(Reduced("ReduceSum", 13, hColumns, 2), TensorProto.Types.DataType.Float);
+        AddOutput(Reduced("ReduceSum", 13, yColumns, 2), TensorProto.Types.DataType.Float);
+        string transposed = Node("Transpose", [hColumns], node => node.With("perm", [0, 2, 1]));
+        AddOutput(Node("MatMul", [hColumns, transposed]), TensorProto.Types.DataType.Float);
+        AddOutput(Node("MatMul", [yColumns, transposed]), TensorProto.Types.DataType.Float);
     }
 
     /// <summary>Adds two outputs: the value's smallest and largest element.</summary>

@@ -20,6 +20,12 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
             int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
             return new(use.Input, axis, rank, 1, layer.In);
         }
+        return AtOutput(layer, use, shapes);
+    }
+
+    /// <summary>The layer's output vectors.</summary>
+    public static Tap AtOutput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
+    {
         int outputRank = shapes[use.Output].Length;
         int outputAxis = layer.Kind switch
         {

@@ -17,12 +17,13 @@ static class BudgetSearch
     /// Bisects the cost on a logarithmic scale. It assumes that goodness rises with cost; the probes are the evidence.
     /// </summary>
     /// <param name="smallest">The smallest cost there is, above 0.</param>
+    /// <param name="good">A cost that is taken to be good: 1, the original's, or less.</param>
     /// <param name="isGood">Expensive: builds and runs a model of about this cost; null when it would be the same as one tried before.</param>
     /// <param name="probes">The most calls of <paramref name="isGood"/>.</param>
-    /// <returns>The smallest cost found good, or 1, the original's, when none was.</returns>
-    public static double Smallest(double smallest, Func<double, bool?> isGood, int probes)
+    /// <returns>The smallest cost found good, or <paramref name="good"/> when none was.</returns>
+    public static double Smallest(double smallest, double good, Func<double, bool?> isGood, int probes)
     {
-        double good = 1, bad = smallest;
+        double bad = smallest;
         if (isGood(smallest) == true)
         {
             return smallest;
@@ -43,5 +44,18 @@ static class BudgetSearch
             }
         }
         return good;
+    }
+
+    /// <summary>The largest cost below 1 that keeps within a limit, by bisection as above; the smallest there is when none was found to.</summary>
+    /// <param name="isWithin">Builds a model of about this cost and measures it.</param>
+    public static double Largest(double smallest, Func<double, bool> isWithin, int probes)
+    {
+        double within = smallest, beyond = 1;
+        for (int i = 0; i < probes && beyond / within > Resolution; i++)
+        {
+            double middle = Math.Sqrt(within * beyond);
+            (within, beyond) = isWithin(middle) ? (middle, beyond) : (within, middle);
+        }
+        return within;
     }
 }

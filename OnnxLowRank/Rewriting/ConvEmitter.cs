@@ -43,7 +43,7 @@ static class ConvEmitter
     {
         var layer = plan.Layer;
         var stages = Stages(emission, plan, decomposition);
-        var biases = layer.Uses.Select((use, i) => CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true)).ToList();
+        var biases = layer.Uses.Select((use, i) => emission.Bias(decomposition, plan.Rank, i, isFree: true)).ToList();
         bool isInt8 = plan.Format == WeightFormat.Int8;
         if (isInt8)
         {
@@ -69,7 +69,7 @@ static class ConvEmitter
                 string bias = !isLast ? "" : isInt8
                     ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Rows, nodes)
                     : emission.AddBias(name, biases[u]);
-                string output = isLast ? use.Output : emission.Graph.FreshName(stage.IsPointwise ? $"{name}_in{stage.Dims[0]}" : $"{name}_rank{plan.Rank}");
+                string output = isLast ? use.Output : stage.IsPointwise ? emission.Graph.FreshName($"{name}_in{stage.Dims[0]}") : emission.NameInner(use, plan.Rank);
                 var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Name, bias, output);
                 nodes.Add(i == 0 && isInt8 ? emission.Grids.ReadsQuantized(node) : node);
                 value = output;
@@ -113,7 +113,7 @@ static class ConvEmitter
         }
         if (plan.HasUp)
         {
-            stages.Add(new("up", decomposition.CutUp(plan.Rank, scales), [layer.Out, plan.Rank, .. ones], true, null));
+            stages.Add(new("up", emission.Up(decomposition, plan.Rank, scales), [layer.Out, plan.Rank, .. ones], true, null));
         }
         return stages;
     }

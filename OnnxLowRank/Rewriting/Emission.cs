@@ -8,9 +8,14 @@ namespace OnnxLowRank.Rewriting;
 
 /// <summary>What the emitters of one rewrite share.</summary>
 /// <param name="Nodes">The original model's nodes → the edited copy's.</param>
+/// <param name="Refits">Per layer, the Up and biases that are used instead of those that were cut.</param>
 sealed record Emission(
-    GraphEditor Graph, Dialect Dialect, ActivationRanges Ranges, ActivationGrids Grids, IReadOnlyDictionary<NodeProto, NodeProto> Nodes)
+    GraphEditor Graph, Dialect Dialect, ActivationRanges Ranges, ActivationGrids Grids, IReadOnlyDictionary<NodeProto, NodeProto> Nodes,
+    IReadOnlyDictionary<Layer, RefittedUp> Refits)
 {
+    /// <summary>Names of the values that Up is applied to, filled while emitting.</summary>
+    public Dictionary<LayerUse, string> Inner { get; } = new(ReferenceEqualityComparer.Instance);
+
     /// <summary>Puts <paramref name="nodes"/> in the place of a use's node and removes the nodes it absorbed.</summary>
     public void Replace(LayerUse use, IEnumerable<NodeProto> nodes)
     {
@@ -20,6 +25,32 @@ sealed record Emission(
             Graph.Replace(Nodes[absorbed], []);
         }
     }
+
+    /// <summary>A name for the value that a use's Up is applied to.</summary>
+    public string NameInner(LayerUse use, int rank) => Inner[use] = Graph.FreshName($"{LayerFinder.Name(use.Node)}_rank{rank}");
+
+    /// <summary>The factors of a layer, refitted where that helps.</summary>
+    public LowRank Factors(Decomposition decomposition, int rank, bool balanced)
+    {
+        double[] scales = decomposition.Scales(rank, balanced);
+        return new(rank, Up(decomposition, rank, scales), decomposition.CutDown(rank, scales), scales);
+    }
+
+    /// <summary>Up (out, r) that undoes the scales.</summary>
+    public float[] Up(Decomposition decomposition, int rank, double[] scales)
+    {
+        int rows = decomposition.Layer.OutPerGroup;
+        return Refits.TryGetValue(decomposition.Layer, out var refit)
+            ? [.. refit.Up.Select((value, i) => (float)(value / scales[i / rank / rows * rank + i % rank]))]
+            : decomposition.CutUp(rank, scales);
+    }
+
+    /// <summary>The bias of a factorized use, refitted where that helps; null where there is none and none is worth an operator.</summary>
+    /// <param name="isFree">Whether the last node has room for a bias.</param>
+    public double[]? Bias(Decomposition decomposition, int rank, int useIndex, bool isFree) =>
+        Refits.TryGetValue(decomposition.Layer, out var refit)
+            ? CorrectedBias.IfWorth(decomposition, rank, useIndex, isFree, refit.Biases[useIndex])
+            : CorrectedBias.Of(decomposition, rank, useIndex, isFree);
 
     /// <summary>A use's bias as a constant, or an empty name where it has none.</summary>
     public string AddBias(string name, double[]? bias) =>
@@ -32,6 +63,13 @@ static class CorrectedBias
     /// <summary>An added bias that restores less than this share of the lost energy is not worth an operator.</summary>
     const double WorthAnOperator = 0.01;
 
+    /// <summary>The bias of a factorized use without regard to what it costs, (out).</summary>
+    public static double[] Full(Decomposition decomposition, int rank, int useIndex)
+    {
+        double[] correction = decomposition.BiasCorrection(rank, useIndex) ?? new double[decomposition.Layer.Out];
+        return decomposition.Layer.Uses[useIndex].Bias is { } bias ? [.. bias.Zip(correction, (value, gain) => value + gain)] : correction;
+    }
+
     /// <summary>b + (I − U_r·U_rᵀ)·E[W·x], or null when there is no bias and none is needed.</summary>
     /// <param name="isFree">Whether the last node has room for a bias; else a small correction of a layer without one is left out.</param>
     public static double[]? Of(Decomposition decomposition, int rank, int useIndex, bool isFree)
@@ -42,15 +80,21 @@ static class CorrectedBias
         {
             return use.Bias;
         }
-        if (use.Bias == null && decomposition.Layer.Kind == LayerKind.LeftMatMul)
+        return IfWorth(decomposition, rank, useIndex, isFree, Full(decomposition, rank, useIndex));
+    }
+
+    /// <summary>A bias, or null where the layer has none and it would restore too little for an operator of its own.</summary>
+    public static double[]? IfWorth(Decomposition decomposition, int rank, int useIndex, bool isFree, double[] bias)
+    {
+        if (decomposition.Layer.Uses[useIndex].Bias != null)
+        {
+            return bias;
+        }
+        if (decomposition.Layer.Kind == LayerKind.LeftMatMul)
         {
             return null; // whether it would be (out, 1) or (out) depends on the rank of x, which is not known here
         }
-        if (use.Bias == null)
-        {
-            double restored = correction.Sum(value => value * value);
-            return isFree || restored > WorthAnOperator * decomposition.Error(rank) * decomposition.Energy ? correction : null;
-        }
-        return [.. use.Bias.Zip(correction, (bias, gain) => bias + gain)];
+        double restored = bias.Sum(value => value * value);
+        return isFree || restored > WorthAnOperator * decomposition.Error(rank) * decomposition.Energy ? bias : null;
     }
 }

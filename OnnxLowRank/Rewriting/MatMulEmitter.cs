@@ -38,7 +38,7 @@ static class MatMulEmitter
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
     {
         var layer = plan.Layer;
-        var factors = decomposition.Cut(plan.Rank, balanced: plan.Format == WeightFormat.Int8);
+        var factors = emission.Factors(decomposition, plan.Rank, balanced: plan.Format == WeightFormat.Int8);
         Action<LayerUse, string, string, double[]?> emit = plan.Format == WeightFormat.Int8
             ? Int8Pair(emission, layer, factors)
             : layer.Kind == LayerKind.Gemm ? GemmPair(emission, layer, factors) : MatMulPair(emission, layer, factors);
@@ -46,7 +46,7 @@ static class MatMulEmitter
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             string name = LayerFinder.Name(layer.Uses[i].Node);
-            emit(layer.Uses[i], name, emission.Graph.FreshName($"{name}_rank{plan.Rank}"), CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree));
+            emit(layer.Uses[i], name, emission.NameInner(layer.Uses[i], plan.Rank), emission.Bias(decomposition, plan.Rank, i, isBiasFree));
         }
     }
 

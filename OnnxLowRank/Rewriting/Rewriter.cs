@@ -10,8 +10,9 @@ using OnnxLowRank.Quantization;
 namespace OnnxLowRank.Rewriting;
 
 /// <summary>A rewritten model.</summary>
+/// <param name="Inner">Per use of a factorized layer, the value that its Up is applied to.</param>
 /// <param name="InputsGone">Graph inputs that were only initializers of rewritten layers.</param>
-sealed record Rewritten(OnnxModel Model, IReadOnlyList<string> InputsGone);
+sealed record Rewritten(OnnxModel Model, IReadOnlyDictionary<LayerUse, string> Inner, IReadOnlyList<string> InputsGone);
 
 /// <summary>Turns plans into models. Made once per model; what does not depend on the plan is computed once.</summary>
 /// <param name="provenance">Metadata that every rewritten model carries.</param>
@@ -23,13 +24,14 @@ sealed class Rewriter(
     readonly Dictionary<Layer, float[]> _dense = [];
 
     /// <summary>A copy of the model in which the planned layers are replaced. The plans' order is the layers' graph order.</summary>
-    public Rewritten Apply(IEnumerable<LayerPlan> plans)
+    /// <param name="refits">Per layer, the Up and biases to use instead of those that are cut; null for none.</param>
+    public Rewritten Apply(IEnumerable<LayerPlan> plans, IReadOnlyDictionary<Layer, RefittedUp>? refits = null)
     {
         var copy = model.Copy();
         var nodes = model.Graph.Node.Zip(copy.Graph.Node).ToDictionary(pair => pair.First, pair => pair.Second, (IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
         var graph = new GraphEditor(copy);
         var grids = new ActivationGrids(graph, ranges.Values);
-        var emission = new Emission(graph, dialect, ranges, grids, nodes);
+        var emission = new Emission(graph, dialect, ranges, grids, nodes, refits ?? new Dictionary<Layer, RefittedUp>());
         foreach (var plan in plans)
         {
             Emit(emission, plan);
@@ -38,7 +40,7 @@ sealed class Rewriter(
         {
             SetMetadata(copy.Proto.MetadataProps, key, value);
         }
-        return new(copy, graph.Finish(grids.Insert));
+        return new(copy, emission.Inner, graph.Finish(grids.Insert));
     }
 
     /// <summary>Keys must be distinct, and an earlier run may have written the same.</summary>

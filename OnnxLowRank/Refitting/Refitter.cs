@@ -1,0 +1,178 @@
+using System.Numerics.Tensors;
+using Microsoft.ML.OnnxRuntime;
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Rewriting;
+using OnnxLowRank.Runtime;
+
+namespace OnnxLowRank.Refitting;
+
+/// <summary>
+/// Fits factorized layers to what the rewritten layers before them really feed them, in graph order. With h the numbers that Up is
+/// applied to in the rewritten model and y the original's output, Up and the bias become the least-squares solution of
+/// y ≈ Up·h + b, pulled a little towards the old Up: Up = (Cov(y, h) + λ·Up₀)·(Cov(h) + λ·I)⁻¹, an (r, r) problem whatever the layer is.
+/// </summary>
+/// <remarks>
+/// A block of layers is fitted at a time, with all earlier ones already fitted: were all fitted at once, each would correct the same
+/// error again. A fit is kept only where it also lowers the layer's error on samples it was not fitted on.
+/// </remarks>
+sealed class Refitter(
+    OnnxModel model, Rewriter rewriter, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<string, long[]> shapes,
+    ILinearAlgebra algebra, Device device, int threads)
+{
+    /// <summary>λ in units of the mean variance of h.</summary>
+    const double Damping = 1e-2;
+
+    /// <summary>Samples used at most; a quarter of them judges the fits.</summary>
+    const int MostSamples = 512;
+
+    /// <summary>Blocks, and so sessions, at most.</summary>
+    const int MostBlocks = 24;
+
+    sealed record Fit(LayerPlan.Factorize Plan, CrossMoments[] Fitting, CrossMoments[] Judging);
+
+    /// <summary>New Up factors and biases for the layers of a plan where they help.</summary>
+    /// <param name="samples">Samples that shape the plan.</param>
+    public IReadOnlyDictionary<Layer, RefittedUp> Refit(Sampling sampling, ReadOnlyMemory<int> samples, IEnumerable<LayerPlan> plans)
+    {
+        // In floats: what rounding adds is noise that no bias or mixture removes.
+        var factorized = plans.OfType<LayerPlan.Factorize>().Select(plan => plan with { Format = WeightFormat.Float32 }).ToList();
+        var fittable = factorized.Where(plan => plan.HasUp && plan.Layer.Uses.All(use => use.Addend == null)).ToList();
+        var refits = new Dictionary<Layer, RefittedUp>();
+        samples = samples[..Math.Min(MostSamples, samples.Length)];
+        foreach (var block in fittable.Chunk((fittable.Count + MostBlocks - 1) / MostBlocks))
+        {
+            foreach (var fit in Measure(sampling, samples, factorized, block, refits))
+            {
+                if (Solve(fit) is { } up)
+                {
+                    refits[fit.Plan.Layer] = up;
+                }
+            }
+        }
+        return refits;
+    }
+
+    List<Fit> Measure(
+        Sampling sampling, ReadOnlyMemory<int> samples, List<LayerPlan.Factorize> plans, LayerPlan.Factorize[] block, Dictionary<Layer, RefittedUp> refits)
+    {
+        var rewritten = rewriter.Apply(plans, refits);
+        var graph = new ProbeGraph(PairedGraph.Of(model, rewritten.Model));
+        var fits = block.Select(plan => new Fit(plan, Empty(plan), Empty(plan))).ToList();
+        foreach (var plan in block)
+        {
+            foreach (var use in plan.Layer.Uses)
+            {
+                var y = Tap.AtOutput(plan.Layer, use, shapes);
+                graph.AddCrossMoments(y with { Value = PairedGraph.NameOf(rewritten.Inner[use]), Size = plan.Rank }, y);
+            }
+        }
+        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        int fitted = samples.Length - samples.Length / 4;
+        sampling.ForEach(sampling.WholeRuns(samples[..fitted]), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Fitting));
+        sampling.ForEach(sampling.WholeRuns(samples[fitted..]), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Judging));
+        return fits;
+    }
+
+    static CrossMoments[] Empty(LayerPlan.Factorize plan) =>
+        [.. plan.Layer.Uses.Select(_ => new CrossMoments(plan.Layer.Groups, plan.Rank, plan.Layer.OutPerGroup))];
+
+    static void Add(IDisposableReadOnlyCollection<OrtValue> results, List<Fit> fits, Func<Fit, CrossMoments[]> part)
+    {
+        using (results)
+        {
+            int next = 0;
+            foreach (var moments in fits.SelectMany(part))
+            {
+                double elements = 1;
+                foreach (long dim in results[next].GetTensorDataAsSpan<long>())
+                {
+                    elements *= dim;
+                }
+                moments.Add(elements / moments.Channels, Floats(results[next + 1]), Floats(results[next + 2]), Floats(results[next + 3]), Floats(results[next + 4]));
+                next += 5;
+            }
+        }
+    }
+
+    static ReadOnlySpan<float> Floats(OrtValue value) => value.GetTensorDataAsSpan<float>();
+
+    RefittedUp? Solve(Fit fit)
+    {
+        var layer = fit.Plan.Layer;
+        int rank = fit.Plan.Rank, rows = layer.OutPerGroup;
+        var decomposition = decompositions[layer];
+        float[] oldUp = decomposition.CutUp(rank, decomposition.Scales(rank, balanced: false));
+        var up = new float[oldUp.Length];
+        var oldBiases = layer.Uses.Select((_, i) => CorrectedBias.Full(decomposition, rank, i)).ToArray();
+        var biases = layer.Uses.Select(_ => new double[layer.Out]).ToArray();
+        double before = 0, after = 0;
+        for (int g = 0; g < layer.Groups; g++)
+        {
+            var old = new Matrix(rows, rank, Array.ConvertAll(oldUp.AsSpan(g * rows * rank, rows * rank).ToArray(), value => (double)value));
+            var fresh = Solve(fit.Fitting, g, old);
+            for (int i = 0; i < biases.Length; i++)
+            {
+                double[] bias = BiasFor(fit.Fitting[i], g, fresh);
+                bias.CopyTo(biases[i], g * rows);
+                before += Error(fit.Judging[i], g, old, oldBiases[i].AsSpan(g * rows, rows));
+                after += Error(fit.Judging[i], g, fresh, bias);
+            }
+            TensorPrimitives.ConvertTruncating<double, float>(fresh.Data, up.AsSpan(g * rows * rank));
+        }
+        return after < before ? new(up, biases) : null;
+    }
+
+    Matrix Solve(CrossMoments[] uses, int group, Matrix old)
+    {
+        int rank = old.Cols;
+        var hh = new Matrix(rank, rank);
+        var yh = new Matrix(old.Rows, rank);
+        double total = uses.Sum(use => use.Count);
+        foreach (var use in uses)
+        {
+            TensorPrimitives.MultiplyAdd(use.CovarianceH(group).Data, use.Count / total, hh.Data, hh.Data);
+            TensorPrimitives.MultiplyAdd(use.CovarianceYH(group).Data, use.Count / total, yh.Data, yh.Data);
+        }
+        double trace = 0;
+        for (int i = 0; i < rank; i++)
+        {
+            trace += hh[i, i];
+        }
+        double damping = Math.Max(Damping * trace / rank, 1e-30);
+        for (int i = 0; i < rank; i++)
+        {
+            hh[i, i] += damping;
+        }
+        TensorPrimitives.MultiplyAdd(old.Data, damping, yh.Data, yh.Data);
+        return algebra.Solve(hh, yh.Transposed()).Transposed();
+    }
+
+    /// <summary>The bias that keeps the output's mean.</summary>
+    static double[] BiasFor(CrossMoments moments, int group, Matrix up)
+    {
+        double[] bias = moments.MeanY(group), mean = moments.MeanH(group);
+        for (int o = 0; o < bias.Length; o++)
+        {
+            bias[o] -= TensorPrimitives.Dot<double>(up.Row(o), mean);
+        }
+        return bias;
+    }
+
+    /// <summary>E‖y − Up·h − b‖², summed over vectors, less the part that does not depend on Up and b.</summary>
+    double Error(CrossMoments moments, int group, Matrix up, ReadOnlySpan<double> bias)
+    {
+        var image = algebra.Multiply(up, moments.CovarianceH(group));
+        double error = TensorPrimitives.Dot<double>(image.Data, up.Data) - 2 * TensorPrimitives.Dot<double>(moments.CovarianceYH(group).Data, up.Data);
+        double[] ideal = BiasFor(moments, group, up);
+        for (int o = 0; o < ideal.Length; o++)
+        {
+            error += (ideal[o] - bias[o]) * (ideal[o] - bias[o]);
+        }
+        return error * moments.Count;
+    }
+}
