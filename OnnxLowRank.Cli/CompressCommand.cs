@@ -118,7 +118,7 @@ sealed class CompressCommand
         {
             return ExitCode.Success;
         }
-        Console.Error.WriteLine($"onnx-lowrank: {(report.Outcome == Outcome.BestEffort ? "written, but the tolerance is missed" : $"nothing was written: {report.Notes[^1]}")}");
+        Console.Error.WriteLine($"onnx-lowrank: {(report.Outcome == Outcome.BestEffort ? $"written, but the {((options.TargetSize ?? options.TargetTime) == null ? "tolerance" : "target")} is missed" : $"nothing was written: {report.Notes[^1]}")}");
         return ExitCode.NotMet;
     }
 

@@ -4,6 +4,7 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 
@@ -81,10 +82,23 @@ sealed class Bench
     public Rewritten Rewrite(Dialect dialect, Func<Layer, LayerPlan> plan)
     {
         LayerPlan[] plans = [.. Found.Layers.Select(plan)];
+        return RewriterFor(plans, dialect).Apply(plans);
+    }
+
+    /// <summary>The plans with their factors fitted to each other on the first samples.</summary>
+    public (Rewritten Rewritten, IReadOnlyDictionary<Layer, RefittedUp> Refits) Refit(LayerPlan[] plans, int samples)
+    {
+        var rewriter = RewriterFor(plans, Dialect.Ort);
+        var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
+        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1).Refit(_sampling, _samples.All[..samples], plans);
+        return (rewriter.Apply(plans, refits), refits);
+    }
+
+    Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect)
+    {
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        var rewriter = new Rewriter(Model, decompositions, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
-        return rewriter.Apply(plans);
+        return new Rewriter(Model, decompositions, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

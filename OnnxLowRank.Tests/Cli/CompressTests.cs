@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Onnx;
@@ -167,7 +168,7 @@ public sealed class CompressTests : IDisposable
 
         Assert.Equal(0, result.Exit);
         Assert.All(
-            ["--calib", "--labels", "--metric", "--tolerance", "--format", "--method", "--dialect", "--device", "--only", "--skip", "--report",
+            ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--only", "--skip", "--report",
                 "--best-effort", "--confident", "--constant-inputs", "--seed", "--threads", "--batch", "--quiet", "--verbose", "--no-color"],
             option => Assert.Contains(option, result.Output));
         Assert.DoesNotContain("[default:", result.Output);
@@ -269,6 +270,56 @@ public sealed class CompressTests : IDisposable
         Assert.Equal("onnx-lowrank: written, but the tolerance is missed", Assert.Single(written.ErrorLines));
         Assert.Equal("BestEffort", Read("report.json").GetProperty("outcome").GetString());
         using var session = new InferenceSession(_playground.Output);
+    }
+
+    [Theory]
+    [InlineData("0.5")]
+    [InlineData("0.3")]
+    [InlineData("450KB")]
+    public void A_target_size_is_used_up_but_not_exceeded(string target)
+    {
+        long original = new FileInfo(CommandLine.Digits).Length, limit = (long)(target.EndsWith("KB", StringComparison.Ordinal) ? 450e3 : double.Parse(target, CultureInfo.InvariantCulture) * original);
+
+        var result = CommandLine.Run(_playground.Folder, CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration,
+            "--labels", CommandLine.DigitsLabels, "--target-size", target, "--format", "fp32", "--report", "report.json");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        long bytes = new FileInfo(_playground.Output).Length;
+        Assert.InRange(bytes, 0.9 * limit, limit);
+        var report = Read("report.json");
+        Assert.Equal(JsonValueKind.Null, report.GetProperty("verified").GetProperty("tolerance").ValueKind);
+        Assert.InRange(report.GetProperty("verified").GetProperty("loss").GetDouble(), -1, 0.05); // half of this model is spare
+        Assert.StartsWith(target.EndsWith("KB", StringComparison.Ordinal) ? "450000" : $"{target} of", report.GetProperty("options").GetProperty("target-size").GetString());
+    }
+
+    [Fact]
+    public void A_target_that_is_missed_is_written_only_when_asked()
+    {
+        var refused = _playground.Run("--target-size", "10B");
+        bool wasWritten = File.Exists(_playground.Output);
+        var written = _playground.Run("--target-size", "10B", "--best-effort");
+
+        Assert.True(refused.Exit == 5 && !wasWritten, refused.ToString());
+        Assert.True(written.Exit == 5, written.ToString());
+        Assert.Equal("onnx-lowrank: written, but the target is missed", Assert.Single(written.ErrorLines));
+        using var session = new InferenceSession(_playground.Output);
+    }
+
+    [Fact]
+    public void Objectives_pull_plans_apart()
+    {
+        (double Bytes, double Macs) Of(string objective)
+        {
+            var result = CommandLine.Run(_playground.Folder, CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration,
+                "--labels", CommandLine.DigitsLabels, "--objective", objective, "--format", "fp32", "--report", "report.json");
+            Assert.True(result.Exit == 0, result.ToString());
+            var after = Read("report.json").GetProperty("after");
+            return (after.GetProperty("bytes").GetDouble(), after.GetProperty("macs").GetDouble());
+        }
+
+        var (size, time) = (Of("size"), Of("time"));
+
+        Assert.True(size.Bytes < time.Bytes && size.Macs > time.Macs, $"size {size}, time {time}");
     }
 
     [Fact]

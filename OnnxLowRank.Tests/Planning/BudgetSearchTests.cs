@@ -74,4 +74,34 @@ public class BudgetSearchTests
         Assert.Equal(3, Search(cost => cost > 0.5, probes: 3).Tried.Count);
         Assert.Single(Search(_ => false, probes: 1).Tried);
     }
+
+    [Theory]
+    [InlineData(0.02)]
+    [InlineData(0.37)]
+    [InlineData(0.98)]
+    public void The_largest_cost_within_a_limit_is_found(double limit)
+    {
+        double found = BudgetSearch.Largest(Smallest, cost => cost <= limit, probes: 12);
+
+        Assert.InRange(found, limit / 1.02, limit);
+    }
+
+    [Fact]
+    public void The_smallest_cost_is_what_is_left_where_nothing_is_within() => Assert.Equal(Smallest, BudgetSearch.Largest(Smallest, _ => false, probes: 12));
+
+    [Fact]
+    public void A_cost_known_to_be_good_bounds_the_search()
+    {
+        var tried = new List<double>();
+
+        double found = BudgetSearch.Smallest(Smallest, 0.5, cost =>
+        {
+            tried.Add(cost);
+            return cost > 0.3;
+        }, probes: 12);
+
+        Assert.InRange(found, 0.3, 0.31);
+        Assert.All(tried, cost => Assert.True(cost < 0.5));
+        Assert.Equal(0.5, BudgetSearch.Smallest(Smallest, 0.5, _ => false, probes: 3));
+    }
 }

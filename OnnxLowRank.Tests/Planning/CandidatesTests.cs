@@ -62,7 +62,7 @@ public class CandidatesTests
             var rewritten = bench.Rewrite(OnnxLowRank.Rewriting.Dialect.Ort, _ => candidate.Plan).Model;
 
             double tensors = rewritten.Graph.Initializer.Sum(tensor => tensor.RawData.Length);
-            Assert.InRange(candidate.Bytes, tensors - 20, tensors + 700); // names, shapes and nodes are estimated
+            Assert.InRange(candidate.Bytes, tensors - 20, tensors + 900); // names, shapes and nodes are estimated
         }
     }
 
@@ -71,7 +71,7 @@ public class CandidatesTests
     {
         foreach (var format in Enum.GetValues<WeightFormat>())
         {
-            var factors = Table(Open("Conv with bias and pads"), true, true, format).Where(candidate => candidate.Plan is LayerPlan.Factorize).ToList();
+            var factors = Table(Open("Conv with bias and pads"), true, true, format).Where(candidate => candidate.Plan is LayerPlan.Factorize { InputRank: null }).ToList();
 
             Assert.True(factors.Count > 3);
             for (int i = 1; i < factors.Count; i++)

@@ -44,7 +44,7 @@ sealed class Refitter(
         var fittable = factorized.Where(plan => plan.HasUp && plan.Layer.Uses.All(use => use.Addend == null)).ToList();
         var refits = new Dictionary<Layer, RefittedUp>();
         samples = samples[..Math.Min(MostSamples, samples.Length)];
-        foreach (var block in fittable.Chunk((fittable.Count + MostBlocks - 1) / MostBlocks))
+        foreach (var block in fittable.Chunk(Math.Max(1, (fittable.Count + MostBlocks - 1) / MostBlocks)))
         {
             foreach (var fit in Measure(sampling, samples, factorized, block, refits))
             {

@@ -1,0 +1,127 @@
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Planning;
+
+namespace OnnxLowRank.Tests.Refitting;
+
+public class RefitterTests
+{
+    const int Count = 900, Fitted = 600;
+
+    /// <summary>Two layers with a Relu between: what the first one loses reaches the second.</summary>
+    static Bench Open(string kind, int count = Count)
+    {
+        var model = new TinyModel();
+        long[] sample = kind switch { "Conv" => [6, 5, 5], "Gemm" => [24], _ => [6, 24] };
+        model.Input("x", [null, .. sample.Select(dim => (long?)dim)]);
+        switch (kind)
+        {
+            case "Conv":
+                model.Node("Conv", ["x", model.Weight("w1", 16, 6, 3, 3), model.Weight("b1", 16)], "y1", ("pads", new long[] { 1, 1, 1, 1 }));
+                model.Node("Relu", ["y1"], "r");
+                model.Node("Conv", ["r", model.Weight("w2", 12, 16, 3, 3), model.Weight("b2", 12)], "y2");
+                break;
+            case "Gemm":
+                model.Node("Gemm", ["x", model.Weight("w1", 24, 20), model.Weight("b1", 20)], "y1");
+                model.Node("Relu", ["y1"], "r");
+                model.Node("Gemm", ["r", model.Weight("w2", 20, 16), model.Weight("b2", 16)], "y2");
+                break;
+            default:
+                model.Node("MatMul", ["x", model.Weight("w1", 24, 20)], "y1");
+                model.Node("Relu", ["y1"], "r");
+                model.Node("MatMul", ["r", model.Weight("w2", 20, 16)], "y2");
+                break;
+        }
+        model.Outputs("y2");
+        return new(model.Build(), new([Feed.Random("x", count, sample)]));
+    }
+
+    static LayerPlan[] Plans(Bench bench, WeightFormat format = WeightFormat.Float32) =>
+        [.. bench.Found.Layers.Select((layer, i) => new LayerPlan.Factorize(layer, i == 0 ? layer.Out / 5 : layer.Out * 3 / 4, format))];
+
+    static double Error(Bench bench, OnnxModel rewritten, int from)
+    {
+        float[] Rest(OnnxModel model)
+        {
+            float[] values = bench.Run(model, "y2")[0].Values;
+            return values[(values.Length / Count * from)..];
+        }
+        return ModelRuns.Distance(Rest(bench.Model), Rest(rewritten));
+    }
+
+    [Theory]
+    [InlineData("Conv")]
+    [InlineData("Gemm")]
+    [InlineData("MatMul")]
+    public void Outputs_come_nearer_on_samples_that_were_not_fitted(string kind)
+    {
+        var bench = Open(kind);
+        foreach (var format in new[] { WeightFormat.Float32, WeightFormat.Int8 })
+        {
+            var plans = Plans(bench, format);
+            var (refitted, refits) = bench.Refit(plans, Fitted);
+            var plain = bench.Rewrite(OnnxLowRank.Rewriting.Dialect.Ort, layer => plans.Single(plan => plan.Layer == layer));
+
+            Assert.Contains(bench.Found.Layers[1], refits.Keys);
+            double before = Error(bench, plain.Model, Fitted), after = Error(bench, refitted.Model, Fitted);
+            Assert.True(after < 0.99 * before, $"{before:g4} became {after:g4}");
+        }
+    }
+
+    /// <summary>Against least squares on the vectors themselves, fetched from both models.</summary>
+    [Fact]
+    public void Up_and_bias_are_the_least_squares_solution()
+    {
+        var bench = Open("Gemm");
+        var plans = Plans(bench);
+        var second = (LayerPlan.Factorize)plans[1];
+
+        var (refitted, refits) = bench.Refit(plans, 512);
+
+        const int Used = 384; // a quarter judges
+        float[][] h = bench.Run(refitted.Model, refitted.Inner[second.Layer.Uses[0]])[0].Vectors(1)[..Used];
+        float[][] y = bench.Run(bench.Model, "y2")[0].Vectors(1)[..Used];
+        float[][] fitted = bench.Run(refitted.Model, "y2")[0].Vectors(1)[..Used];
+        double Loss(float[][] outputs) => outputs.Zip(y, (a, b) => a.Zip(b, (p, q) => Math.Pow((double)p - q, 2)).Sum()).Sum();
+        double best = Loss(fitted);
+        var refit = refits[second.Layer];
+        double total = y.Sum(vector => vector.Sum(value => (double)value * value));
+
+        // The gradient at the optimum is zero up to the damping: residuals are uncorrelated with h and have no mean.
+        for (int o = 0; o < second.Layer.Out; o++)
+        {
+            double spread = Math.Sqrt(y.Average(vector => (double)vector[o] * vector[o]));
+            double[] residuals = [.. fitted.Zip(y, (a, b) => ((double)b[o] - a[o]) / spread)];
+            Assert.True(Math.Abs(residuals.Average()) < 1e-4);
+            for (int k = 0; k < second.Rank; k++)
+            {
+                double[] inner = [.. h.Select(vector => (double)vector[k])];
+                double mean = inner.Average(), deviation = Math.Sqrt(inner.Average(value => (value - mean) * (value - mean)));
+                double covariance = inner.Zip(residuals, (a, b) => (a - mean) * b).Average() / deviation;
+                Assert.InRange(covariance, -0.02, 0.02);
+            }
+        }
+        Assert.True(best < total);
+        Assert.Equal(second.Layer.Out * second.Rank, refit.Up.Length);
+    }
+
+    [Fact]
+    public void What_does_not_carry_over_to_other_samples_is_not_kept()
+    {
+        var bench = Open("Gemm", count: 24);
+
+        var (_, refits) = bench.Refit(Plans(bench), samples: 8);
+
+        Assert.Empty(refits); // six vectors fit six directions: perfect there, useless elsewhere
+    }
+
+    [Fact]
+    public void Layers_without_Up_and_those_that_are_kept_are_left_alone()
+    {
+        var bench = Open("Conv");
+        var (first, second) = (bench.Found.Layers[0], bench.Found.Layers[1]);
+
+        var (_, refits) = bench.Refit([new LayerPlan.Keep(first), new LayerPlan.Factorize(second, second.Out, WeightFormat.Float32, InputRank: 5)], Fitted);
+
+        Assert.Empty(refits);
+    }
+}
