@@ -43,6 +43,7 @@ sealed class Workspace : IDisposable
     /// <summary>What a careful user wants to know; stages add to it.</summary>
     public List<string> Notes { get; } = [];
 
+    /// <exception cref="OptionException">The output would replace a file that is read.</exception>
     /// <exception cref="ModelException">The model cannot be read, is not valid or cannot be run.</exception>
     /// <exception cref="DataException">Samples or labels cannot be read or do not fit the model.</exception>
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
@@ -56,6 +57,7 @@ sealed class Workspace : IDisposable
         {
             original = ModelSession.Open(model.ToBytes(), device, options.Threads);
             source = SampleSource.Open(options.Calibration, [.. original.Inputs.Select(input => Spec(input.Key, input.Value))]);
+            RequireIntact(options, model, source);
             var labels = options.Labels == null ? null : Labels.Read(options.Labels);
             if (labels != null && labels.Count != source.Count)
             {
@@ -70,6 +72,25 @@ sealed class Workspace : IDisposable
             source?.Dispose();
             original?.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Nothing that is read may be replaced by what is written: not even weights or samples, which users do not name one by one.</summary>
+    static void RequireIntact(CompressionOptions options, OnnxModel model, SampleSource source)
+    {
+        var read = model.ExternalFiles.Prepend(options.Input).Select(path => (File: path, Role: "the input model"))
+            .Concat(source.Files.Select(path => (File: path, Role: "the calibration samples")));
+        if (options.Labels != null)
+        {
+            read = read.Append((File: options.Labels, Role: "the labels"));
+        }
+        var roles = read.ToList();
+        foreach (string written in model.FilesOf(options.Output))
+        {
+            if (roles.Find(item => RealPath.AreSame(item.File, written)) is { File: not null } lost)
+            {
+                throw new OptionException($"{written}: writing it would replace {lost.File}, a file of {lost.Role}; choose another output");
+            }
         }
     }
 
