@@ -44,12 +44,16 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     /// <summary>Every plan tried, in order.</summary>
     public IReadOnlyList<Probe> Probes => _probes;
 
-    /// <summary>The verified plan, or the best one that failed, or null when not even a near copy of the model was within tolerance.</summary>
+    /// <summary>
+    /// The verified plan, or the best one that failed, or null when not even a near copy of the model was within tolerance: with best
+    /// effort, the smaller one that lost least then.
+    /// </summary>
     public VerifiedPlan? Run(IReadOnlyList<IReadOnlyList<Candidate>> tables)
     {
         clock.Enter("search");
         var allocation = new Allocation(tables, TimeShare);
         var tried = new List<Allotment>();
+        int earlier = _probes.Count;
         bool? Try(double cost)
         {
             var allotment = allocation.AtCost(cost);
@@ -77,6 +81,12 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
             {
                 break;
             }
+        }
+        if (last == null && options.BestEffort)
+        {
+            double all = tables.Sum(table => table[0].Bytes);
+            var least = tried.Zip(_probes.Skip(earlier), (plan, probe) => (Plan: plan, probe.Loss)).Where(pair => pair.Plan.Bytes < all).OrderBy(pair => pair.Loss).ToList();
+            last = least.Count > 0 ? Verify(least[0].Plan) : null;
         }
         return last;
     }
