@@ -37,7 +37,6 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
     static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(0.5);
 
     readonly List<Probe> _probes = [];
-    readonly long _sourceBytes = ModelFiles.Bytes(options.Input, workspace.Model);
     VerifiedPlan? _staged;
     int _looks;
 
@@ -121,7 +120,7 @@ sealed class PlanSearch(Workspace workspace, CompressionOptions options, Rewrite
         // The smooth estimate must agree: counting a few hundred flips alone lets bad plans pass by luck.
         bool isWithin = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance && !(smooth?.Estimate > options.Tolerance);
         _probes.Add(new("verify", allotment.Bytes, loss.Estimate, isWithin));
-        bool isSmaller = bytes < _sourceBytes;
+        bool isSmaller = bytes < workspace.SourceBytes;
         double slowdown = isWithin && isSmaller ? Slowdown(session) : double.PositiveInfinity;
         return _staged = new(allotment, rewritten, loss, isWithin && isSmaller, isSmaller, _looks, bytes, slowdown);
     }

@@ -14,15 +14,18 @@ sealed class Workspace : IDisposable
 {
     readonly SampleSource _source;
 
-    Workspace(OnnxModel model, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric, SampleShares shares)
+    Workspace(OnnxModel model, long sourceBytes, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric, SampleShares shares)
     {
-        (Model, Device, Original, _source, Sampling, Metric, Shares) = (model, device, original, source, sampling, metric, shares);
+        (Model, SourceBytes, Device, Original, _source, Sampling, Metric, Shares) = (model, sourceBytes, device, original, source, sampling, metric, shares);
         Notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
         Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
         Divergence = new(new RelativeScorer(), metric.Outputs, sampling, original);
     }
 
     public OnnxModel Model { get; }
+
+    /// <summary>Bytes of the user's model on disk, external data included.</summary>
+    public long SourceBytes { get; }
 
     public Device Device { get; }
 
@@ -65,7 +68,7 @@ sealed class Workspace : IDisposable
             }
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
-            return new(model, device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+            return new(model, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
         }
         catch
         {
