@@ -24,6 +24,8 @@ sealed class MemorySamples(Feed[] feeds, bool isWhole = false, int? fixedBatch =
 
     public override long BytesPerSample => feeds.Sum(feed => sizeof(float) * feed.Size);
 
+    public override IReadOnlyList<string> Files => [];
+
     public override IReadOnlyList<string> Notes => [];
 
     public override int RunSize(int preferred) => isWhole ? 1 : fixedBatch ?? preferred;

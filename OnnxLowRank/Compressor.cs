@@ -51,7 +51,7 @@ public static class Compressor
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
         var best = Best(search, analysis, damage, workspace, options);
         report.Probes = search.Probes;
-        if (best == null || (!best.Passed && !options.BestEffort))
+        if (best == null || !(best.Passed || (options.BestEffort && best.IsSmaller)))
         {
             return report.NothingFound(Why(best, options), clock, best);
         }
@@ -81,8 +81,7 @@ public static class Compressor
         {
             var allowed = new Allowed(formats, options.Method != Method.None);
             var plan = search.Run(analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset));
-            bool isBetter = plan != null && (best == null || (plan.Passed && (!best.Passed || plan.Slowdown < best.Slowdown)));
-            best = isBetter ? plan : best;
+            best = plan != null && (best == null || IsBetter(plan, best)) ? plan : best;
             if (best is { Passed: true } && best.Slowdown <= ClearlySlower)
             {
                 break;
@@ -90,6 +89,11 @@ public static class Compressor
         }
         return best;
     }
+
+    /// <summary>Plans that pass are compared by time, those that do not by loss.</summary>
+    static bool IsBetter(VerifiedPlan plan, VerifiedPlan other) => plan.Passed
+        ? !other.Passed || plan.Slowdown < other.Slowdown
+        : !other.Passed && plan.IsSmaller && (!other.IsSmaller || plan.Loss.Estimate < other.Loss.Estimate);
 
     static string WhyNone(FoundLayers found) => found.LeftAlone.Count == 0
         ? "no layer can be rewritten: the model has no MatMul, Gemm or Conv"

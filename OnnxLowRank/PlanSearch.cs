@@ -51,15 +51,18 @@ sealed class PlanSearch(
 
     readonly List<Probe> _probes = [];
     readonly List<(Allotment Allotment, IReadOnlyDictionary<Layer, RefittedUp> Refits)> _refits = [];
-    readonly long _sourceBytes = ModelFiles.Bytes(options.Input, workspace.Model);
     VerifiedPlan? _staged;
     int _looks;
     bool _isRefitted;
+    (Allotment Allotment, double Loss)? _leastLoss;
 
     /// <summary>Every plan tried, in order.</summary>
     public IReadOnlyList<Probe> Probes => _probes;
 
-    /// <summary>The verified plan, or the best one that failed, or null when not even a near copy of the model was within tolerance.</summary>
+    /// <summary>
+    /// The verified plan, or the best one that failed, or null when not even a near copy of the model was within tolerance: with best
+    /// effort, the smaller one that lost least then.
+    /// </summary>
     public VerifiedPlan? Run(IReadOnlyList<IReadOnlyList<Candidate>> tables)
     {
         clock.Enter("search");
@@ -85,13 +88,14 @@ sealed class PlanSearch(
                 break;
             }
         }
-        return last;
+        return last == null && options.BestEffort && _leastLoss is { } least ? Verify(least.Allotment) : last;
     }
 
     /// <summary>The smallest cost found good on the search share, 1 where none was.</summary>
     double Cheapest(Allocation allocation)
     {
         var tried = new List<Allotment>();
+        double all = allocation.At(0).Bytes;
         bool? Try(double cost)
         {
             var allotment = allocation.AtCost(cost);
@@ -101,9 +105,15 @@ sealed class PlanSearch(
             }
             tried.Add(allotment);
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
-            return IsGood(allotment);
+            var (isGood, loss) = Judge(allotment);
+            if (!_isRefitted && allotment.Bytes < all && !(loss >= _leastLoss?.Loss))
+            {
+                _leastLoss = (allotment, loss);
+            }
+            return isGood;
         }
 
+        _leastLoss = null;
         _isRefitted = false;
         double best = BudgetSearch.Smallest(allocation.SmallestCost, 1, Try, MostProbes);
         if (!options.Refits)
@@ -117,7 +127,9 @@ sealed class PlanSearch(
             _isRefitted = false; // the fits did not carry over to samples they have not seen
             return best;
         }
-        return BudgetSearch.Smallest(Math.Max(allocation.SmallestCost, best * (1 - LargestSaving)), best, Try, MostRefittedProbes);
+        double refitted = BudgetSearch.Smallest(Math.Max(allocation.SmallestCost, best * (1 - LargestSaving)), best, Try, MostRefittedProbes);
+        _isRefitted = refitted < 1;
+        return refitted;
     }
 
     /// <summary>The plan with the least damage that keeps within the target.</summary>
@@ -161,7 +173,7 @@ sealed class PlanSearch(
     /// tolerance. Otherwise the share's cheapest good plan is good partly by luck: a standard error is kept in hand, but a plan that
     /// lost nothing at all is never refused.
     /// </summary>
-    bool IsGood(Allotment allotment)
+    (bool IsGood, double Loss) Judge(Allotment allotment)
     {
         using var session = ModelSession.Open(Build(allotment).Model.ToBytes(), workspace.Device, options.Threads);
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Search, OneStandardError);
@@ -170,7 +182,7 @@ sealed class PlanSearch(
             ? estimate.Estimate <= options.Tolerance && loss.Estimate <= options.Tolerance + standardError
             : loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
         _probes.Add(new(_isRefitted ? "refit" : "search", allotment.Bytes, loss.Estimate, isGood));
-        return isGood;
+        return (isGood, loss.Estimate);
     }
 
     /// <summary>Stages a model; tells its size and whether it is within the target.</summary>
@@ -182,7 +194,7 @@ sealed class PlanSearch(
         long bytes = output.Bytes;
         if (options.TargetSize is { } size)
         {
-            return (bytes, bytes <= size.Of(_sourceBytes));
+            return (bytes, bytes <= size.Of(workspace.SourceBytes));
         }
         if (options.TargetTime is { } time)
         {
@@ -206,7 +218,7 @@ sealed class PlanSearch(
             isWithin = (options.Confident ? loss.High : loss.Estimate) <= options.Tolerance && !(smooth?.Estimate > options.Tolerance);
         }
         _probes.Add(new("verify", allotment.Bytes, loss.Estimate, isWithin));
-        bool isSmaller = bytes < _sourceBytes, passed = isWithin && (isSmaller || !options.HasTolerance) && double.IsFinite(loss.Estimate);
+        bool isSmaller = bytes < workspace.SourceBytes, passed = isWithin && (isSmaller || !options.HasTolerance) && double.IsFinite(loss.Estimate);
         double slowdown = double.PositiveInfinity;
         if (passed)
         {

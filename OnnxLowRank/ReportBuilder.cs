@@ -151,7 +151,6 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     CompressionReport Create(Outcome outcome, VerifiedPlan? plan, FileFacts? result, StageClock clock)
     {
         var model = workspace.Model;
-        long sourceBytes = ModelFiles.Bytes(options.Input, model);
         var verified = plan == null ? null : new VerifiedLoss(
             workspace.Metric.Metric.ToString().ToLowerInvariant(), plan.Loss.Samples, plan.Loss.Original, plan.Loss.Compressed,
             plan.Loss.Estimate, plan.Loss.Low, plan.Loss.High, options.HasTolerance ? options.Tolerance : null, plan.Looks);
@@ -159,10 +158,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         var after = result == null ? null : new ModelCost(
             result.Bytes, ModelFiles.Parameters(plan!.Rewritten.Model), Analysis!.Macs(plan.Allotment.Plans), _millisecondsAfter);
         return new(
-            outcome, Tool, new(options.Input, _sourceHash, sourceBytes), result, OptionTexts(),
+            outcome, Tool, new(options.Input, _sourceHash, workspace.SourceBytes), result, OptionTexts(),
             new(OrtEnv.Instance().GetVersionString(), workspace.Device.Name, algebra.Name, options.Threads),
             clock.Seconds(), workspace.Sampling.Passes, Process.GetCurrentProcess().PeakWorkingSet64,
-            new(sourceBytes, ModelFiles.Parameters(model), macsBefore, _millisecondsBefore), after, verified,
+            new(workspace.SourceBytes, ModelFiles.Parameters(model), macsBefore, _millisecondsBefore), after, verified,
             Probes, [.. LayerReports(result == null ? null : plan)], _kernels, workspace.Notes);
     }
 

@@ -14,15 +14,18 @@ sealed class Workspace : IDisposable
 {
     readonly SampleSource _source;
 
-    Workspace(OnnxModel model, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric, SampleShares shares)
+    Workspace(OnnxModel model, long sourceBytes, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric, SampleShares shares)
     {
-        (Model, Device, Original, _source, Sampling, Metric, Shares) = (model, device, original, source, sampling, metric, shares);
+        (Model, SourceBytes, Device, Original, _source, Sampling, Metric, Shares) = (model, sourceBytes, device, original, source, sampling, metric, shares);
         Notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
         Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
         Divergence = new(new RelativeScorer(), metric.Outputs, sampling, original);
     }
 
     public OnnxModel Model { get; }
+
+    /// <summary>Bytes of the user's model on disk, external data included.</summary>
+    public long SourceBytes { get; }
 
     public Device Device { get; }
 
@@ -43,6 +46,7 @@ sealed class Workspace : IDisposable
     /// <summary>What a careful user wants to know; stages add to it.</summary>
     public List<string> Notes { get; } = [];
 
+    /// <exception cref="OptionException">The output would replace a file that is read.</exception>
     /// <exception cref="ModelException">The model cannot be read, is not valid or cannot be run.</exception>
     /// <exception cref="DataException">Samples or labels cannot be read or do not fit the model.</exception>
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
@@ -56,6 +60,7 @@ sealed class Workspace : IDisposable
         {
             original = ModelSession.Open(model.ToBytes(), device, options.Threads);
             source = SampleSource.Open(options.Calibration, [.. original.Inputs.Select(input => Spec(input.Key, input.Value))]);
+            RequireIntact(options, model, source);
             var labels = options.Labels == null ? null : Labels.Read(options.Labels);
             if (labels != null && labels.Count != source.Count)
             {
@@ -63,13 +68,32 @@ sealed class Workspace : IDisposable
             }
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
-            return new(model, device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+            return new(model, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
         }
         catch
         {
             source?.Dispose();
             original?.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Nothing that is read may be replaced by what is written: not even weights or samples, which users do not name one by one.</summary>
+    static void RequireIntact(CompressionOptions options, OnnxModel model, SampleSource source)
+    {
+        var read = model.ExternalFiles.Prepend(options.Input).Select(path => (File: path, Role: "the input model"))
+            .Concat(source.Files.Select(path => (File: path, Role: "the calibration samples")));
+        if (options.Labels != null)
+        {
+            read = read.Append((File: options.Labels, Role: "the labels"));
+        }
+        var roles = read.ToList();
+        foreach (string written in model.FilesOf(options.Output))
+        {
+            if (roles.Find(item => RealPath.AreSame(item.File, written)) is { File: not null } lost)
+            {
+                throw new OptionException($"{written}: writing it would replace {lost.File}, a file of {lost.Role}; choose another output");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Time, passes, memory and result of compressing the models of the zoo, one row per model and format.
+# Time, passes, memory and result of compressing the models of the zoo, one row per model and format. The column moments is what
+# collecting moments costs: that calibration pass in units of a plain forward pass over the same samples (scripts/moments-cost).
 #
 #   scripts/bench-compress.sh [MODEL...]
 #
@@ -9,7 +10,7 @@ set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_zoo
 find_python
-build_programs
+build_programs scripts/moments-cost
 
 # model, samples, metric and tolerance
 cases="lenet5_mnist 2000 accuracy 0.005
@@ -19,8 +20,8 @@ vgg11_cifar10 1000 accuracy 0.005
 vit_cifar10 2000 accuracy 0.005
 gpt_small 256 perplexity 0.01"
 
-row='%-18s %-6s %4s %7s %9s %9s %7s %7s %6s %7s %7s %7s %9s %19s %8s\n'
-printf "$row" model format exit total calibrate decompose search verify passes 'peak MB' params bytes verified '[low, high]' test
+row='%-18s %-6s %4s %7s %7s %9s %9s %7s %7s %6s %7s %7s %7s %9s %19s %8s\n'
+printf "$row" model format exit moments total calibrate decompose search verify passes 'peak MB' params bytes verified '[low, high]' test
 while read -r model count metric tolerance; do
   if [ $# -gt 0 ] && [[ " $* " != *" $model "* ]]; then
     continue
@@ -37,6 +38,7 @@ while read -r model count metric tolerance; do
   if [ "$metric" = accuracy ]; then
     labels=(--labels "$data/labels.npy")
   fi
+  moments=$("$repository/artifacts/bin/moments-cost/release/moments-cost" "$ZOO/$model.onnx" "$data/calib" --threads "$threads" | cut -d' ' -f1)
   for format in ${FORMATS:-fp32 auto}; do
     output=$WORK/$model-$format.onnx report=$WORK/$model-$format.json
     rm -f "$output" "$report"
@@ -55,7 +57,7 @@ while read -r model count metric tolerance; do
     if [ -f "$output" ]; then
       loss=$(test_loss "$ZOO/$model.onnx" "$output" "$data/test" "$([ "$metric" = perplexity ] && echo 1)")
     fi
-    printf "$row" "$model" "$format" "$code" "$(short seconds.total)" "$(short seconds.calibrate)" "$(short seconds.decompose)" \
+    printf "$row" "$model" "$format" "$code" "$moments" "$(short seconds.total)" "$(short seconds.calibrate)" "$(short seconds.decompose)" \
       "$(short seconds.search)" "$(short seconds.verify)" "$(short passes)" "$(get peakMemoryBytes | awk '{ printf "%.0f", $1 / 1e6 }')" \
       "$(ratio "$(get after.parameters)" "$(get before.parameters)")" "$(ratio "$(get after.bytes)" "$(get before.bytes)")" \
       "$(exact verified.loss)" "[$(exact verified.low), $(exact verified.high)]" "$loss"

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Google.Protobuf;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using static OnnxLowRank.Tests.Cli.Playground;
@@ -68,6 +69,57 @@ public class BadInputTests
             Directory.CreateSymbolicLink(playground.PathOf("here"), ".");
             return ["in.onnx", "here/in.onnx", "--calib", "calib"];
         }),
+        ["output's weights are the input's weights"] = new(Usage, ["out.onnx.data", "input model"], playground => WithWeightsIn(playground, "out.onnx.data")),
+        ["output is the input's weights"] = new(Usage, ["out.onnx", "input model"], playground => WithWeightsIn(playground, "out.onnx")),
+        ["output's weights are the input's weights through a link"] = new(Usage, ["out.onnx.data", "w.bin", "input model"], playground =>
+        {
+            File.CreateSymbolicLink(playground.PathOf("out.onnx.data"), "w.bin");
+            return WithWeightsIn(playground, "w.bin");
+        }),
+        ["input's weights are a link to the output's weights"] = new(Usage, ["out.onnx.data", "input model"], playground =>
+        {
+            WithWeightsIn(playground, "w.bin");
+            File.Move(playground.PathOf("w.bin"), playground.PathOf("out.onnx.data"));
+            Directory.CreateSymbolicLink(playground.PathOf("here"), ".");
+            File.CreateSymbolicLink(playground.PathOf("w.bin"), "here/out.onnx.data");
+            return null;
+        }),
+        ["output's weights are the input's weights by another path"] = new(Usage, ["out.onnx.data", "input model"], playground =>
+        {
+            WithWeightsIn(playground, "out.onnx.data");
+            return ["in.onnx", "./calib/../out.onnx", "--calib", "calib"];
+        }),
+        ["output's weights are the input"] = new(Usage, ["out.onnx.data", "input model"], playground =>
+        {
+            WithWeightsIn(playground, "w.bin");
+            File.Move(playground.Input, playground.PathOf("out.onnx.data"));
+            return ["out.onnx.data", "out.onnx", "--calib", "calib"];
+        }),
+        ["output is the labels"] = new(Usage, ["labels.npy", "labels"], _ => ["in.onnx", "labels.npy", "--calib", "calib", "--labels", "./labels.npy"]),
+        ["output's weights are the labels"] = new(Usage, ["out.onnx.data", "labels"], playground =>
+        {
+            WithWeightsIn(playground, "w.bin");
+            File.Move(playground.PathOf("labels.npy"), playground.PathOf("out.onnx.data"));
+            return [.. Usual, "--labels", "out.onnx.data"];
+        }),
+        ["output is a sample file"] = new(Usage, ["calib/x.npy", "calibration samples"], _ => ["in.onnx", "calib/x.npy", "--calib", "calib"]),
+        ["output is the only sample file"] = new(Usage, ["x.npy", "calibration samples"], _ => ["in.onnx", "calib/x.npy", "--calib", "calib/x.npy"]),
+        ["output is a link to a sample file"] = new(Usage, ["out.onnx", "x.npy", "calibration samples"], playground =>
+        {
+            File.CreateSymbolicLink(playground.PathOf("out.onnx"), "calib/x.npy");
+            return null;
+        }),
+        ["output is the archive of samples"] = new(Usage, ["calib.npz", "calibration samples"], playground =>
+        {
+            playground.Npz("calib.npz", ("x.npy", File.ReadAllBytes(playground.PathOf("calib/x.npy"))));
+            return ["in.onnx", "calib.npz", "--calib", "calib.npz"];
+        }),
+        ["output is a tensor of test data"] = new(Usage, ["input_0.pb", "calibration samples"], playground =>
+        {
+            var sample = TensorData.Floats("x", Values(Inputs), 1, Inputs);
+            playground.Write("sets/test_data_set_0/input_0.pb", sample.ToByteArray());
+            return ["in.onnx", "sets/test_data_set_0/input_0.pb", "--calib", "sets"];
+        }),
 
         // The model
         ["model missing"] = new(Model, ["nowhere.onnx"], _ => ["nowhere.onnx", "out.onnx", "--calib", "calib"]),
@@ -91,9 +143,15 @@ public class BadInputTests
         ["opset of the future"] = new(Model, ["9999"], playground => Changed(playground, model => model.OpsetImport[0].Version = 9999)),
         ["external data outside the folder"] = new(Model, ["in.onnx", "w1", "../secret"], playground => Changed(playground, model => External(model, "../secret"))),
         ["external data at an absolute path"] = new(Model, ["in.onnx", "w1", "/etc/passwd"], playground => Changed(playground, model => External(model, "/etc/passwd"))),
-        ["external data through a link"] = new(Model, ["in.onnx", "w1", "link.bin"], playground =>
+        ["external data through a link"] = new(Model, ["in.onnx", "w1", "link.bin", "outside"], playground =>
         {
             File.CreateSymbolicLink(playground.PathOf("link.bin"), "/etc/passwd");
+            return Changed(playground, model => External(model, "link.bin"));
+        }),
+        ["external data through a link to a link"] = new(Model, ["in.onnx", "w1", "link.bin", "outside"], playground =>
+        {
+            Directory.CreateSymbolicLink(playground.PathOf("there"), "/etc");
+            File.CreateSymbolicLink(playground.PathOf("link.bin"), "there/passwd");
             return Changed(playground, model => External(model, "link.bin"));
         }),
         ["external data missing"] = new(Model, ["in.onnx", "w1", "gone.bin"], playground => Changed(playground, model => External(model, "gone.bin"))),
@@ -271,6 +329,13 @@ public class BadInputTests
         playground.Save(model);
         return null;
     }
+
+    /// <summary>Moves the large weight of the input model to a file beside it.</summary>
+    static string[]? WithWeightsIn(Playground playground, string name) => Changed(playground, model =>
+    {
+        playground.Write(name, model.Graph.Initializer[0].RawData.ToByteArray());
+        External(model, name);
+    });
 
     static string[]? Renamed(Playground playground, string from, string to)
     {

@@ -322,6 +322,26 @@ public sealed class CompressTests : IDisposable
         Assert.True(size.Bytes < time.Bytes && size.Macs > time.Macs, $"size {size}, time {time}");
     }
 
+    [Theory]
+    [InlineData("fp32")]
+    [InlineData("int8")]
+    [InlineData("auto")]
+    public void Best_effort_writes_what_loses_least_when_nothing_was_accepted(string format)
+    {
+        var result = _playground.Run("--metric", "relative", "--tolerance", "0", "--format", format, "--best-effort", "--report", "report.json");
+
+        Assert.True(result.Exit == 5, result.ToString());
+        var report = Read("report.json");
+        var probes = report.GetProperty("probes").EnumerateArray()
+            .Select(probe => (Step: probe.GetProperty("step").GetString(), Bytes: probe.GetProperty("bytes").GetDouble(), Loss: probe.GetProperty("loss").GetDouble()))
+            .ToLookup(probe => probe.Step);
+        Assert.Equal(probes["search"].MinBy(probe => probe.Loss).Bytes, probes["verify"].MinBy(probe => probe.Loss).Bytes);
+        Assert.Equal("BestEffort", report.GetProperty("outcome").GetString());
+        Assert.Equal(probes["verify"].Min(probe => probe.Loss), report.GetProperty("verified").GetProperty("loss").GetDouble());
+        Assert.True(new FileInfo(_playground.Output).Length < new FileInfo(_playground.Input).Length);
+        using var session = new InferenceSession(_playground.Output);
+    }
+
     [Fact]
     public void A_report_of_a_failed_search_has_no_result()
     {

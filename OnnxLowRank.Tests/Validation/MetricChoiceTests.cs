@@ -50,6 +50,46 @@ public class MetricChoiceTests
         Assert.Equal(Metric.Agreement, Choose(model).Metric);
     }
 
+    /// <summary>x (?, 24) → probabilities or numbers (?, 5) → copied, cast, and given another axis and rid of it again.</summary>
+    [Theory]
+    [InlineData("Softmax", Metric.Agreement)]
+    [InlineData("LogSoftmax", Metric.Agreement)]
+    [InlineData("Identity", Metric.Agreement)] // a MatMul is behind it
+    [InlineData("Relu", Metric.Relative)]
+    public void Copies_casts_and_axes_of_one_do_not_hide_a_classifier(string last, Metric expected)
+    {
+        var model = Model();
+        model.Node(last, ["y"], "last");
+        model.Node("Identity", ["last"], "copied");
+        model.Node("Cast", ["copied"], "half", ("to", (int)TensorProto.Types.DataType.Float16));
+        model.Node("Cast", ["half"], "whole", ("to", (int)TensorProto.Types.DataType.Float));
+        model.Node("Unsqueeze", ["whole", model.Ints("axes", 1)], "wide");
+        model.Node("Squeeze", ["wide", "axes"], "z");
+
+        Assert.Equal(expected, Choose(model).Metric);
+    }
+
+    [Theory]
+    [InlineData(5, Metric.Agreement)]
+    [InlineData(10, Metric.Relative)] // two rows became one: an axis of 10, but no 10 classes
+    public void A_reshaped_product_is_a_classifier_when_its_columns_are_the_classes(int columns, Metric expected)
+    {
+        var model = Model();
+        model.Node("Reshape", ["y", model.Ints("shape", -1, columns)], "z");
+
+        Assert.Equal(expected, Choose(model).Metric);
+    }
+
+    [Fact]
+    public void A_reshaped_Softmax_may_be_of_several_things()
+    {
+        var model = Model();
+        model.Node("Softmax", ["y"], "last");
+        model.Node("Reshape", ["last", model.Ints("shape", -1, 10)], "z");
+
+        Assert.Equal(Metric.Relative, Choose(model).Metric);
+    }
+
     [Fact]
     public void Anything_else_is_judged_by_its_relative_error()
     {
@@ -77,11 +117,17 @@ public class MetricChoiceTests
         Assert.Equal(wanted, Choose(Model(), wanted, s_labels).Metric);
     }
 
-    [Fact]
-    public void Kl_knows_a_Softmax()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Kl_knows_a_Softmax(bool isCopied)
     {
         var softmax = Model();
         softmax.Node("Softmax", ["y"], "z");
+        if (isCopied)
+        {
+            softmax.Node("Identity", ["z"], "copy");
+        }
         float[] p = [0.5f, 0.25f, 0.25f], q = [0.25f, 0.5f, 0.25f];
 
         double Loss(Scorer scorer) => scorer.Compare(scorer.Remember(new("o", 0, p, [3], [], [3])), new("o", 0, q, [3], [], [3]))[0];

@@ -14,22 +14,22 @@ static class ExternalData
     const int Alignment = 4096;
 
     /// <summary>Brings every external tensor's bytes into the model.</summary>
-    /// <returns>How many bytes were external.</returns>
+    /// <returns>The files that were read, by their real paths, and how many bytes of tensors came from each.</returns>
     /// <exception cref="ModelException">A file is missing, too short, or outside the model's folder; the message names the tensor.</exception>
-    public static long Load(ModelProto model, string folder)
+    public static IReadOnlyDictionary<string, long> Load(ModelProto model, string folder)
     {
-        long bytes = 0;
+        var files = new Dictionary<string, long>(StringComparer.Ordinal);
         foreach (var tensor in model.Tensors().Where(tensor => tensor.DataLocation == TensorProto.Types.DataLocation.External))
         {
-            tensor.RawData = Read(tensor, folder);
+            (string file, tensor.RawData) = Read(tensor, folder);
             tensor.ExternalData.Clear();
             tensor.ClearDataLocation();
-            bytes += tensor.RawData.Length;
+            files[file] = files.GetValueOrDefault(file) + tensor.RawData.Length;
         }
-        return bytes;
+        return files;
     }
 
-    static ByteString Read(TensorProto tensor, string folder)
+    static (string File, ByteString Bytes) Read(TensorProto tensor, string folder)
     {
         string? Entry(string key) => tensor.ExternalData.FirstOrDefault(entry => entry.Key == key)?.Value;
 
@@ -69,7 +69,7 @@ static class ExternalData
                 }
                 done += read;
             }
-            return UnsafeByteOperations.UnsafeWrap(bytes);
+            return (path, UnsafeByteOperations.UnsafeWrap(bytes));
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or OverflowException)
         {

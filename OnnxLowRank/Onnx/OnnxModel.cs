@@ -9,10 +9,12 @@ namespace OnnxLowRank.Onnx;
 /// </summary>
 sealed class OnnxModel
 {
-    OnnxModel(ModelProto proto, long externalBytes)
+    readonly IReadOnlyDictionary<string, long> _external;
+
+    OnnxModel(ModelProto proto, IReadOnlyDictionary<string, long> external)
     {
         Proto = proto;
-        ExternalBytes = externalBytes;
+        _external = external;
     }
 
     public ModelProto Proto { get; }
@@ -23,13 +25,16 @@ sealed class OnnxModel
     public bool StoredExternally => ExternalBytes > 0;
 
     /// <summary>Bytes of the tensors that came from files of their own.</summary>
-    public long ExternalBytes { get; }
+    public long ExternalBytes => _external.Values.Sum();
+
+    /// <summary>Real paths of the files of their own that weights came from.</summary>
+    public IEnumerable<string> ExternalFiles => _external.Keys;
 
     /// <summary>Version of the default operator set the graph is written in.</summary>
     public int Opset => (int)(Proto.OpsetImport.FirstOrDefault(import => import.Domain is "" or "ai.onnx")?.Version ?? 1);
 
     /// <summary>Wraps a model that was built in memory.</summary>
-    public static OnnxModel Of(ModelProto proto) => new(proto, externalBytes: 0);
+    public static OnnxModel Of(ModelProto proto) => new(proto, new Dictionary<string, long>());
 
     /// <summary>Reads and checks a model: every tensor holds what its dimensions announce, every node's inputs exist, no cycles.</summary>
     /// <exception cref="ModelException">The file cannot be read, is not an ONNX model or is not valid.</exception>
@@ -56,7 +61,7 @@ sealed class OnnxModel
             {
                 throw new ModelException("not an ONNX model: it has no graph with nodes and outputs");
             }
-            long external = ExternalData.Load(proto, Path.GetDirectoryName(Path.GetFullPath(path))!);
+            var external = ExternalData.Load(proto, Path.GetDirectoryName(Path.GetFullPath(path))!);
             foreach (var tensor in proto.Tensors())
             {
                 tensor.Validate();
@@ -71,7 +76,7 @@ sealed class OnnxModel
     }
 
     /// <summary>A copy to change; tensors' raw bytes are shared, as they are immutable.</summary>
-    public OnnxModel Copy() => new(Proto.Clone(), ExternalBytes);
+    public OnnxModel Copy() => new(Proto.Clone(), _external);
 
     /// <summary>The model as one message, as a runtime takes it.</summary>
     /// <exception cref="ModelException">It is larger than the 2 GiB that the format allows.</exception>
@@ -80,6 +85,11 @@ sealed class OnnxModel
         RequireOneMessage(Proto);
         return Proto.ToByteArray();
     }
+
+    /// <summary>The files that <see cref="Save"/> to this path makes.</summary>
+    public string[] FilesOf(string path) => StoredExternally ? [path, DataPath(path)] : [path];
+
+    static string DataPath(string path) => path + ".data";
 
     /// <summary>Writes the model, and <c>PATH.data</c> beside it when weights are stored externally. Not atomic: see <see cref="StagedOutput"/>.</summary>
     /// <exception cref="IOException">The disk is full, or a file is there already; the message names the file.</exception>
@@ -91,7 +101,7 @@ sealed class OnnxModel
             if (StoredExternally)
             {
                 proto = Proto.Clone();
-                ExternalData.Save(proto, path + ".data");
+                ExternalData.Save(proto, DataPath(path));
             }
             RequireOneMessage(proto);
             using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);

@@ -6,8 +6,13 @@ static class RealPath
     static readonly StringComparison s_comparison =
         OperatingSystem.IsWindows() || OperatingSystem.IsMacOS() ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal;
 
-    /// <summary>The full path with every link on the way resolved; parts that do not exist stay as written.</summary>
-    public static string Of(string path)
+    /// <summary>More links than this on the way lead in circles; systems give up at as many.</summary>
+    const int MostLinks = 40;
+
+    /// <summary>The full path with every link on the way resolved, those in links' targets too; parts that do not exist stay as written.</summary>
+    public static string Of(string path) => Of(path, MostLinks);
+
+    static string Of(string path, int links)
     {
         path = Path.GetFullPath(path);
         string real = Path.GetPathRoot(path)!;
@@ -17,7 +22,10 @@ static class RealPath
             try
             {
                 FileSystemInfo entry = Directory.Exists(real) ? new DirectoryInfo(real) : new FileInfo(real);
-                real = entry.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? real;
+                if (links > 0 && entry.ResolveLinkTarget(returnFinalTarget: true) is { } target)
+                {
+                    real = Of(target.FullName, links - 1);
+                }
             }
             catch (IOException)
             {

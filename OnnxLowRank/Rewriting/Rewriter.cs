@@ -73,21 +73,17 @@ sealed class Rewriter(
         }
     }
 
-    float[] Dense(Layer layer)
-    {
-        if (!_dense.TryGetValue(layer, out var dense))
-        {
-            _dense[layer] = dense = Array.ConvertAll(layer.ReadWeight().Data, value => (float)value);
-        }
-        return dense;
-    }
+    float[] Dense(Layer layer) => Once(_dense, layer, weight => weight);
 
-    Int8Rows DenseInt8(Layer layer)
+    Int8Rows DenseInt8(Layer layer) => Once(_denseInt8, layer, weight => Int8.PerRow(weight, layer.Out));
+
+    /// <summary>What is made of a layer's weight, (out, in) row-major, made the first time.</summary>
+    static T Once<T>(Dictionary<Layer, T> made, Layer layer, Func<float[], T> make)
     {
-        if (!_denseInt8.TryGetValue(layer, out var rows))
+        if (!made.TryGetValue(layer, out var known))
         {
-            _denseInt8[layer] = rows = Int8.PerRow(Array.ConvertAll(layer.ReadWeight().Data, value => (float)value), layer.Out);
+            made[layer] = known = make(Array.ConvertAll(layer.ReadWeight().Data, value => (float)value));
         }
-        return rows;
+        return known;
     }
 }

@@ -9,9 +9,9 @@ sealed class ArraySamples : SampleSource
     readonly SampleArray[] _arrays;
     readonly BatchPlan _plan;
 
-    ArraySamples(InputSpec[] inputs, SampleArray[] arrays, BatchPlan plan, List<string> notes)
+    ArraySamples(InputSpec[] inputs, SampleArray[] arrays, BatchPlan plan, string[] files, List<string> notes)
     {
-        (_inputs, _arrays, _plan, Notes) = (inputs, arrays, plan, notes);
+        (_inputs, _arrays, _plan, Files, Notes) = (inputs, arrays, plan, files, notes);
         Count = (int)arrays[0].Rows;
         BytesPerSample = inputs.Zip(arrays, (input, array) => ElementTypes.Bytes(input.ElementType, [.. array.Shape.Skip(1)])!.Value).Sum();
     }
@@ -19,6 +19,8 @@ sealed class ArraySamples : SampleSource
     public override int Count { get; }
 
     public override long BytesPerSample { get; }
+
+    public override IReadOnlyList<string> Files { get; }
 
     public override IReadOnlyList<string> Notes { get; }
 
@@ -143,7 +145,7 @@ sealed class ArraySamples : SampleSource
     }
 
     static ArraySamples FromFiles(IReadOnlyList<InputSpec> inputs, string[] files) =>
-        Bind(inputs, files, [.. files.Select(Npy.ReadHeader)], i => Npy.Open(files[i]));
+        Bind(inputs, files, files, [.. files.Select(Npy.ReadHeader)], i => Npy.Open(files[i]));
 
     static ArraySamples FromNpz(string path, IReadOnlyList<InputSpec> inputs, long unpackedLimit)
     {
@@ -155,11 +157,11 @@ sealed class ArraySamples : SampleSource
         {
             throw new DataException($"{path}: unpacks to {total:0} bytes, above the limit of {unpackedLimit}; unpack it into a folder of .npy files, which are read in place");
         }
-        return Bind(inputs, [.. names.Select(archive.Describe)], headers, i => archive.Unpack(names[i]));
+        return Bind(inputs, [path], [.. names.Select(archive.Describe)], headers, i => archive.Unpack(names[i]));
     }
 
     /// <summary>Checks all headers against the inputs before the first array is opened or unpacked.</summary>
-    static ArraySamples Bind(IReadOnlyList<InputSpec> inputs, string[] names, NpyHeader[] headers, Func<int, SampleArray> open)
+    static ArraySamples Bind(IReadOnlyList<InputSpec> inputs, string[] files, string[] names, NpyHeader[] headers, Func<int, SampleArray> open)
     {
         var notes = new List<string>();
         for (int i = 0; i < names.Length; i++)
@@ -182,7 +184,7 @@ sealed class ArraySamples : SampleSource
             {
                 arrays.Add(open(i));
             }
-            return new([.. inputs], [.. arrays], plan, notes);
+            return new([.. inputs], [.. arrays], plan, files, notes);
         }
         catch
         {

@@ -164,7 +164,7 @@ static class Npy
                 {
                     int these = (int)Math.Min(together, columns - column);
                     long position = (column * count + (whole ? 0 : first)) * size;
-                    SampleArray.ReadExactly(source, position, read.AsSpan(0, these * columnRows * size), name);
+                    SampleArray.ReadExactly(source.SafeFileHandle, position, read.AsSpan(0, these * columnRows * size), name);
                 }
                 var from = read.AsSpan((index * columnRows + skip) * size, rows * size);
                 Scatter(from, block.AsSpan((int)(to * size)), columns, size);

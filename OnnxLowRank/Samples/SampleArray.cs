@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace OnnxLowRank.Samples;
@@ -15,6 +16,9 @@ namespace OnnxLowRank.Samples;
 /// <param name="start">Where in the file the first element is.</param>
 sealed class SampleArray(string name, DataType elementType, long[] shape, FileStream file, long start) : IDisposable
 {
+    /// <summary>Taken once: asking a stream for it moves the stream's position, which several threads at a time must not.</summary>
+    readonly SafeFileHandle _handle = file.SafeFileHandle;
+
     public string Name => name;
 
     public DataType ElementType => elementType;
@@ -39,18 +43,18 @@ sealed class SampleArray(string name, DataType elementType, long[] shape, FileSt
         {
             throw new ArgumentException($"{name} has {Rows * RowBytes} bytes; {bytes.Length} from {offset} on are not inside");
         }
-        ReadExactly(file, start + offset, bytes, name);
+        ReadExactly(_handle, start + offset, bytes, name);
     }
 
     /// <summary>Positioned reads until all bytes are there.</summary>
-    public static void ReadExactly(FileStream file, long position, Span<byte> bytes, string name)
+    public static void ReadExactly(SafeFileHandle file, long position, Span<byte> bytes, string name)
     {
         while (bytes.Length > 0)
         {
             int got;
             try
             {
-                got = RandomAccess.Read(file.SafeFileHandle, bytes, position);
+                got = RandomAccess.Read(file, bytes, position);
             }
             catch (IOException e)
             {

@@ -15,6 +15,9 @@ abstract class SampleSource : IDisposable
     /// <summary>Bytes that one sample takes in the buffers of a run, all inputs together; where samples differ, those of the largest.</summary>
     public abstract long BytesPerSample { get; }
 
+    /// <summary>Paths of the files that samples are read from.</summary>
+    public abstract IReadOnlyList<string> Files { get; }
+
     /// <summary>What a careful user wants to know: conversions, padding. One sentence each.</summary>
     public abstract IReadOnlyList<string> Notes { get; }
 

@@ -15,6 +15,8 @@ sealed class TestDataSamples : SampleSource
 
     public override long BytesPerSample { get; }
 
+    public override IReadOnlyList<string> Files => [.. _sets.SelectMany(set => set)];
+
     public override IReadOnlyList<string> Notes { get; }
 
     /// <summary>The folder itself if it is a set, else the sets in it, test_data_set_10 after test_data_set_2; none if it is something else.</summary>

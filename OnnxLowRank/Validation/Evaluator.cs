@@ -20,6 +20,7 @@ sealed class Evaluator
     readonly ModelSession _original;
     readonly Dictionary<int, float[]> _remembered = [];
     long _rememberedBytes;
+    float[] _joined = [];
 
     /// <param name="outputs">Names of the float outputs that are compared.</param>
     public Evaluator(Scorer scorer, string[] outputs, Sampling sampling, ModelSession original)
@@ -105,26 +106,35 @@ sealed class Evaluator
         long[] shape = results[0].GetTensorTypeAndShape().Shape;
         bool isWhole = _sampling.RunSize == 1 && (shape.Length == 0 || shape[0] != 1); // one sample whose output has no batch axis
         int[] lengths = new int[results.Count];
-        float[] joined = [];
         for (int i = 0; i < run.Valid; i++)
         {
-            var parts = results[0].GetTensorDataAsSpan<float>()[..0];
-            for (int output = 0; output < results.Count; output++)
-            {
-                parts = Part(results[output], _outputs[output], i, run, isWhole);
-                lengths[output] = parts.Length;
-            }
+            var parts = Part(results[0], _outputs[0], i, run, isWhole);
+            lengths[0] = parts.Length;
             if (results.Count > 1)
             {
-                Array.Resize(ref joined, lengths.Sum());
-                for (int output = 0, start = 0; output < results.Count; start += lengths[output++])
+                int end = 0;
+                Join(parts, ref end);
+                for (int output = 1; output < results.Count; output++)
                 {
-                    Part(results[output], _outputs[output], i, run, isWhole).CopyTo(joined.AsSpan(start));
+                    var part = Part(results[output], _outputs[output], i, run, isWhole);
+                    lengths[output] = part.Length;
+                    Join(part, ref end);
                 }
-                parts = joined;
+                parts = _joined.AsSpan(0, end);
             }
             visit(new(_outputs[0], indices.Span[i], parts, isWhole ? shape : shape.AsSpan(Math.Min(1, shape.Length)), Ids(run, i), lengths));
         }
+    }
+
+    /// <summary>Puts a part behind what is joined already; the buffer grows once and is used again for every sample.</summary>
+    void Join(ReadOnlySpan<float> part, ref int end)
+    {
+        if (_joined.Length < end + part.Length)
+        {
+            Array.Resize(ref _joined, end + part.Length);
+        }
+        part.CopyTo(_joined.AsSpan(end));
+        end += part.Length;
     }
 
     static ReadOnlySpan<float> Part(OrtValue result, string name, int index, SampleRun run, bool isWhole)

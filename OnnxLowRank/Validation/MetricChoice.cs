@@ -1,5 +1,6 @@
 using Microsoft.ML.OnnxRuntime.Tensors;
 using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 
@@ -10,7 +11,7 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
 {
     /// <summary>
     /// The user's choice, or: accuracy with labels; else agreement for one output (N, C), C > 1, that a classifier's last operator
-    /// makes; else relative error.
+    /// makes, or only copies, casts and reshapes of it; else relative error.
     /// </summary>
     /// <exception cref="ModelException">The model has no output that the metric can judge.</exception>
     /// <exception cref="DataException">The metric needs labels, or ids to take the next token from.</exception>
@@ -39,7 +40,7 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
         {
             RequireTokens(session, floats[0], labels);
         }
-        bool areProbabilities = index.Producer(floats[0])?.Is("Softmax") == true;
+        bool areProbabilities = Maker(index, floats[0]).Node?.Is("Softmax") == true;
         Scorer scorer = metric switch
         {
             Metric.Accuracy => new AccuracyScorer(labels!, areProbabilities),
@@ -56,8 +57,33 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
         {
             return false;
         }
-        return index.Producer(floats[0]) is { OpType: "Softmax" or "LogSoftmax" or "Gemm" or "MatMul" };
+        var (maker, mayMergeAxes) = Maker(index, floats[0]);
+        return maker switch
+        {
+            { OpType: "Gemm" or "MatMul" } => !mayMergeAxes || Columns(index, maker) == classes,
+            { OpType: "Softmax" or "LogSoftmax" } => !mayMergeAxes,
+            _ => false,
+        };
     }
+
+    /// <summary>The node that computes an output, seen through nodes that only copy, cast or reshape.</summary>
+    /// <returns>Also whether the reshaping may have made one axis of several, so that its length is no number of classes.</returns>
+    static (NodeProto? Node, bool MayMergeAxes) Maker(GraphIndex index, string value)
+    {
+        bool mayMergeAxes = false;
+        var node = index.Producer(value);
+        while (node is { OpType: "Identity" or "Cast" or "Squeeze" or "Unsqueeze" or "Reshape" or "Flatten" })
+        {
+            mayMergeAxes |= node.OpType is "Reshape" or "Flatten";
+            node = index.Producer(node.Input[0]);
+        }
+        return (node, mayMergeAxes);
+    }
+
+    /// <summary>Numbers per row that a Gemm or MatMul by an initializer makes, or null.</summary>
+    static long? Columns(GraphIndex index, NodeProto node) => index.Initializer(node.Input[1])?.Dims is not [var first, var second] ? null
+        : node.OpType == "Gemm" && node.Int("transB", 0) != 0 ? first
+        : second;
 
     static void RequireTokens(ModelSession session, string output, Labels? labels)
     {

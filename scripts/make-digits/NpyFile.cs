@@ -8,7 +8,7 @@ static class NpyFile
 {
     public static byte[] Of(float[] values, params ReadOnlySpan<int> shape) => [.. Header("<f4", shape), .. MemoryMarshal.AsBytes<float>(values)];
 
-    public static byte[] Of(long[] values) => [.. Header("<i8", values.Length), .. MemoryMarshal.AsBytes<long>(values)];
+    public static byte[] Of(long[] values, params ReadOnlySpan<int> shape) => [.. Header("<i8", shape), .. MemoryMarshal.AsBytes<long>(values)];
 
     /// <summary>Magic, version, length, a Python dictionary padded so that the data starts at a multiple of 64.</summary>
     static byte[] Header(string type, params ReadOnlySpan<int> shape)

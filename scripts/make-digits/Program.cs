@@ -81,7 +81,7 @@ static IEnumerable<(string Path, byte[] Bytes)> DataFiles(string directory)
     foreach (var (folder, set) in new[] { ("digits-calib", DigitSet.Draw(CalibSeed, CalibCount)), ("digits-test", DigitSet.Draw(TestSeed, TestCount)) })
     {
         yield return (Path.Combine(directory, folder, "image.npy"), NpyFile.Of(set.Pixels, set.Count, 1, Painter.Side, Painter.Side));
-        yield return (Path.Combine(directory, folder, "labels.npy"), NpyFile.Of(set.Labels));
+        yield return (Path.Combine(directory, folder, "labels.npy"), NpyFile.Of(set.Labels, set.Count));
     }
 }
 
