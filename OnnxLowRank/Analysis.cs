@@ -5,14 +5,17 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
+using OnnxLowRank.Timing;
 
 namespace OnnxLowRank;
 
 /// <summary>What is known of a model's layers before any plan is made: computed once, used by every probe.</summary>
 /// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
 /// <param name="Positions">Vectors x per sample, all uses together.</param>
+/// <param name="RunShapes">Of every value that enters a layer.</param>
 sealed record Analysis(
-    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, double> Positions, ActivationRanges Ranges)
+    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, double> Positions, ActivationRanges Ranges,
+    IReadOnlyDictionary<string, RunShape> RunShapes)
 {
     /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
     const double LargestShrinkage = 1e-2;
@@ -27,7 +30,8 @@ sealed record Analysis(
         bool wantsInt8 = options.Format != FormatChoice.Float32;
 
         clock.Enter("calibrate");
-        var shapes = calibrator.Shapes(sampling);
+        var shapesOf = calibrator.Shapes(sampling, [1, 2]);
+        var shapes = shapesOf[0];
         sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
         var positions = layers.ToDictionary(layer => layer, layer => layer.Uses.Sum(use => PositionsOf(layer, use, shapes)));
@@ -43,7 +47,8 @@ sealed record Analysis(
         var inner = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
             ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
             : []);
-        return new(found, decompositions, positions, new(measured.Grids, inner));
+        var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
+        return new(found, decompositions, positions, new(measured.Grids, inner), inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])));
     }
 
     static double PositionsOf(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
