@@ -26,6 +26,7 @@ public class Prediction
         var timer = new LayerTimer(workspace.Model, analysis.Decompositions, analysis.Ranges, Dialect.Ort, Device.Cpu, options.Threads);
         var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, Dialect.Ort, new Dictionary<string, string>());
 
+        TestContext.Current.TestOutputHelper?.WriteLine($"profiling overhead {string.Join(' ', Enumerable.Range(0, 5).Select(_ => ProfilingOverhead.Measure(Device.Cpu, options.Threads, Path.GetTempPath())))}");
         var kinds = new List<(string Name, WeightFormat Format, Func<Layer, LayerPlan> Plan)>
         {
             ("original", WeightFormat.Float32, layer => new LayerPlan.Keep(layer)),
@@ -64,6 +65,11 @@ public class Prediction
             }
         }
         TestContext.Current.TestOutputHelper?.WriteLine($"timed in {System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s");
+        foreach (var (kind, i) in kinds.Select((kind, i) => (kind, i)))
+        {
+            var ops = ModelRuns.Optimized(rewriter.Apply(found.Layers.Select(kind.Plan)).Model);
+            TestContext.Current.TestOutputHelper?.WriteLine($"{kind.Name}: whole {string.Join(' ', ops.OrderBy(op => op.Key).Select(op => $"{op.Key} {op.Value}"))} | layers {string.Join(' ', sums[i].Kernels.CountBy(op => op).OrderBy(op => op.Key).Select(op => $"{op.Key} {op.Value}"))}");
+        }
         var sessions = kinds.ConvertAll(kind => ModelSession.Open(rewriter.Apply(found.Layers.Select(kind.Plan)).Model.ToBytes(), Device.Cpu, options.Threads));
         double[] one = [], many = [];
         workspace.Sampling.First(1, run => one = Best(sessions, run));

@@ -39,10 +39,8 @@ sealed class LayerTimer(
     /// <summary>Models open at once; more are timed in groups.</summary>
     const long MostBytes = 256 << 20;
 
-    /// <summary>Profiles cut times to whole microseconds.</summary>
-    const double CutOff = 0.5;
-
     readonly GraphIndex _index = new(model.Graph);
+    double? _overhead;
 
     /// <param name="layer">Its first use is timed.</param>
     /// <param name="useIndex">Which of its uses.</param>
@@ -57,6 +55,7 @@ sealed class LayerTimer(
         var open = new List<ModelSession>();
         try
         {
+            double overhead = _overhead ??= ProfilingOverhead.Measure(device, threads, folder);
             long bytes = 0;
             foreach (var plan in plans)
             {
@@ -65,11 +64,11 @@ sealed class LayerTimer(
                 bytes += small.Length;
                 if (bytes > MostBytes)
                 {
-                    times.AddRange(Run(open, shape, macs));
+                    times.AddRange(Run(open, shape, macs, overhead));
                     bytes = 0;
                 }
             }
-            times.AddRange(Run(open, shape, macs));
+            times.AddRange(Run(open, shape, macs, overhead));
             return [.. times];
         }
         finally
@@ -92,7 +91,7 @@ sealed class LayerTimer(
     }
 
     /// <summary>Times the open sessions in turns, and closes them.</summary>
-    static List<LayerTime> Run(List<ModelSession> sessions, RunShape shape, double macs)
+    static List<LayerTime> Run(List<ModelSession> sessions, RunShape shape, double macs, double overhead)
     {
         int many = Batch(shape, macs);
         var inputs = new Dictionary<string, InputSpec>();
@@ -116,8 +115,8 @@ sealed class LayerTimer(
             int perRound = RunsOfOne + (many > 1 ? RunsOfMany : 0);
             var ofOne = runs.Where((_, i) => i % perRound >= perRound - RunsOfOne).ToList();
             var ofMany = runs.Where((_, i) => i % perRound < perRound - RunsOfOne).ToList();
-            var (one, kernels) = Sum(ofOne);
-            times.Add(new(one, many > 1 ? Sum(ofMany).Microseconds / many : one, kernels));
+            var (one, kernels) = Sum(ofOne, overhead);
+            times.Add(new(one, many > 1 ? Sum(ofMany, overhead).Microseconds / many : one, kernels));
             session.Dispose();
         }
         sessions.Clear();
@@ -159,14 +158,14 @@ sealed class LayerTimer(
     }
 
     /// <summary>The shortest time of every kernel over all runs, and what lies between the conversions at both ends.</summary>
-    static (double Microseconds, IReadOnlyList<string> Kernels) Sum(List<List<KernelTime>> runs)
+    static (double Microseconds, IReadOnlyList<string> Kernels) Sum(List<List<KernelTime>> runs, double overhead)
     {
         var ops = runs[0].ConvertAll(kernel => kernel.Op);
         int first = ops.FindIndex(op => !IsConversion(op)), last = ops.FindLastIndex(op => !IsConversion(op));
         double sum = 0;
         for (int i = first; first >= 0 && i <= last; i++)
         {
-            sum += CutOff + runs.Min(run => run[i].Microseconds);
+            sum += Math.Max(0, runs.Min(run => run[i].Microseconds) - overhead);
         }
         return (sum, first < 0 ? [] : ops[first..(last + 1)]);
     }
