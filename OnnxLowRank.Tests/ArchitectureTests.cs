@@ -20,6 +20,7 @@ public partial class ArchitectureTests
         ["Planning"] = ["Factorization", "Layers"],
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization"],
+        ["Timing"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Rewriting", "Runtime", "Samples"],
         ["Validation"] = ["Calibration", "Onnx", "Runtime", "Samples", "Statistics"],
     };
 

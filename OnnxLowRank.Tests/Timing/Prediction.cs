@@ -23,10 +23,10 @@ public class Prediction
         var found = LayerFinder.Find(workspace.Model, new());
         var analysis = Analysis.Of(workspace, found, options, LinearAlgebra.Create(options.Threads), new StageClock(null));
         var start = System.Diagnostics.Stopwatch.GetTimestamp();
-        var timer = new LayerTimer(workspace.Model, analysis.Decompositions, analysis.Ranges, Dialect.Ort, Device.Cpu, options.Threads);
+        var timer = new LayerTimer(
+            workspace.Model, analysis.Decompositions, analysis.Ranges, analysis.RunShapes, analysis.Positions, Dialect.Ort, Device.Cpu, options.Threads, CancellationToken.None);
         var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, Dialect.Ort, new Dictionary<string, string>());
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"profiling overhead {string.Join(' ', Enumerable.Range(0, 5).Select(_ => ProfilingOverhead.Measure(Device.Cpu, options.Threads, Path.GetTempPath())))}");
         var kinds = new List<(string Name, WeightFormat Format, Func<Layer, LayerPlan> Plan)>
         {
             ("original", WeightFormat.Float32, layer => new LayerPlan.Keep(layer)),
@@ -50,12 +50,10 @@ public class Prediction
         {
             for (int use = 0; use < layer.Uses.Count; use++)
             {
-                var shape = analysis.RunShapes[layer.Uses[use].Input];
-                string key = $"{layer.Kind} {string.Join(',', layer.Weight.Dims)} {shape} {layer.Uses[use].Bias != null} {layer.Uses[use].Activation != layer.Uses[use].Output}";
+                string key = timer.Key(new LayerPlan.Keep(layer), use);
                 if (!known.TryGetValue(key, out var times))
                 {
-                    double macs = analysis.Positions[layer] / layer.Uses.Count * layer.Elements;
-                    known[key] = times = timer.Measure(layer, use, shape, macs, [.. kinds.Select(kind => kind.Plan(layer))]);
+                    known[key] = times = timer.Measure([.. kinds.Select(kind => kind.Plan(layer))], use);
                     TestContext.Current.TestOutputHelper?.WriteLine($"{layer.Name} {key}: {string.Join(" | ", times.Select(time => $"{time.One:0.0} {time.Each:0.00} {string.Join('+', time.Kernels)}"))}");
                 }
                 for (int i = 0; i < kinds.Count; i++)
@@ -78,11 +76,11 @@ public class Prediction
         {
             // What is not layers is taken from the dense model of the same format.
             int dense = kinds[i].Format == WeightFormat.Float32 ? 0 : 1;
-            double rest = one[dense] - sums[dense].One, restMany = many[dense] - LayerTimer.Many * sums[dense].Each;
+            double rest = Math.Max(0, one[dense] - sums[dense].One), restMany = Math.Max(0, many[dense] - LayerTimer.Many * sums[dense].Each);
             double Predicted(int j) => sums[j].One + rest;
             double PredictedMany(int j) => LayerTimer.Many * sums[j].Each + restMany;
             TestContext.Current.TestOutputHelper?.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{kinds[i].Name,-14} b1: {one[i],8:0} us, layers {sums[i].One,8:0}, to dense {one[i] / one[dense]:0.00} predicted {Predicted(i) / one[dense]:0.00} | b32: {many[i],8:0}, layers {LayerTimer.Many * sums[i].Each,8:0}, {many[i] / many[dense]:0.00} predicted {PredictedMany(i) / many[dense]:0.00}"));
+                $"{kinds[i].Name,-14} b1: {one[i],8:0} us, layers {sums[i].One,8:0}, to dense {one[i] / one[dense]:0.00} predicted {Predicted(i) / Predicted(dense):0.00} | b32: {many[i],8:0}, layers {LayerTimer.Many * sums[i].Each,8:0}, {many[i] / many[dense]:0.00} predicted {PredictedMany(i) / PredictedMany(dense):0.00}"));
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -16,8 +17,11 @@ namespace OnnxLowRank.Timing;
 /// layer's real shape. What counts is the time inside kernels, without what only stands at the little model's ends: conversions that
 /// in the whole model are shared with the neighbours, or not there at all.
 /// </summary>
+/// <param name="shapes">Of every value that enters a layer.</param>
+/// <param name="positions">Per layer, vectors x per sample, all uses together.</param>
 sealed class LayerTimer(
-    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, ActivationRanges ranges, Dialect dialect, Device device, int threads)
+    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, ActivationRanges ranges, IReadOnlyDictionary<string, RunShape> shapes,
+    IReadOnlyDictionary<Layer, double> positions, Dialect dialect, Device device, int threads, CancellationToken cancellation)
 {
     /// <summary>Samples in a run of many.</summary>
     public const int Many = 32;
@@ -31,8 +35,11 @@ sealed class LayerTimer(
     /// <summary>Rounds A B A B … over the plans; a machine that is busy for a moment is busy to all.</summary>
     const int Rounds = 5, FewestRounds = 2;
 
-    /// <summary>Runs of many and of one sample per round: what a run finds in caches and threads asleep is the run before it.</summary>
-    const int RunsOfMany = 2, RunsOfOne = 8;
+    /// <summary>Runs of many and of one sample per round; the first of each finds threads asleep.</summary>
+    const int RunsOfMany = 2, RunsOfOne = 6;
+
+    /// <summary>Between runs of one sample the rest of the model passes through the caches, or as much of it as caches may hold.</summary>
+    const long LargestRest = 64 << 20, SmallestRest = 1 << 20;
 
     static readonly TimeSpan s_budget = TimeSpan.FromSeconds(0.2);
 
@@ -40,27 +47,55 @@ sealed class LayerTimer(
     const long MostBytes = 256 << 20;
 
     readonly GraphIndex _index = new(model.Graph);
+    readonly double _bytes = positions.Keys.Sum(layer => (double)layer.Bytes);
     double? _overhead;
+    byte[] _rest = [];
 
-    /// <param name="layer">Its first use is timed.</param>
-    /// <param name="useIndex">Which of its uses.</param>
-    /// <param name="shape">Of the use's input.</param>
-    /// <param name="plans">Ways to do the layer.</param>
+    /// <summary>Whether an exception only means that something could not be timed.</summary>
+    public static bool IsFailure(Exception e) => e is ModelException or IOException or UnauthorizedAccessException or JsonException;
+
+    /// <summary>The same text for uses that take the same time when their layers are done like this, in this model or another.</summary>
+    /// <param name="use">Number of the layer's use.</param>
+    public string Key(LayerPlan plan, int use)
+    {
+        var (layer, applied) = (plan.Layer, plan.Layer.Uses[use]);
+        string behind = applied.Activation == applied.Output ? "" : _index.Producer(applied.Activation)!.OpType;
+        bool addsBias = applied.Bias == null && plan is LayerPlan.Factorize factorize
+            && CorrectedBias.Of(decompositions[layer], factorize.Rank, use, isFree: false) != null;
+        return TimingKey.Of(layer, applied, shapes[applied.Input], Rest(layer), behind, addsBias, plan, dialect, model.Opset);
+    }
+
+    /// <summary>Bytes of the model's other layers, as a power of two; 0 where they are nothing to caches.</summary>
+    long Rest(Layer layer)
+    {
+        double rest = _bytes - layer.Bytes;
+        return rest < SmallestRest ? 0 : (long)Math.Pow(2, Math.Round(Math.Log2(Math.Min(rest, LargestRest))));
+    }
+
+    /// <summary>Times ways to do one layer.</summary>
+    /// <param name="use">Number of the layer's use.</param>
     /// <exception cref="ModelException">ONNX Runtime cannot run one of them.</exception>
     /// <exception cref="IOException">There is no room for profiles.</exception>
-    public LayerTime[] Measure(Layer layer, int useIndex, RunShape shape, double macs, IReadOnlyList<LayerPlan> plans)
+    /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
+    public LayerTime[] Measure(IReadOnlyList<LayerPlan> plans, int use)
     {
+        var layer = plans[0].Layer;
+        var shape = shapes[layer.Uses[use].Input];
+        double macs = positions[layer] / layer.Uses.Count * layer.Elements;
         string folder = Directory.CreateTempSubdirectory("onnx-lowrank-timing-").FullName;
         var times = new List<LayerTime>();
-        var open = new List<ModelSession>();
+        var open = new List<Contender>();
         try
         {
             double overhead = _overhead ??= ProfilingOverhead.Measure(device, threads, folder);
             long bytes = 0;
             foreach (var plan in plans)
             {
-                byte[] small = Model(layer, useIndex, shape, plan).ToBytes();
-                open.Add(ModelSession.OpenProfiled(small, device, threads, Path.Combine(folder, $"{times.Count + open.Count}")));
+                cancellation.ThrowIfCancellationRequested();
+                byte[] small = Model(plan, use).ToBytes();
+                // The rest of the model is as much smaller as this layer.
+                long rest = (long)(Rest(layer) * Math.Min(1, (double)small.Length / layer.Bytes));
+                open.Add(new(ModelSession.OpenProfiled(small, device, threads, Path.Combine(folder, $"{times.Count + open.Count}")), rest));
                 bytes += small.Length;
                 if (bytes > MostBytes)
                 {
@@ -73,43 +108,51 @@ sealed class LayerTimer(
         }
         finally
         {
-            open.ForEach(session => session.Dispose());
+            open.ForEach(contender => contender.Session.Dispose());
             Directory.Delete(folder, recursive: true);
         }
     }
 
     /// <summary>The layer alone, done as planned.</summary>
-    public OnnxModel Model(Layer layer, int useIndex, RunShape shape, LayerPlan plan)
+    public OnnxModel Model(LayerPlan plan, int use)
     {
-        var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[useIndex]] };
+        var layer = plan.Layer;
+        var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[use]] };
         var inner = ranges.Inner.TryGetValue(layer, out var range) ? new Dictionary<Layer, InnerRange> { [single] = range } : [];
         var decomposed = decompositions.TryGetValue(layer, out var decomposition)
             ? new Dictionary<Layer, Decomposition> { [single] = decomposition }
             : [];
-        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shape), decomposed, new(ranges.Values, inner), dialect, new Dictionary<string, string>());
+        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), decomposed, new(ranges.Values, inner), dialect, new Dictionary<string, string>());
         return rewriter.Apply([plan with { Layer = single }]).Model;
     }
 
+    /// <param name="Rest">Bytes that pass through the caches between its runs of one sample.</param>
+    readonly record struct Contender(ModelSession Session, long Rest);
+
     /// <summary>Times the open sessions in turns, and closes them.</summary>
-    static List<LayerTime> Run(List<ModelSession> sessions, RunShape shape, double macs, double overhead)
+    List<LayerTime> Run(List<Contender> contenders, RunShape shape, double macs, double overhead)
     {
         int many = Batch(shape, macs);
-        var inputs = new Dictionary<string, InputSpec>();
-        long start = Stopwatch.GetTimestamp();
-        int rounds = 0;
-        for (; rounds < Rounds && (rounds < FewestRounds || Stopwatch.GetElapsedTime(start) < s_budget); rounds++)
+        long largest = contenders.Max(contender => contender.Rest);
+        if (_rest.Length < largest)
         {
-            foreach (var session in sessions)
+            _rest = new byte[largest];
+            Array.Fill(_rest, (byte)1); // pages that were never written are all the same one
+        }
+        long start = Stopwatch.GetTimestamp();
+        for (int round = 0; round < Rounds && (round < FewestRounds || Stopwatch.GetElapsedTime(start) < s_budget); round++)
+        {
+            foreach (var (session, bytes) in contenders)
             {
                 if (many > 1)
                 {
-                    Repeat(session, shape.At(many), RunsOfMany);
+                    Repeat(session, shape.At(many), RunsOfMany, []);
                 }
-                Repeat(session, shape.One, RunsOfOne);
+                Repeat(session, shape.One, RunsOfOne, _rest.AsSpan(0, (int)bytes));
             }
         }
         var times = new List<LayerTime>();
-        foreach (var session in sessions)
+        foreach (var (session, _) in contenders)
         {
             var runs = KernelProfile.Read(File.ReadAllBytes(session.EndProfiling()));
             int perRound = RunsOfOne + (many > 1 ? RunsOfMany : 0);
@@ -119,7 +162,7 @@ sealed class LayerTimer(
             times.Add(new(one, many > 1 ? Sum(ofMany, overhead).Microseconds / many : one, kernels));
             session.Dispose();
         }
-        sessions.Clear();
+        contenders.Clear();
         return times;
     }
 
@@ -135,14 +178,27 @@ sealed class LayerTimer(
         return batch;
     }
 
-    static void Repeat(ModelSession session, long[] shape, int runs)
+    static void Repeat(ModelSession session, long[] shape, int runs, ReadOnlySpan<byte> rest)
     {
-        using var run = new SampleRun(1, [.. session.Inputs.Select(input => Numbers(input.Key, input.Value.Dimensions.Length == shape.Length ? shape : Array.ConvertAll(input.Value.Dimensions, dim => (long)dim)))]);
+        // Inputs beside the layer's own are Gemm's C or Clip's limits, of fixed shape.
+        using var run = new SampleRun(1, [.. session.Inputs.Select((input, i) => Numbers(input.Key, i == 0 ? shape : Array.ConvertAll(input.Value.Dimensions, dim => (long)dim)))]);
         string[] outputs = [.. session.OutputNames];
         for (int i = 0; i < runs; i++)
         {
+            Touch(rest);
             session.Run(run, outputs).Dispose();
         }
+    }
+
+    static int Touch(ReadOnlySpan<byte> bytes)
+    {
+        const int CacheLine = 64;
+        int sum = 0;
+        for (int i = 0; i < bytes.Length; i += CacheLine)
+        {
+            sum += bytes[i];
+        }
+        return sum;
     }
 
     /// <summary>Some numbers between −1 and 1: kernels take no longer for others.</summary>
