@@ -6,6 +6,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Timing;
 
 namespace OnnxLowRank.Tests;
 
@@ -82,6 +83,16 @@ sealed class Bench
         var inner = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         var rewriter = new Rewriter(Model, decompositions, new(Measured.Grids, inner), dialect, new Dictionary<string, string>());
         return rewriter.Apply(plans);
+    }
+
+    /// <summary>Times the model's layers, in runs of one sample.</summary>
+    public LayerTimer Timer(Dialect dialect = Dialect.Ort)
+    {
+        var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
+        var inner = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
+        var shapes = Found.Layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct().ToDictionary(value => value, value => new RunShape(Shapes[value], Shapes[value]));
+        return new(
+            Model, decompositions, new(Measured.Grids, inner), shapes, Found.Layers.ToDictionary(layer => layer, _ => 1.0), dialect, Device.Cpu, threads: 1, CancellationToken.None);
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

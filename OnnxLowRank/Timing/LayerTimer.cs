@@ -32,16 +32,17 @@ sealed class LayerTimer(
     /// <summary>…or more floats at the layer's input.</summary>
     const double MostFloats = 1 << 23;
 
-    /// <summary>Rounds A B A B … over the plans; a machine that is busy for a moment is busy to all.</summary>
+    /// <summary>Rounds A B A B … over the plans, so that a machine that is busy for a moment is busy to all.</summary>
     const int Rounds = 5, FewestRounds = 2;
+
+    /// <summary>Rounds go on at least this long, because a moment is easily some hundredths of a second, and at most as long as the budget.</summary>
+    static readonly TimeSpan s_moment = TimeSpan.FromSeconds(0.06), s_budget = TimeSpan.FromSeconds(0.2);
 
     /// <summary>Runs of many and of one sample per round; the first of each finds threads asleep.</summary>
     const int RunsOfMany = 2, RunsOfOne = 6;
 
     /// <summary>Between runs of one sample the rest of the model passes through the caches, or as much of it as caches may hold.</summary>
     const long LargestRest = 64 << 20, SmallestRest = 1 << 20;
-
-    static readonly TimeSpan s_budget = TimeSpan.FromSeconds(0.2);
 
     /// <summary>Models open at once; more are timed in groups.</summary>
     const long MostBytes = 256 << 20;
@@ -140,7 +141,8 @@ sealed class LayerTimer(
             Array.Fill(_rest, (byte)1); // pages that were never written are all the same one
         }
         long start = Stopwatch.GetTimestamp();
-        for (int round = 0; round < Rounds && (round < FewestRounds || Stopwatch.GetElapsedTime(start) < s_budget); round++)
+        TimeSpan Elapsed() => Stopwatch.GetElapsedTime(start);
+        for (int round = 0; round < FewestRounds || (round < Rounds ? Elapsed() < s_budget : Elapsed() < s_moment); round++)
         {
             foreach (var (session, bytes) in contenders)
             {

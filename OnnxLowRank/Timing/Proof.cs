@@ -12,7 +12,7 @@ sealed class Proof
     /// <summary>Layers this much slower than they were are slower; closer than that is the clock's noise.</summary>
     const double Noise = 1.05;
 
-    Proof(IReadOnlyDictionary<Layer, LayerProof> layers) => Layers = layers;
+    public Proof(IReadOnlyDictionary<Layer, LayerProof> layers) => Layers = layers;
 
     /// <summary>The layers that are not kept.</summary>
     public IReadOnlyDictionary<Layer, LayerProof> Layers { get; }
