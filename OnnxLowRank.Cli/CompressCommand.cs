@@ -41,6 +41,7 @@ sealed class CompressCommand
     readonly Option<Regex?> _only = Pattern("--only", "Rewrite only layers whose node name matches.");
     readonly Option<Regex?> _skip = Pattern("--skip", "Leave layers alone whose node name matches.");
     readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
+    readonly Option<bool> _noTiming = new("--no-timing") { Description = "Plan by multiply-adds and bytes instead of times measured on this machine." };
     readonly Option<bool> _confident = new("--confident") { Description = "Succeed only if the interval's upper end is within tolerance." };
     readonly Option<bool> _bestEffort = new("--best-effort") { Description = "Write the best plan found even if it misses the tolerance; still exits 5." };
     readonly Option<int?> _seed = Number<int>("--seed", "Seed of everything random [0].", "N", "whole number");
@@ -55,7 +56,7 @@ sealed class CompressCommand
         Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
         {
             _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _dialect, _device, _only, _skip,
-            _constantInputs, _confident, _bestEffort, _seed, _threads, _batch, _report, _quiet, Verbose, _noColor,
+            _constantInputs, _noTiming, _confident, _bestEffort, _seed, _threads, _batch, _report, _quiet, Verbose, _noColor,
         };
         Root.SetAction(_ => 0);
     }
@@ -86,6 +87,7 @@ sealed class CompressCommand
             Only = parsed.GetValue(_only),
             Skip = parsed.GetValue(_skip),
             ConstantInputs = parsed.GetValue(_constantInputs),
+            Timing = !parsed.GetValue(_noTiming),
             Confident = parsed.GetValue(_confident),
             BestEffort = parsed.GetValue(_bestEffort),
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,

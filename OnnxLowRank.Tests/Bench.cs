@@ -7,6 +7,7 @@ using OnnxLowRank.Planning;
 using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Timing;
 
 namespace OnnxLowRank.Tests;
 
@@ -99,6 +100,16 @@ sealed class Bench
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         return new Rewriter(Model, decompositions, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
+    }
+
+    /// <summary>Times the model's layers, in runs of one sample.</summary>
+    public LayerTimer Timer(Dialect dialect = Dialect.Ort)
+    {
+        var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
+        var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
+        var shapes = Found.Layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct().ToDictionary(value => value, value => new RunShape(Shapes[value], Shapes[value]));
+        return new(
+            Model, decompositions, new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, CancellationToken.None);
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

@@ -5,6 +5,7 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
+using OnnxLowRank.Timing;
 
 namespace OnnxLowRank;
 
@@ -12,9 +13,10 @@ namespace OnnxLowRank;
 /// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
 /// <param name="Shapes">Of the layers' inputs and outputs for one sample.</param>
 /// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
+/// <param name="RunShapes">Of every value that enters a layer.</param>
 sealed record Analysis(
     FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<string, long[]> Shapes,
-    IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges)
+    IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges, IReadOnlyDictionary<string, RunShape> RunShapes)
 {
     /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
     const double LargestShrinkage = 1e-2;
@@ -29,7 +31,8 @@ sealed record Analysis(
         bool wantsInt8 = options.Format != FormatChoice.Float32;
 
         clock.Enter("calibrate");
-        var shapes = calibrator.Shapes(sampling);
+        var shapesOf = calibrator.Shapes(sampling, [1, 2]);
+        var shapes = shapesOf[0];
         sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
         var positions = layers.ToDictionary(layer => layer, layer => PositionsOf(layer, shapes));
@@ -45,7 +48,10 @@ sealed record Analysis(
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
             ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
             : []);
-        return new(found, decompositions, shapes, positions, new(measured.Grids, inner, entry));
+        var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
+        return new(
+            found, decompositions, shapes, positions, new(measured.Grids, inner, entry),
+            inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])));
     }
 
     static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)

@@ -117,6 +117,9 @@ public sealed record CompressionOptions
     /// <summary>Whether initializers that are also graph inputs are constants from IR version 4 on.</summary>
     public bool ConstantInputs { get; init; }
 
+    /// <summary>Whether plans go by times measured on this machine, instead of by shapes alone, which gives the same plan on every machine.</summary>
+    public bool Timing { get; init; } = true;
+
     /// <summary>Whether success needs the upper end of the verified interval, not only the estimate, within tolerance.</summary>
     public bool Confident { get; init; }
 

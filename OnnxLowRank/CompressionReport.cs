@@ -25,7 +25,8 @@ public sealed record FileFacts(string Path, string Sha256, long Bytes);
 public sealed record RuntimeInfo(string OnnxRuntime, string Device, string LinearAlgebra, int Threads);
 
 /// <summary>Wall-clock seconds by stage.</summary>
-public sealed record StageSeconds(double Total, double Calibrate, double Decompose, double Search, double Verify);
+/// <param name="Time">Timing layers, when the search wants to know.</param>
+public sealed record StageSeconds(double Total, double Calibrate, double Decompose, double Time, double Search, double Verify);
 
 /// <summary>Size and speed of a model.</summary>
 /// <param name="Bytes">Of the file, external data included.</param>
@@ -45,7 +46,23 @@ public sealed record VerifiedLoss(
 /// <param name="Shape">Shape of the weight as stored.</param>
 public sealed record LayerReport(
     string Name, string Op, long[] Shape, string Action, int? Rank, int? InputRank, string? Format, string? Scheme, long BytesBefore, long BytesAfter,
-    double? PredictedError, string? Reason);
+    double? PredictedError, string? Reason)
+{
+    /// <summary>Operators that ONNX Runtime makes of the layer, in the order in which they run; null where it was not timed.</summary>
+    public string? Kernel { get; init; }
+
+    /// <summary>What the layer took in a run of one sample; null where it was not timed, as for layers that are kept.</summary>
+    public double? MicrosecondsBefore { get; init; }
+
+    /// <summary>What it takes now.</summary>
+    public double? MicrosecondsAfter { get; init; }
+
+    /// <summary>What the layer took per sample in a run of up to 32; the same as for one where the model's batch is fixed.</summary>
+    public double? BatchMicrosecondsBefore { get; init; }
+
+    /// <summary>What it takes now.</summary>
+    public double? BatchMicrosecondsAfter { get; init; }
+}
 
 /// <summary>Everything a compression did; the JSON report is this record.</summary>
 /// <param name="Options">The options as text, by their names on the command line.</param>

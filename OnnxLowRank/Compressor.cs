@@ -1,3 +1,4 @@
+using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
@@ -6,6 +7,7 @@ using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Timing;
 
 namespace OnnxLowRank;
 
@@ -49,7 +51,9 @@ public static class Compressor
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
         var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
-        var best = Best(search, analysis, damage, workspace, options);
+        report.Timer = Timer(workspace, analysis, options, cancellation);
+        var cost = CostModel(workspace, analysis, options, report.Timer);
+        var best = Best(search, analysis, damage, cost, workspace, options, clock);
         report.Probes = search.Probes;
         if (best == null || !(best.Passed || (options.BestEffort && best.IsSmaller)))
         {
@@ -66,7 +70,8 @@ public static class Compressor
 
     /// <summary>The verified plan of the first format that is allowed, passes and is not slower than the original.</summary>
     static VerifiedPlan? Best(
-        PlanSearch search, Analysis analysis, IReadOnlyDictionary<Layer, DamageCurve> damage, Workspace workspace, CompressionOptions options)
+        PlanSearch search, Analysis analysis, IReadOnlyDictionary<Layer, DamageCurve> damage, MeasuredCostModel? measured, Workspace workspace,
+        CompressionOptions options, StageClock clock)
     {
         WeightFormat[][] choices = options.Format switch
         {
@@ -75,12 +80,15 @@ public static class Compressor
             _ when options.Method == Method.None => [[WeightFormat.Int8]],
             _ => [[WeightFormat.Int8], [WeightFormat.Float32]], // not mixed: between integer and float convolutions layouts are converted
         };
-        var cost = new ShapeCostModel(analysis.Positions);
+        var shapes = new ShapeCostModel(analysis.Positions);
+        List<List<Candidate>> Tables(ICostModel cost, WeightFormat[] formats) =>
+            analysis.Tables(damage, cost, new(formats, options.Method != Method.None), options.Dialect, workspace.Model.Opset);
         VerifiedPlan? best = null;
         foreach (var formats in choices)
         {
-            var allowed = new Allowed(formats, options.Method != Method.None);
-            var plan = search.Run(analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset));
+            clock.Enter("time");
+            var tables = measured == null ? Tables(shapes, formats) : Timed(() => Tables(measured, formats), measured, workspace) ?? Tables(shapes, formats);
+            var plan = search.Run(tables);
             best = plan != null && (best == null || IsBetter(plan, best)) ? plan : best;
             if (best is { Passed: true } && best.Slowdown <= ClearlySlower)
             {
@@ -94,6 +102,47 @@ public static class Compressor
     static bool IsBetter(VerifiedPlan plan, VerifiedPlan other) => plan.Passed
         ? !other.Passed || plan.Slowdown < other.Slowdown
         : !other.Passed && plan.IsSmaller && (!other.IsSmaller || plan.Loss.Estimate < other.Loss.Estimate);
+
+    /// <summary>Kernels on a GPU run on after they were called, so that a profile says nothing about them.</summary>
+    static LayerTimer? Timer(Workspace workspace, Analysis analysis, CompressionOptions options, CancellationToken cancellation)
+    {
+        if (options.Timing && workspace.Device.CudaId != null)
+        {
+            workspace.Notes.Add($"layers are not timed on {workspace.Device.Name}: plans go by their shapes");
+        }
+        return options.Timing && workspace.Device.CudaId == null
+            ? new(workspace.Model, analysis.Decompositions, analysis.Ranges, analysis.RunShapes, analysis.Positions, options.Dialect, workspace.Device, options.Threads, cancellation)
+            : null;
+    }
+
+    static MeasuredCostModel? CostModel(Workspace workspace, Analysis analysis, CompressionOptions options, LayerTimer? timer)
+    {
+        if (timer == null)
+        {
+            return null;
+        }
+        var conditions = new TimingConditions(
+            ReportBuilder.Tool.Version, OrtEnv.Instance().GetVersionString(), workspace.Device.Name, Processor.Name, options.Threads);
+        return new(timer, new(TimingCache.UserFolder(), conditions, workspace.Notes.Add), analysis.Found.Layers, analysis.Decompositions);
+    }
+
+    /// <summary>Tables with measured times, or null with a note when there is something that cannot be timed.</summary>
+    static List<List<Candidate>>? Timed(Func<List<List<Candidate>>> tables, MeasuredCostModel measured, Workspace workspace)
+    {
+        try
+        {
+            return tables();
+        }
+        catch (Exception e) when (LayerTimer.IsFailure(e))
+        {
+            workspace.Notes.Add($"plans go by shapes, as layers could not be timed: {e.Message}");
+            return null;
+        }
+        finally
+        {
+            measured.Save();
+        }
+    }
 
     static string WhyNone(FoundLayers found) => found.LeftAlone.Count == 0
         ? "no layer can be rewritten: the model has no MatMul, Gemm or Conv"

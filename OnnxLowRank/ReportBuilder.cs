@@ -9,6 +9,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Timing;
 
 namespace OnnxLowRank;
 
@@ -19,14 +20,19 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
 
     readonly string _sourceHash = ModelFiles.Sha256(options.Input);
     SortedDictionary<string, int> _kernels = [];
+    Proof? _proof;
     double? _millisecondsBefore;
     double? _millisecondsAfter;
 
     public Analysis? Analysis { get; set; }
 
+    /// <summary>Times layers, or null when nothing is to be timed.</summary>
+    public LayerTimer? Timer { get; set; }
+
     public IReadOnlyList<Probe> Probes { get; set; } = [];
 
-    static ToolInfo Tool => new("onnx-lowrank",
+    /// <summary>Name and version of this program.</summary>
+    public static ToolInfo Tool => new("onnx-lowrank",
         typeof(ReportBuilder).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown");
 
     /// <summary>What the written model says about how it was made. No paths and no times: the same job gives the same bytes.</summary>
@@ -57,7 +63,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         {
             texts["batch"] = batch.ToString(CultureInfo.InvariantCulture);
         }
-        foreach (var (name, isSet) in new[] { ("confident", options.Confident), ("best-effort", options.BestEffort), ("constant-inputs", options.ConstantInputs) })
+        foreach (var (name, isSet) in new[] { ("confident", options.Confident), ("best-effort", options.BestEffort), ("constant-inputs", options.ConstantInputs), ("no-timing", !options.Timing) })
         {
             if (isSet)
             {
@@ -86,6 +92,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     public void Inspect(VerifiedPlan plan, string stagedPath)
     {
         InspectKernels(plan, stagedPath);
+        Prove(plan);
         using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads);
         workspace.Sampling.First(1, run =>
         {
@@ -97,6 +104,30 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             }
         });
         workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
+    }
+
+    /// <summary>Times every rewritten layer against what it was, and says which got slower.</summary>
+    void Prove(VerifiedPlan plan)
+    {
+        if (Timer == null)
+        {
+            return;
+        }
+        try
+        {
+            _proof = Proof.Of(Timer, plan.Allotment.Plans);
+        }
+        catch (Exception e) when (LayerTimer.IsFailure(e))
+        {
+            workspace.Notes.Add($"rewritten layers could not be timed: {e.Message}");
+            return;
+        }
+        var slower = _proof.Slower;
+        if (slower.Count > 0)
+        {
+            string names = string.Join(", ", plan.Allotment.Plans.Select(item => item.Layer).Where(slower.Contains).Select(layer => layer.Name));
+            workspace.Notes.Add($"smaller but slower than before: {names}");
+        }
     }
 
     /// <summary>The optimized graph is only looked at: when there is no room for it on the disk, the job still succeeds.</summary>
@@ -123,19 +154,25 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         }
     }
 
-    /// <summary>Says so when ONNX Runtime runs 8-bit convolutions as floats, which nobody would notice otherwise.</summary>
+    /// <summary>Says so when ONNX Runtime runs 8-bit layers as floats, which nobody would notice otherwise.</summary>
     void RequireFastKernels(VerifiedPlan plan)
     {
-        int expected = plan.Allotment.Plans.Sum(layer => layer.Layer.Kind != LayerKind.Conv ? 0 : layer.Layer.Uses.Count * layer switch
+        RequireFastKernels(plan, "convolutions", isConv: true, "QLinearConv");
+        RequireFastKernels(plan, "matrix products", isConv: false, "DynamicQuantizeMatMul", "MatMulIntegerToFloat");
+    }
+
+    void RequireFastKernels(VerifiedPlan plan, string what, bool isConv, params string[] integerKernels)
+    {
+        int expected = plan.Allotment.Plans.Where(layer => layer.Layer.Kind == LayerKind.Conv == isConv).Sum(layer => layer.Layer.Uses.Count * layer switch
         {
-            LayerPlan.Quantize => 1,
+            LayerPlan.Quantize { Format: WeightFormat.Int8 } => 1,
             LayerPlan.Factorize { Format: WeightFormat.Int8 } factorize => 1 + (factorize.InputRank == null ? 0 : 1) + (factorize.HasUp ? 1 : 0),
             _ => 0,
         });
-        int actual = _kernels.GetValueOrDefault("QLinearConv");
+        int actual = integerKernels.Sum(kernel => _kernels.GetValueOrDefault(kernel));
         if (actual < expected && workspace.Device.CudaId == null)
         {
-            workspace.Notes.Add($"ONNX Runtime runs only {actual} of {expected} 8-bit convolutions on integers");
+            workspace.Notes.Add($"ONNX Runtime runs only {actual} of {expected} 8-bit {what} on integers");
         }
     }
 
@@ -182,6 +219,17 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         var kept = new LayerReport(
             layer.Name, layer.Node.OpType, layer.Weight.Dims, "keep", null, null, null, null, layer.Bytes, layer.Bytes, null, KeepReason(layer, chosen != null));
         long bytes = (long)(chosen?.Bytes ?? 0);
+        if (chosen != null && _proof?.Layers.GetValueOrDefault(layer) is { } proof)
+        {
+            kept = kept with
+            {
+                Kernel = string.Join('+', proof.After.Kernels),
+                MicrosecondsBefore = proof.Before.One,
+                MicrosecondsAfter = proof.After.One,
+                BatchMicrosecondsBefore = proof.Before.Each,
+                BatchMicrosecondsAfter = proof.After.Each,
+            };
+        }
         return chosen?.Plan switch
         {
             LayerPlan.Quantize => kept with { Action = "quantize", Format = "int8", BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = null },

@@ -41,6 +41,6 @@ sealed class StageClock(IProgress<CompressionProgress>? progress)
     {
         Close();
         double Of(string stage) => _seconds.GetValueOrDefault(stage);
-        return new(Stopwatch.GetElapsedTime(_start).TotalSeconds, Of("calibrate"), Of("decompose"), Of("search"), Of("verify"));
+        return new(Stopwatch.GetElapsedTime(_start).TotalSeconds, Of("calibrate"), Of("decompose"), Of("time"), Of("search"), Of("verify"));
     }
 }

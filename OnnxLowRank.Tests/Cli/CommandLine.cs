@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using OnnxLowRank.Tests.Samples;
 
 namespace OnnxLowRank.Tests.Cli;
 
@@ -15,6 +16,16 @@ sealed record CommandResult(int Exit, string Output, string Error)
 static class CommandLine
 {
     static readonly TimeSpan s_longest = TimeSpan.FromMinutes(2);
+
+    /// <summary>Programs that tests run keep their measured times there instead of in the user's folder; gone with the tests' process.</summary>
+    static readonly TempFolder s_cache = Temporary();
+
+    static TempFolder Temporary()
+    {
+        var folder = new TempFolder();
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => folder.Dispose();
+        return folder;
+    }
 
     /// <summary>The folder with the demo model: the first of this name on the way up from the tests.</summary>
     public static string Models { get; } = FindUp("models");
@@ -43,6 +54,7 @@ static class CommandLine
             RedirectStandardError = true,
             RedirectStandardInput = true,
         };
+        start.Environment["XDG_CACHE_HOME"] = s_cache.Path;
         start.Environment["DOTNET_EnableDiagnostics"] = "0"; // its sockets would lie in the folder for temporary files
         foreach (var (name, value) in environment)
         {

@@ -69,7 +69,7 @@ public sealed class CompressTests : IDisposable
         AssertFields(report, "source", "path", "sha256", "bytes");
         AssertFields(report, "result", "path", "sha256", "bytes");
         AssertFields(report, "options", "calib", "metric", "tolerance", "format", "method", "dialect", "device", "seed", "threads");
-        AssertFields(report, "seconds", "total", "calibrate", "decompose", "search", "verify");
+        AssertFields(report, "seconds", "total", "calibrate", "decompose", "time", "search", "verify");
         AssertFields(report, "before", "bytes", "parameters", "macs", "milliseconds");
         AssertFields(report, "after", "bytes", "parameters", "macs", "milliseconds");
         AssertFields(report, "verified", "metric", "samples", "original", "compressed", "loss", "low", "high", "tolerance");
@@ -78,7 +78,8 @@ public sealed class CompressTests : IDisposable
         Assert.All(report.GetProperty("probes").EnumerateArray(), probe => AssertHas(probe, "step", "bytes", "loss", "accepted"));
         Assert.Equal(2, report.GetProperty("layers").GetArrayLength());
         Assert.All(report.GetProperty("layers").EnumerateArray(), layer => AssertHas(
-            layer, "name", "op", "shape", "action", "rank", "format", "scheme", "bytesBefore", "bytesAfter", "predictedError", "reason"));
+            layer, "name", "op", "shape", "action", "rank", "format", "scheme", "bytesBefore", "bytesAfter", "predictedError", "reason",
+            "kernel", "microsecondsBefore", "microsecondsAfter", "batchMicrosecondsBefore", "batchMicrosecondsAfter"));
     }
 
     static void AssertHas(JsonElement element, params string[] names) =>
@@ -128,14 +129,64 @@ public sealed class CompressTests : IDisposable
     [InlineData("int8")]
     public void The_same_job_gives_the_same_bytes(string format)
     {
+        var cache = new Dictionary<string, string?> { ["XDG_CACHE_HOME"] = _playground.PathOf("cache") }; // its own: another test may time the same layers
         foreach (string output in new[] { "a.onnx", "b.onnx" })
         {
-            var result = CommandLine.Run(_playground.Folder,
+            var result = CommandLine.RunWith(cache, _playground.Folder,
                 CommandLine.Digits, output, "--calib", CommandLine.DigitsCalibration, "--labels", CommandLine.DigitsLabels, "--format", format, "-q");
             Assert.True(result.Exit == 0, result.ToString());
         }
 
         Assert.Equal(File.ReadAllBytes(_playground.PathOf("a.onnx")), File.ReadAllBytes(_playground.PathOf("b.onnx")));
+    }
+
+    [Fact]
+    public void Without_timing_the_plan_does_not_depend_on_the_machine()
+    {
+        string cache = _playground.PathOf("cache");
+        foreach (string output in new[] { "a.onnx", "b.onnx" })
+        {
+            var result = CommandLine.RunWith(new() { ["XDG_CACHE_HOME"] = cache }, _playground.Folder,
+                CommandLine.Digits, output, "--calib", CommandLine.DigitsCalibration, "--labels", CommandLine.DigitsLabels, "--format", "int8", "--no-timing", "-q",
+                "--report", "report.json");
+            Assert.True(result.Exit == 0, result.ToString());
+        }
+
+        Assert.Equal(File.ReadAllBytes(_playground.PathOf("a.onnx")), File.ReadAllBytes(_playground.PathOf("b.onnx")));
+        Assert.False(Directory.Exists(cache));
+        Assert.Equal("true", Read("report.json").GetProperty("options").GetProperty("no-timing").GetString());
+        Assert.All(Read("report.json").GetProperty("layers").EnumerateArray(), layer => Assert.Equal(JsonValueKind.Null, layer.GetProperty("microsecondsAfter").ValueKind));
+    }
+
+    [Fact]
+    public void The_report_shows_what_rewritten_layers_became_and_take()
+    {
+        var result = CommandLine.Run(_playground.Folder, CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration,
+            "--labels", CommandLine.DigitsLabels, "--format", "int8", "--report", "report.json");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        var rewritten = Read("report.json").GetProperty("layers").EnumerateArray().Where(layer => layer.GetProperty("action").GetString() != "keep").ToList();
+        Assert.NotEmpty(rewritten);
+        Assert.All(rewritten, layer =>
+        {
+            string kernel = layer.GetProperty("op").GetString() == "Conv" ? "QLinearConv" : "DynamicQuantizeMatMul";
+            Assert.Equal(layer.GetProperty("action").GetString() == "factorize" ? $"{kernel}+{kernel}" : kernel, layer.GetProperty("kernel").GetString());
+            Assert.All(
+                ["microsecondsBefore", "microsecondsAfter", "batchMicrosecondsBefore", "batchMicrosecondsAfter"],
+                name => Assert.True(layer.GetProperty(name).GetDouble() >= 0));
+        });
+    }
+
+    [Fact]
+    public void A_cache_folder_that_cannot_be_used_is_a_note()
+    {
+        _playground.Write("file", []);
+
+        var result = CommandLine.RunWith(new() { ["XDG_CACHE_HOME"] = _playground.PathOf("file") }, _playground.Folder,
+            "in.onnx", "out.onnx", "--calib", "calib", "--tolerance", "0.2", "--report", "report.json");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.Contains(Read("report.json").GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("measured times cannot be kept in", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -169,7 +220,7 @@ public sealed class CompressTests : IDisposable
         Assert.Equal(0, result.Exit);
         Assert.All(
             ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--only", "--skip", "--report",
-                "--best-effort", "--confident", "--constant-inputs", "--seed", "--threads", "--batch", "--quiet", "--verbose", "--no-color"],
+                "--best-effort", "--confident", "--constant-inputs", "--no-timing", "--seed", "--threads", "--batch", "--quiet", "--verbose", "--no-color"],
             option => Assert.Contains(option, result.Output));
         Assert.DoesNotContain("[default:", result.Output);
         Assert.Equal("", result.Error);

@@ -19,7 +19,11 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 {
     /// <summary>Shape of every layer's inputs and outputs when one sample runs.</summary>
     /// <exception cref="ModelException">The model cannot be loaded or run.</exception>
-    public IReadOnlyDictionary<string, long[]> Shapes(Sampling sampling)
+    public IReadOnlyDictionary<string, long[]> Shapes(Sampling sampling) => Shapes(sampling, [1])[0];
+
+    /// <summary>The same for several numbers of samples in a run; a model with a fixed batch has the same shapes for all of them.</summary>
+    /// <exception cref="ModelException">The model cannot be loaded or run.</exception>
+    public IReadOnlyDictionary<string, long[]>[] Shapes(Sampling sampling, int[] samples)
     {
         string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Distinct()];
         var graph = new ProbeGraph(model);
@@ -27,17 +31,20 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             graph.AddValue(value);
         }
-        var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
         using var session = ModelSession.Open(graph.ToBytes(), device, threads);
-        sampling.First(1, run =>
+        return Array.ConvertAll(samples, count =>
         {
-            using var results = session.Run(run, graph.Outputs);
-            for (int i = 0; i < values.Length; i++)
+            var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
+            sampling.First(count, run =>
             {
-                shapes[values[i]] = results[i].GetTensorTypeAndShape().Shape;
-            }
+                using var results = session.Run(run, graph.Outputs);
+                for (int i = 0; i < values.Length; i++)
+                {
+                    shapes[values[i]] = results[i].GetTensorTypeAndShape().Shape;
+                }
+            });
+            return (IReadOnlyDictionary<string, long[]>)shapes;
         });
-        return shapes;
     }
 
     IEnumerable<LayerUse> Uses() => layers.SelectMany(layer => layer.Uses);

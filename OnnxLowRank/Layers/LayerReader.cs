@@ -138,7 +138,7 @@ static class LayerReader
         {
             bias[i] += use.Bias?[i] ?? 0;
         }
-        return use with { Absorbed = [.. use.Absorbed, add], Output = add.Output[0], Bias = bias };
+        return use with { Absorbed = [.. use.Absorbed, add], Output = add.Output[0], Activation = add.Output[0], Bias = bias };
     }
 
     /// <summary>

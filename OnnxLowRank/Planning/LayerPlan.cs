@@ -13,10 +13,11 @@ public enum WeightFormat
 }
 
 /// <summary>What will happen to one layer.</summary>
+/// <remarks>Public properties are a plan's identity and its text; what follows from them is internal.</remarks>
 abstract record LayerPlan(Layer Layer)
 {
     /// <summary>Elements of the weights that take the weight's place.</summary>
-    public virtual long Elements => Layer.Elements;
+    internal virtual long Elements => Layer.Elements;
 
     /// <summary>The layer stays as it is.</summary>
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
@@ -30,13 +31,13 @@ abstract record LayerPlan(Layer Layer)
     public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null) : LayerPlan(Layer)
     {
         /// <summary>Whether a pointwise product with Up follows.</summary>
-        public bool HasUp => Rank < Layer.OutPerGroup || InputRank == null;
+        internal bool HasUp => Rank < Layer.OutPerGroup || InputRank == null;
 
         /// <summary>How a Conv is cut.</summary>
-        public string Scheme => InputRank == null ? "channel" : HasUp ? "tucker" : "pointwise";
+        internal string Scheme => InputRank == null ? "channel" : HasUp ? "tucker" : "pointwise";
 
         /// <summary>Elements of all factors.</summary>
-        public override long Elements => InputRank is { } inputRank
+        internal override long Elements => InputRank is { } inputRank
             ? (long)inputRank * (Layer.In / Layer.KernelSize) + (long)Rank * inputRank * Layer.KernelSize + (HasUp ? (long)Layer.Out * Rank : 0)
             : (long)Rank * (Layer.Groups * Layer.In + Layer.Out);
     }

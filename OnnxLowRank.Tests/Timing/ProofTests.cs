@@ -1,0 +1,74 @@
+using OnnxLowRank.Layers;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Tests.Rewriting;
+using OnnxLowRank.Timing;
+
+namespace OnnxLowRank.Tests.Timing;
+
+public class ProofTests
+{
+    static LayerTime Time(double one, double each) => new(one, each, []);
+
+    [Fact]
+    public void Slower_layers_are_those_that_take_more_time_in_both_kinds_of_runs_together()
+    {
+        var (model, samples) = LayerCases.Make("Conv");
+        var layer = new Bench(model, samples).Layer;
+        Layer Named(string name) => layer with { Name = name };
+
+        var proof = new Proof(new Dictionary<Layer, LayerProof>
+        {
+            [Named("faster")] = new(Time(100, 10), Time(50, 5)),
+            [Named("slower")] = new(Time(100, 10), Time(120, 12)),
+            [Named("as fast")] = new(Time(100, 10), Time(101, 10.1)),
+            [Named("slower for one, faster for many")] = new(Time(100, 10), Time(120, 5)),
+            [Named("faster for one, slower for many")] = new(Time(100, 10), Time(90, 15)),
+        });
+
+        Assert.Equal(["faster for one, slower for many", "slower"], proof.Slower.Select(slower => slower.Name).Order());
+    }
+
+    [Fact]
+    public void Rewritten_layers_are_timed_and_kept_ones_are_not()
+    {
+        // Three layers, two of them alike.
+        var model = new TinyModel();
+        model.Input("x", null, 24);
+        model.Node("MatMul", ["x", model.Weight("w1", 24, 24)], "a");
+        model.Node("Tanh", ["a"], "b");
+        model.Node("MatMul", ["b", model.Weight("w2", 24, 24)], "c");
+        model.Node("Tanh", ["c"], "d");
+        model.Node("MatMul", ["d", model.Weight("w3", 24, 16)], "y");
+        model.Outputs("y");
+        var bench = new Bench(model.Build(), new([Feed.Random("x", 16, 24)]));
+        var layers = bench.Found.Layers;
+
+        var proof = Proof.Of(bench.Timer(),
+        [
+            new LayerPlan.Factorize(layers[0], 4, WeightFormat.Int8), new LayerPlan.Quantize(layers[1], WeightFormat.Int8), new LayerPlan.Keep(layers[2]),
+        ]);
+
+        Assert.Equal(layers.Take(2), proof.Layers.Keys);
+        Assert.Equal(["DynamicQuantizeMatMul", "DynamicQuantizeMatMul"], proof.Layers[layers[0]].After.Kernels);
+        Assert.Equal(["DynamicQuantizeMatMul"], proof.Layers[layers[1]].After.Kernels);
+        Assert.All(proof.Layers.Values, layer => Assert.Equal(["MatMul"], layer.Before.Kernels));
+    }
+
+    [Fact]
+    public void A_weight_that_is_applied_twice_takes_its_time_twice()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 24);
+        string weight = model.Weight("w", 24, 24);
+        model.Node("MatMul", ["x", weight], "a");
+        model.Node("Tanh", ["a"], "b");
+        model.Node("MatMul", ["b", weight], "y");
+        model.Outputs("y");
+        var bench = new Bench(model.Build(), new([Feed.Random("x", 16, 24)]));
+
+        var proof = Proof.Of(bench.Timer(), [new LayerPlan.Quantize(bench.Layer, WeightFormat.Int8)]);
+
+        Assert.Equal(2, proof.Layers[bench.Layer].After.Kernels.Count);
+        Assert.Equal(2, proof.Layers[bench.Layer].Before.Kernels.Count);
+    }
+}

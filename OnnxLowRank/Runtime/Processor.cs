@@ -1,0 +1,37 @@
+using System.Runtime.InteropServices;
+
+namespace OnnxLowRank.Runtime;
+
+/// <summary>What kind of processor this is: enough to tell machines apart on which the same kernels take another time.</summary>
+static class Processor
+{
+    const string CpuInfo = "/proc/cpuinfo";
+
+    /// <summary>Lines of Linux's description that name the kind: of x86 the first four, of ARM the others.</summary>
+    static readonly string[] s_fields = ["model name", "cpu family", "model", "stepping", "CPU implementer", "CPU architecture", "CPU variant", "CPU part"];
+
+    /// <summary>One line of text, the same at every call.</summary>
+    public static string Name { get; } = $"{Kind()}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} cores";
+
+    static string Kind()
+    {
+        try
+        {
+            return File.Exists(CpuInfo)
+                ? Of(File.ReadAllText(CpuInfo))
+                : Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? RuntimeInformation.OSDescription;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return RuntimeInformation.OSDescription;
+        }
+    }
+
+    /// <param name="description">Text of /proc/cpuinfo; the first processor counts.</param>
+    public static string Of(string description)
+    {
+        var fields = description.Split("\n\n")[0].Split('\n').Select(line => line.Split(':', 2)).Where(parts => parts.Length == 2)
+            .Select(parts => (Name: parts[0].Trim(), Value: parts[1].Trim())).Where(field => s_fields.Contains(field.Name));
+        return string.Join(", ", fields.Select(field => field.Name == "model name" ? field.Value : $"{field.Name} {field.Value}"));
+    }
+}

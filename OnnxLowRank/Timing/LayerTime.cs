@@ -1,0 +1,11 @@
+namespace OnnxLowRank.Timing;
+
+/// <summary>How long a layer takes, and as what.</summary>
+/// <param name="One">Microseconds of a run of one sample.</param>
+/// <param name="Each">Microseconds per sample in a run of many; the same as <paramref name="One"/> where the batch is fixed.</param>
+/// <param name="Kernels">Operators that ONNX Runtime made of it, in the order in which they run.</param>
+sealed record LayerTime(double One, double Each, IReadOnlyList<string> Kernels)
+{
+    public static LayerTime operator +(LayerTime left, LayerTime right) =>
+        new(left.One + right.One, left.Each + right.Each, [.. left.Kernels, .. right.Kernels]);
+}

@@ -1,0 +1,94 @@
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Planning;
+
+namespace OnnxLowRank.Timing;
+
+/// <summary>
+/// Time of a layer as it was measured on this machine, in microseconds. Half of it is that of a run of one sample, half that of a sample in a run
+/// of many, scaled so that the original's layers take the same time either way: so both kinds of runs weigh the same, and what
+/// is saved in one of them is not worth more where runs are slower anyway.
+/// </summary>
+/// <param name="decompositions">Of the layers that may be factorized.</param>
+sealed class MeasuredCostModel(
+    LayerTimer timer, TimingCache cache, IReadOnlyList<Layer> layers, IReadOnlyDictionary<Layer, Decomposition> decompositions) : ICostModel
+{
+    readonly Dictionary<(Layer Layer, int Use, int? InputRank, bool HasUp, string Way), RankCurve> _curves = [];
+    double? _scale;
+
+    /// <inheritdoc/>
+    /// <remarks>Measures what is not known yet: a layer's ranks all at once, at the first question about one of them.</remarks>
+    /// <exception cref="ModelException">ONNX Runtime cannot run the layer alone.</exception>
+    /// <exception cref="IOException">There is no room for profiles.</exception>
+    public double Time(LayerPlan plan)
+    {
+        double time = 0;
+        for (int use = 0; use < plan.Layer.Uses.Count; use++)
+        {
+            time += plan is LayerPlan.Factorize factorize ? Factorized(factorize, use) : Mean(Points([plan], use)[0]);
+        }
+        return time;
+    }
+
+    double Factorized(LayerPlan.Factorize plan, int use)
+    {
+        if (plan.InputRank is not { } inputRank)
+        {
+            return Curve(plan, use).At(plan.Rank);
+        }
+        int[] knots = RankCurve.FewRanks(decompositions[plan.Layer].Tucker!.MaxInputRank);
+        return new RankCurve(knots, [.. knots.Select(knot => Curve(plan with { InputRank = knot }, use).At(plan.Rank))]).At(inputRank);
+    }
+
+    /// <summary>Keeps what was measured for the next run.</summary>
+    public void Save() => cache.Save();
+
+    double Mean(LayerTime time)
+    {
+        _scale ??= Scale();
+        return (time.One + time.Each * _scale.Value) / 2;
+    }
+
+    /// <summary>What a run of one sample takes in units of a sample's share of a run of many, in the original's layers.</summary>
+    double Scale()
+    {
+        double one = 0, each = 0;
+        foreach (var layer in layers)
+        {
+            for (int use = 0; use < layer.Uses.Count; use++)
+            {
+                var time = Points([new LayerPlan.Keep(layer)], use)[0];
+                (one, each) = (one + time.One, each + time.Each);
+            }
+        }
+        return each > 0 ? one / each : 1;
+    }
+
+    /// <summary>Over all ranks at one input rank; the only rank where outputs are not factorized.</summary>
+    RankCurve Curve(LayerPlan.Factorize plan, int use)
+    {
+        var identity = (plan.Layer, use, plan.InputRank, plan.HasUp, (plan with { Rank = 0, InputRank = null, Layer = null! }).ToString());
+        if (!_curves.TryGetValue(identity, out var curve))
+        {
+            int maxRank = Math.Min(decompositions[plan.Layer].MaxRank, plan.InputRank == null ? int.MaxValue : plan.Layer.OutPerGroup - 1);
+            int[] ranks = !plan.HasUp ? [plan.Rank] : plan.InputRank == null ? RankCurve.Ranks(maxRank) : RankCurve.FewRanks(maxRank);
+            LayerPlan[] plans = [.. ranks.Select(rank => plan with { Rank = rank })];
+            _curves[identity] = curve = new(ranks, [.. Points(plans, use).Select(Mean)]);
+        }
+        return curve;
+    }
+
+    LayerTime[] Points(LayerPlan[] plans, int use)
+    {
+        string[] keys = Array.ConvertAll(plans, plan => timer.Key(plan, use));
+        LayerPlan[] unknown = [.. plans.Where((_, i) => cache.Find(keys[i]) == null)];
+        if (unknown.Length > 0)
+        {
+            foreach (var (plan, time) in unknown.Zip(timer.Measure(unknown, use)))
+            {
+                cache.Add(timer.Key(plan, use), time);
+            }
+        }
+        return Array.ConvertAll(keys, key => cache.Find(key)!);
+    }
+}
