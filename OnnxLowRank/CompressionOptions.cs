@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Validation;
@@ -140,6 +141,9 @@ public sealed record CompressionOptions
 
     /// <summary>How much of a plan's cost is time; the rest is bytes.</summary>
     internal double TimeShare => Objective switch { Objective.Size => 0, Objective.Time => 0.95, _ => 0.4 };
+
+    /// <summary>Which layers may be rewritten.</summary>
+    internal LayerFilter Layers => new(Only, Skip, ConstantInputs);
 
     /// <summary>Whether factors are fitted to each other on samples, which methods without data are not.</summary>
     internal bool Refits => Method == Method.Output;

@@ -36,7 +36,7 @@ public static class Compressor
         clock.Enter("load");
         using var workspace = Workspace.Open(options, cancellation);
         using var output = new StagedOutput(options.Output, cancellation);
-        var found = LayerFinder.Find(workspace.Model, new(options.Only, options.Skip, options.ConstantInputs));
+        var found = LayerFinder.Find(workspace.Model, options.Layers);
         var algebra = LinearAlgebra.Create(options.Threads, workspace.Notes.Add);
         var report = new ReportBuilder(options, workspace, found, algebra);
         if (found.Layers.Count == 0)

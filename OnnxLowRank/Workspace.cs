@@ -1,8 +1,10 @@
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 using OnnxLowRank.Calibration;
+using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 using OnnxLowRank.Validation;
@@ -22,6 +24,7 @@ sealed class Workspace : IDisposable
         Divergence = new(new RelativeScorer(), metric.Outputs, sampling, original);
     }
 
+    /// <summary>The model that is rewritten: the user's, with <see cref="Siblings"/> stacked.</summary>
     public OnnxModel Model { get; }
 
     /// <summary>Bytes of the user's model on disk, external data included.</summary>
@@ -68,7 +71,8 @@ sealed class Workspace : IDisposable
             }
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
-            return new(model, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+            var stacked = Siblings.Stacked(model, LayerFinder.Find(model, options.Layers).Layers);
+            return new(stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
         }
         catch
         {
