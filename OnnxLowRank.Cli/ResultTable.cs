@@ -66,7 +66,7 @@ static class ResultTable
     static Table Layers(CompressionReport report)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumn(Narrow("layer"));
-        foreach (string column in new[] { "op", "shape", "became", "before", "after", "error" })
+        foreach (string column in new[] { "op", "shape", "became", "before", "after", "error", "µs before", "after", "kernels" })
         {
             table.AddColumn(Narrow(column).NoWrap());
         }
@@ -75,10 +75,12 @@ static class ResultTable
             string became = layer.Rank is { } rank ? $"rank {rank} {layer.Format}" : layer.Format ?? layer.Action;
             table.AddRow(
                 Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), became, Bytes(layer.BytesBefore), Bytes(layer.BytesAfter),
-                Text(layer.PredictedError ?? 0, "0.0000"));
+                Text(layer.PredictedError ?? 0, "0.0000"), Microseconds(layer.MicrosecondsBefore), Microseconds(layer.MicrosecondsAfter), layer.Kernel ?? "-");
         }
         return table;
     }
+
+    static string Microseconds(double? time) => time is { } known ? Text(known, "0.0") : "-";
 
     static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
 

@@ -45,7 +45,7 @@ sealed class LayerTimer(
     const long LargestRest = 64 << 20, SmallestRest = 1 << 20;
 
     /// <summary>Models open at once; more are timed in groups.</summary>
-    const long MostBytes = 256 << 20;
+    const long MostBytes = 128 << 20;
 
     readonly GraphIndex _index = new(model.Graph);
     readonly double _bytes = positions.Keys.Sum(layer => (double)layer.Bytes);
