@@ -24,7 +24,7 @@ public enum Method
 /// <summary>Formats that a user may ask for.</summary>
 public enum FormatChoice
 {
-    /// <summary>int8 where it verifies and is not slower, else float32.</summary>
+    /// <summary>int8, and int4 where that pays, where it verifies and is not slower; else float32.</summary>
     Auto,
 
     /// <summary>32-bit floats.</summary>
@@ -32,6 +32,9 @@ public enum FormatChoice
 
     /// <summary>8-bit integers.</summary>
     Int8,
+
+    /// <summary>4-bit integers, for MatMul and Gemm.</summary>
+    Int4,
 }
 
 /// <summary>An option that is out of range or contradicts another; the message names it.</summary>

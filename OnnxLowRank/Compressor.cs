@@ -44,7 +44,7 @@ public static class Compressor
         workspace.Sampling.OnSamplesRun = _ => clock.ReportCalibration(workspace.Sampling.Passes);
         var analysis = Analysis.Of(workspace, found, options, algebra, clock);
         report.Analysis = analysis;
-        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, options.Dialect, report.Provenance);
+        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, report.Provenance);
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
         var search = new PlanSearch(workspace, options, rewriter, output, clock);
         var best = Best(search, analysis, damage, workspace, options);
@@ -70,8 +70,10 @@ public static class Compressor
         {
             FormatChoice.Float32 => [[WeightFormat.Float32]],
             FormatChoice.Int8 => [[WeightFormat.Int8]],
-            _ when options.Method == Method.None => [[WeightFormat.Int8]],
-            _ => [[WeightFormat.Int8], [WeightFormat.Float32]], // not mixed: between integer and float convolutions layouts are converted
+            FormatChoice.Int4 => [[WeightFormat.Int4]],
+            _ when options.Method == Method.None => [[WeightFormat.Int8, WeightFormat.Int4]],
+            // Not mixed with floats: between integer and float convolutions layouts are converted.
+            _ => [[WeightFormat.Int8, WeightFormat.Int4], [WeightFormat.Float32]],
         };
         var cost = new ShapeCostModel(analysis.Positions);
         VerifiedPlan? best = null;

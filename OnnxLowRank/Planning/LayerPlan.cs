@@ -10,6 +10,9 @@ public enum WeightFormat
 
     /// <summary>8-bit integers with one scale per output channel; activations are 8-bit too.</summary>
     Int8,
+
+    /// <summary>4-bit integers with one scale per block of a row; activations are 8-bit.</summary>
+    Int4,
 }
 
 /// <summary>What will happen to one layer.</summary>
@@ -19,9 +22,11 @@ abstract record LayerPlan(Layer Layer)
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
     /// <summary>The weight stays dense and is stored in few bits.</summary>
-    public sealed record Quantize(Layer Layer, WeightFormat Format) : LayerPlan(Layer);
+    /// <param name="Block">Numbers that share a scale, in 4 bits; 0 otherwise.</param>
+    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0) : LayerPlan(Layer);
 
     /// <summary>W becomes Up·Down.</summary>
     /// <param name="Rank">r, per group.</param>
-    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format) : LayerPlan(Layer);
+    /// <param name="Block">As for <see cref="Quantize"/>.</param>
+    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int Block = 0) : LayerPlan(Layer);
 }

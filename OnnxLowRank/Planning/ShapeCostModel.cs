@@ -19,6 +19,9 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, double> positions) : ICos
     /// <summary>One multiply-add on 8-bit integers.</summary>
     const double PerInt8Product = 0.22;
 
+    /// <summary>One multiply-add of a 4-bit weight with an 8-bit input: its kernels gain less from several rows at once.</summary>
+    const double PerInt4Product = 0.5;
+
     /// <summary>Requantizing one 8-bit output element and reading it back.</summary>
     const double PerInt8 = 50;
 
@@ -40,7 +43,10 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, double> positions) : ICos
         }
     }
 
-    static double Operator(WeightFormat format, double positions, double products, double outputs) => PerOperator + positions * (format == WeightFormat.Int8
-        ? PerInt8Product * products + PerInt8 * outputs
-        : products + PerFloat * outputs);
+    static double Operator(WeightFormat format, double positions, double products, double outputs) => PerOperator + positions * format switch
+    {
+        WeightFormat.Int8 => PerInt8Product * products + PerInt8 * outputs,
+        WeightFormat.Int4 => PerInt4Product * products + PerInt8 * outputs,
+        _ => products + PerFloat * outputs,
+    };
 }
