@@ -44,19 +44,25 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     double Energy => _energy ??= EnergyOf(layer.ReadWeight());
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
-    public static double DenseBytes(Layer layer, int block) => Int4.Bytes(layer.Out, layer.In, Int4.BlockFor(layer.In, block));
+    public static double DenseBytes(Layer layer, int block) => Bytes(layer.Out, layer.In, block);
+
+    static double Bytes(int rows, int cols, int block) =>
+        block == 0 ? Int4.FoldedBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
+
+    /// <summary>The block that a row of this many columns gets.</summary>
+    static int Fitting(int cols, int block) => block == 0 ? cols : Int4.BlockFor(cols, block);
 
     /// <summary>Bytes of values and scales of a pair.</summary>
     public static double PairBytes(Layer layer, int rank, int block) =>
-        Int4.Bytes(rank, layer.In, Int4.BlockFor(layer.In, block)) + Int4.Bytes(layer.Out, rank, Int4.BlockFor(rank, block));
+        Bytes(rank, layer.In, block) + Bytes(layer.Out, rank, block);
 
-    /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes.</param>
+    /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
     public Int4Dense Dense(int block)
     {
         if (!_dense.TryGetValue(block, out var known))
         {
             var weight = layer.ReadWeight();
-            int fitting = Int4.BlockFor(layer.In, block);
+            int fitting = Fitting(layer.In, block);
             var rounded = moment == null
                 ? Int4.Nearest(weight, fitting)
                 : Int4.WithFeedback(algebra, weight, new ErrorFeedback(moment), fitting);
@@ -70,7 +76,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// Down is rounded first, Up solved again for the Down that is left, then rounded with error feedback: with h = Down·x,
     /// Up = (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹ loses least, and Down·G·Downᵀ says which errors of Up matter.
     /// </summary>
-    /// <param name="block">Numbers of Down that share a scale; Up's rows are short and take what is smallest.</param>
+    /// <param name="block">As for <see cref="Dense"/>.</param>
     public Int4Pair Pair(int rank, int block)
     {
         if (_pairs.TryGetValue((rank, block), out var known))
@@ -78,7 +84,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             return known;
         }
         var factors = decomposition!.Cut(rank, balanced: true);
-        var down = Int4.Nearest(ToMatrix(factors.Down, rank, layer.In), Int4.BlockFor(layer.In, block));
+        var down = Int4.Nearest(ToMatrix(factors.Down, rank, layer.In), Fitting(layer.In, block));
         var rounded = down.Dequantize();
         var weight = layer.ReadWeight();
         var seen = moment == null ? rounded : algebra.Multiply(rounded, moment);
@@ -89,7 +95,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             gram[k, k] += ridge;
         }
         var refitted = algebra.Solve(gram, algebra.Multiply(seen, weight, transposeRight: true)).Transposed();
-        var up = Int4.WithFeedback(algebra, refitted, new ErrorFeedback(gram), Int4.BlockFor(rank, block));
+        var up = Int4.WithFeedback(algebra, refitted, new ErrorFeedback(gram), Fitting(rank, block));
         var lost = Difference(weight, algebra.Multiply(up.Dequantize(), rounded));
         return _pairs[(rank, block)] = new(down, up, Share(EnergyOf(lost)), Gains(lost));
     }

@@ -21,8 +21,8 @@ static class Candidates
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
 
-    /// <summary>Numbers that share a scale, in 4 bits: fine, and nearly without scales.</summary>
-    static readonly int[] s_blocks = [32, 128];
+    /// <summary>Numbers that share a scale, in 4 bits; 0: those of an output channel.</summary>
+    static readonly int[] s_blocks = (Environment.GetEnvironmentVariable("BLK") ?? "0,32,128").Split(',').Select(int.Parse).ToArray();
 
     /// <summary>Bytes that names, shapes and nodes of a rewritten layer take in the file.</summary>
     const double OverheadPerNode = 150;

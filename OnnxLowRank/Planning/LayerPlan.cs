@@ -22,7 +22,7 @@ abstract record LayerPlan(Layer Layer)
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
     /// <summary>The weight stays dense and is stored in few bits.</summary>
-    /// <param name="Block">Numbers that share a scale, in 4 bits; 0 otherwise.</param>
+    /// <param name="Block">Numbers that share a scale, in 4 bits; 0: those of an output channel.</param>
     public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0) : LayerPlan(Layer);
 
     /// <summary>W becomes Up·Down.</summary>

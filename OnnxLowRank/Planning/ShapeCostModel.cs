@@ -19,8 +19,8 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, double> positions) : ICos
     /// <summary>One multiply-add on 8-bit integers.</summary>
     const double PerInt8Product = 0.22;
 
-    /// <summary>One multiply-add of a 4-bit weight with an 8-bit input: its kernels gain less from several rows at once.</summary>
-    const double PerInt4Product = 0.5;
+    /// <summary>One multiply-add of a 4-bit weight in blocks with an 8-bit input: its kernels gain less from several rows at once.</summary>
+    const double PerBlockProduct = 0.6;
 
     /// <summary>Requantizing one 8-bit output element and reading it back.</summary>
     const double PerInt8 = 50;
@@ -34,19 +34,17 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, double> positions) : ICos
         {
             case LayerPlan.Factorize factorize:
                 double inner = (double)layer.Groups * factorize.Rank;
-                return Operator(factorize.Format, count, inner * layer.In, inner)
-                    + Operator(factorize.Format, count, (double)layer.Out * factorize.Rank, layer.Out);
+                return Operator(factorize.Format, factorize.Block, count, inner * layer.In, inner)
+                    + Operator(factorize.Format, factorize.Block, count, (double)layer.Out * factorize.Rank, layer.Out);
             case LayerPlan.Quantize quantize:
-                return Operator(quantize.Format, count, layer.Elements, layer.Out);
+                return Operator(quantize.Format, quantize.Block, count, layer.Elements, layer.Out);
             default:
-                return Operator(WeightFormat.Float32, count, layer.Elements, layer.Out);
+                return Operator(WeightFormat.Float32, 0, count, layer.Elements, layer.Out);
         }
     }
 
-    static double Operator(WeightFormat format, double positions, double products, double outputs) => PerOperator + positions * format switch
-    {
-        WeightFormat.Int8 => PerInt8Product * products + PerInt8 * outputs,
-        WeightFormat.Int4 => PerInt4Product * products + PerInt8 * outputs,
-        _ => products + PerFloat * outputs,
-    };
+    static double Operator(WeightFormat format, int block, double positions, double products, double outputs) => PerOperator + positions * (
+        format == WeightFormat.Float32 ? products + PerFloat * outputs
+        : block > 0 ? PerBlockProduct * products + PerInt8 * outputs
+        : PerInt8Product * products + PerInt8 * outputs);
 }

@@ -9,6 +9,27 @@ namespace OnnxLowRank.Quantization;
 /// <param name="Scales">(rows, blocks); negative ones occur.</param>
 sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] Scales)
 {
+    /// <summary>The values, 8 standing for zero, transposed (cols, rows), two rows per byte: row j in the low half, row j + cols/2 in the high one.</summary>
+    /// <param name="last">The last row where there is no such pair for it, one value per byte, else empty.</param>
+    public byte[] Folded(out byte[] last)
+    {
+        int half = Cols / 2, stored = BlocksPerRow * Block;
+        var folded = new byte[half * Rows];
+        last = new byte[Cols % 2 * Rows];
+        for (int i = 0; i < Rows; i++)
+        {
+            for (int j = 0; j < half; j++)
+            {
+                folded[j * Rows + i] = (byte)((Values[i * stored + j] + 8) | ((Values[i * stored + half + j] + 8) << 4));
+            }
+            if (last.Length > 0)
+            {
+                last[i] = (byte)(Values[i * stored + Cols - 1] + 8);
+            }
+        }
+        return folded;
+    }
+
     public int BlocksPerRow => Int4.BlocksOf(Cols, Block);
 
     /// <summary>MatMulNBits' layout, (rows, blocks, block/2): two values per byte, the earlier one in the low half, 8 standing for zero.</summary>
@@ -89,8 +110,11 @@ static class Int4
 
     public static int BlocksOf(int cols, int block) => (cols + block - 1) / block;
 
-    /// <summary>Bytes of a matrix's values and scales.</summary>
+    /// <summary>Bytes of a matrix's values and scales, packed in blocks.</summary>
     public static double Bytes(int rows, int cols, int block) => rows * (double)BlocksOf(cols, block) * (block / 2 + sizeof(float));
+
+    /// <summary>Bytes of a matrix's values and scales, folded, with one scale per row.</summary>
+    public static double FoldedBytes(int rows, int cols) => rows * (cols / 2 + cols % 2 + sizeof(float));
 
     /// <summary>The block that takes the fewest bytes for this many columns, at most <paramref name="largest"/>; of equals, the finer.</summary>
     public static int BlockFor(int cols, int largest)
@@ -107,12 +131,20 @@ static class Int4
     /// <param name="matrix">(rows, cols).</param>
     public static Int4Blocks Nearest(Matrix matrix, int block)
     {
-        var rounding = new Rounding(matrix.Rows, matrix.Cols, block);
+        var rounded = Empty(matrix, block);
         for (int i = 0; i < matrix.Rows; i++)
         {
-            rounding.Row(i, 0, matrix.Row(i), [], [], null);
+            var row = matrix.Row(i);
+            for (int j = 0; j < matrix.Cols; j++)
+            {
+                if (j % block == 0)
+                {
+                    rounded.Scales[i * rounded.BlocksPerRow + j / block] = Scale(row.Slice(j, Math.Min(block, matrix.Cols - j)));
+                }
+                Set(rounded, i, j, row[j]);
+            }
         }
-        return rounding.Result;
+        return rounded;
     }
 
     /// <summary>
@@ -122,58 +154,49 @@ static class Int4
     /// <param name="matrix">W (rows, cols).</param>
     public static Int4Blocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block)
     {
-        var rounding = new Rounding(matrix.Rows, matrix.Cols, block);
+        var rounded = Empty(matrix, block);
         var targets = matrix.Copy();
-        int stripe = Math.Max(Stripe, block);
-        for (int first = 0; first < matrix.Cols; first += stripe)
+        for (int first = 0; first < matrix.Cols; first += Stripe)
         {
-            int count = Math.Min(stripe, matrix.Cols - first);
-            var errors = new Matrix(matrix.Rows, count);
+            var errors = new Matrix(matrix.Rows, Math.Min(Stripe, matrix.Cols - first));
             for (int i = 0; i < matrix.Rows; i++)
             {
-                rounding.Row(i, first, targets.Row(i).Slice(first, count), matrix.Row(i).Slice(first, count), errors.Row(i), feedback);
+                Span<double> made = errors.Row(i), target = targets.Row(i);
+                for (int j = 0; j < made.Length; j++)
+                {
+                    int col = first + j;
+                    if (col % block == 0)
+                    {
+                        // What the block will be rounded from is known as far as the errors before it are.
+                        var ahead = target.Slice(col, Math.Min(block, matrix.Cols - col));
+                        for (int k = 0; j > 0 && k < ahead.Length && j + k < made.Length; k++)
+                        {
+                            ahead[k] += feedback.Carried(col + k, first, made[..j]);
+                        }
+                        rounded.Scales[i * rounded.BlocksPerRow + col / block] = Scale(ahead);
+                    }
+                    int start = Math.Max(0, col / block * block - first); // errors before the block are in the target
+                    made[j] = matrix[i, col] - Set(rounded, i, col, target[col] + feedback.Carried(col, first + start, made[start..j]));
+                }
             }
             feedback.HandOn(algebra, errors, first, targets);
         }
-        return rounding.Result;
+        return rounded;
     }
 
-    /// <summary>The values and scales so far.</summary>
-    sealed class Rounding(int rows, int cols, int block)
+    static Int4Blocks Empty(Matrix matrix, int block)
     {
-        readonly int _blocks = BlocksOf(cols, block);
-        readonly double[] _target = new double[block];
+        int blocks = matrix.Rows * BlocksOf(matrix.Cols, block);
+        return new(matrix.Rows, matrix.Cols, block, new sbyte[blocks * block], new float[blocks]);
+    }
 
-        public Int4Blocks Result { get; } = new(rows, cols, block, new sbyte[rows * BlocksOf(cols, block) * block], new float[rows * BlocksOf(cols, block)]);
-
-        /// <summary>Rounds a part of one row, from a block's beginning on.</summary>
-        /// <param name="targets">The weights, corrected for columns before <paramref name="first"/>.</param>
-        /// <param name="weights">The weights themselves; they and errors are empty without feedback.</param>
-        /// <param name="errors">Gets weight − value per element.</param>
-        public void Row(
-            int row, int first, ReadOnlySpan<double> targets, ReadOnlySpan<double> weights, Span<double> errors, ErrorFeedback? feedback)
-        {
-            for (int start = 0; start < targets.Length; start += block)
-            {
-                int count = Math.Min(block, targets.Length - start), at = row * _blocks + (first + start) / block;
-                var target = _target.AsSpan(0, count);
-                for (int j = 0; j < count; j++)
-                {
-                    target[j] = targets[start + j] + (feedback == null ? 0 : feedback.Carried(first + start + j, first, errors[..start]));
-                }
-                float scale = Result.Scales[at] = Scale(target);
-                for (int j = 0; j < count; j++)
-                {
-                    double wanted = target[j] + (feedback == null ? 0 : feedback.Carried(first + start + j, first + start, errors.Slice(start, j)));
-                    int value = Nearest(wanted, scale);
-                    Result.Values[at * block + j] = (sbyte)value;
-                    if (feedback != null)
-                    {
-                        errors[start + j] = weights[start + j] - (double)scale * value;
-                    }
-                }
-            }
-        }
+    /// <summary>Rounds one element; returns what it became.</summary>
+    static double Set(Int4Blocks rounded, int row, int col, double target)
+    {
+        float scale = rounded.Scales[row * rounded.BlocksPerRow + col / rounded.Block];
+        int value = Nearest(target, scale);
+        rounded.Values[row * rounded.BlocksPerRow * rounded.Block + col] = (sbyte)value;
+        return (double)scale * value;
     }
 
     static int Nearest(double value, float scale) => scale == 0 ? 0 : (int)Math.Clamp(Math.Round(value / scale), -8, 7);

@@ -28,8 +28,9 @@ static class MatMulEmitter
     public static void Quantize(Emission emission, Layer layer, Int8Rows weight) =>
         Quantize(emission, layer, Int8(emission, layer.Name, weight), [.. layer.Uses.Select(use => use.Bias)]);
 
-    public static void Quantize(Emission emission, Layer layer, Int4Dense weight) =>
-        Quantize(emission, layer, Int4(emission, layer.Name, weight.Weight), [.. layer.Uses.Select((use, i) => Gained(use, weight.Gains[i]) ?? use.Bias)]);
+    /// <param name="block">As the plan has it.</param>
+    public static void Quantize(Emission emission, Layer layer, Int4Dense weight, int block) =>
+        Quantize(emission, layer, Int4(emission, layer.Name, weight.Weight, block), [.. layer.Uses.Select((use, i) => Gained(use, weight.Gains[i]) ?? use.Bias)]);
 
     static void Quantize(Emission emission, Layer layer, Product product, double[]?[] biases)
     {
@@ -62,7 +63,7 @@ static class MatMulEmitter
         var layer = plan.Layer;
         double[]? Bias(LayerUse use, int i) => Gained(use, factors.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true);
         Replace(emission, plan, [.. layer.Uses.Select(Bias)], QuantizedPair(
-            emission, Int4(emission, $"{layer.Name}_down", factors.Down), Int4(emission, $"{layer.Name}_up", factors.Up)));
+            emission, Int4(emission, $"{layer.Name}_down", factors.Down, plan.Block), Int4(emission, $"{layer.Name}_up", factors.Up, plan.Block)));
     }
 
     static void Replace(Emission emission, LayerPlan.Factorize plan, double[]?[] biases, Action<LayerUse, string, string, double[]?> emit)
@@ -85,8 +86,19 @@ static class MatMulEmitter
         return (name, input, bias, output) => Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, operand, bias, output);
     }
 
-    static Product Int4(Emission emission, string layer, Int4Blocks weight)
+    static Product Int4(Emission emission, string layer, Int4Blocks weight, int block)
     {
+        if (block == 0)
+        {
+            var unpack = new List<NodeProto>();
+            var unpacked = Unpacking.AddWeight(emission.Graph, layer, weight, unpack);
+            return (name, input, bias, output) =>
+            {
+                var nodes = unpack.Concat(Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, unpacked, bias, output)).ToList();
+                unpack.Clear(); // all uses share them
+                return nodes;
+            };
+        }
         var operand = Int4Product.AddWeight(emission.Graph, emission.Dialect, layer, weight);
         return (name, input, bias, output) => Int4Product.Nodes(emission.Graph, emission.Dialect, name, input, operand, bias, output);
     }

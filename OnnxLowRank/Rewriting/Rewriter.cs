@@ -70,7 +70,7 @@ sealed class Rewriter(
                 ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
                 break;
             case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize:
-                MatMulEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block));
+                MatMulEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block), quantize.Block);
                 break;
             case LayerPlan.Quantize:
                 MatMulEmitter.Quantize(emission, plan.Layer, DenseInt8(plan.Layer));
