@@ -18,6 +18,7 @@ sealed class CompressCommand
         ["auto"] = FormatChoice.Auto,
         ["fp32"] = FormatChoice.Float32,
         ["int8"] = FormatChoice.Int8,
+        ["int4"] = FormatChoice.Int4,
     };
 
     readonly Argument<string> _input = new("IN.onnx") { Description = "The trained model; it is never changed." };

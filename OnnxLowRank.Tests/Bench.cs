@@ -99,7 +99,7 @@ sealed class Bench
     {
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        return new Rewriter(Model, decompositions, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
+        return new Rewriter(Model, decompositions, new Dictionary<Layer, Int4Weights>(), new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
     }
 
     /// <summary>Times the model's layers, in runs of one sample.</summary>
@@ -109,7 +109,7 @@ sealed class Bench
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         var shapes = Found.Layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct().ToDictionary(value => value, value => new RunShape(Shapes[value], Shapes[value]));
         return new(
-            Model, decompositions, new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, CancellationToken.None);
+            Model, decompositions, new Dictionary<Layer, Int4Weights>(), new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, CancellationToken.None);
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

@@ -11,15 +11,20 @@ namespace OnnxLowRank;
 
 /// <summary>What is known of a model's layers before any plan is made: computed once, used by every probe.</summary>
 /// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
+/// <param name="Int4">Of the layers that can be run in 4 bits; empty where those are not allowed.</param>
 /// <param name="Shapes">Of the layers' inputs and outputs for one sample.</param>
 /// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
 /// <param name="RunShapes">Of every value that enters a layer.</param>
 sealed record Analysis(
-    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<string, long[]> Shapes,
-    IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges, IReadOnlyDictionary<string, RunShape> RunShapes)
+    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, Int4Weights> Int4,
+    IReadOnlyDictionary<string, long[]> Shapes, IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges,
+    IReadOnlyDictionary<string, RunShape> RunShapes)
 {
     /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
     const double LargestShrinkage = 1e-2;
+
+    /// <summary>What every input counts in 4 bits, in units of the average input's variance.</summary>
+    const double Damping = 1e-2;
 
     /// <summary>Shapes first, because the run's size depends on them; then moments, decompositions, and ranges where int8 is allowed.</summary>
     public static Analysis Of(
@@ -44,13 +49,18 @@ sealed record Analysis(
             decompositions[layer] = Decompose(algebra, layer, measured, options);
         }
 
+        var moments = new Dictionary<Moments, Matrix?>(ReferenceEqualityComparer.Instance);
+        var int4 = layers.Where(layer => options.Format is FormatChoice.Auto or FormatChoice.Int4
+            && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured.Moments[layer], options.Method, moments));
+
         clock.Enter("calibrate");
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
             ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
             : []);
         var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
         return new(
-            found, decompositions, shapes, positions, new(measured.Grids, inner, entry),
+            found, decompositions, int4, shapes, positions, new(measured.Grids, inner, entry),
             inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])));
     }
 
@@ -67,7 +77,8 @@ sealed record Analysis(
         var weight = layer.ReadWeight();
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
         int rank = layer.BreakEvenRank;
-        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isAtInput ? layer.In : layer.OutPerGroup);
+        bool isSolvedAtInput = isAtInput && layer.In < layer.Out;
+        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isSolvedAtInput ? layer.In : layer.OutPerGroup);
         var groups = new OutputBasis[layer.Groups];
         for (int g = 0; g < groups.Length; g++)
         {
@@ -76,7 +87,8 @@ sealed record Analysis(
             {
                 Method.Svd => SvdMethod.Of(algebra, part, rank),
                 Method.Randomized => RandomizedMethod.Of(algebra, part, rank, options.Seed + g),
-                _ when isAtInput => OutputMethod.FromInput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
+                _ when isSolvedAtInput => OutputMethod.FromInput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
+                _ when isAtInput => OutputMethod.FromOutput(algebra, Through(algebra, part, Pooled(moments, g, isCentred)), part, shrinkage, rank),
                 _ => OutputMethod.FromOutput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
             };
         }
@@ -96,6 +108,42 @@ sealed record Analysis(
         return InputMethod.Of(
             algebra, weight, channels, isDataAware ? Pooled(moments, 0, centred: false) : null,
             Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
+    }
+
+    /// <summary>The output's covariance W·G·Wᵀ.</summary>
+    static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>
+        algebra.Multiply(algebra.Multiply(weight, covariance), weight, transposeRight: true);
+
+    /// <param name="known">Moments of values that several layers read.</param>
+    static Int4Weights InFewBits(
+        ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Moments[] moments, Method method, Dictionary<Moments, Matrix?> known)
+    {
+        if (!Tap.IsAtInput(layer))
+        {
+            return new(algebra, layer, decomposition, null, new double[layer.Uses.Count][]);
+        }
+        double[][] means = [.. moments.Select(use => use.Mean())];
+        bool isWeightOnly = method is Method.Svd or Method.Randomized;
+        if (isWeightOnly || moments.Length > 1)
+        {
+            return new(algebra, layer, decomposition, isWeightOnly ? null : Damped(Pooled(moments, 0, centred: true)), means);
+        }
+        if (!known.TryGetValue(moments[0], out var moment))
+        {
+            known[moments[0]] = moment = Damped(moments[0].Second(0, centred: true));
+        }
+        return new(algebra, layer, decomposition, moment, means);
+    }
+
+    /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>
+    static Matrix? Damped(Matrix covariance)
+    {
+        double mean = Enumerable.Range(0, covariance.Rows).Sum(i => covariance[i, i]) / covariance.Rows;
+        for (int i = 0; i < covariance.Rows; i++)
+        {
+            covariance[i, i] += Damping * mean;
+        }
+        return mean > 0 ? covariance : null;
     }
 
     /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>
@@ -141,25 +189,27 @@ sealed record Analysis(
     public List<List<Candidate>> Tables(
         IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Allowed allowed, Dialect dialect, int opset) =>
         [.. Found.Layers.Select(layer => Candidates.Of(
-            layer, Decompositions.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0, allowed))];
+            layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0, allowed))];
 
     /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>
     const int OldestInt8Conv = 10;
 
     /// <summary>Why a layer cannot run in a format, or nothing.</summary>
     public static string Obstacle(Layer layer, WeightFormat format, Dialect dialect, int opset) =>
-        format == WeightFormat.Int8 ? Int8Obstacle(layer, dialect, opset) : "";
+        format == WeightFormat.Float32 ? ""
+        : layer.Kind == LayerKind.LeftMatMul ? $"the weight is MatMul's left operand, which no {(format == WeightFormat.Int4 ? 4 : 8)}-bit kernel takes"
+        : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
+        : format == WeightFormat.Int4 ? Int4Obstacle(layer, dialect, opset)
+        : Int8Obstacle(layer, dialect, opset);
+
+    static string Int4Obstacle(Layer layer, Dialect dialect, int opset) =>
+        layer.Kind == LayerKind.Conv ? "no 4-bit kernel takes a Conv"
+        : dialect == Dialect.Onnx && opset < Int4Product.OldestOnnxOpset
+            ? $"opset {opset} has no standard operator for 4 bits (from {Int4Product.OldestOnnxOpset} on); --dialect ort has one"
+        : "";
 
     static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
     {
-        if (layer.Kind == LayerKind.LeftMatMul)
-        {
-            return "the weight is MatMul's left operand, which no 8-bit kernel takes";
-        }
-        if (layer.Uses.Any(use => use.Addend != null))
-        {
-            return "Gemm's C is not a bias per channel";
-        }
         if (layer.Kind == LayerKind.Conv && opset < OldestInt8Conv)
         {
             return $"opset {opset} has no integer convolution (from {OldestInt8Conv} on)";

@@ -25,7 +25,7 @@ public enum Method
 /// <summary>Formats that a user may ask for.</summary>
 public enum FormatChoice
 {
-    /// <summary>int8 where it verifies and is not slower, else float32.</summary>
+    /// <summary>int8, and int4 where that pays, where it verifies and is not slower; else float32.</summary>
     Auto,
 
     /// <summary>32-bit floats.</summary>
@@ -33,6 +33,9 @@ public enum FormatChoice
 
     /// <summary>8-bit integers.</summary>
     Int8,
+
+    /// <summary>4-bit integers, for MatMul and Gemm.</summary>
+    Int4,
 }
 
 /// <summary>What a plan's cost is.</summary>

@@ -47,7 +47,7 @@ public static class Compressor
         workspace.Sampling.OnSamplesRun = _ => clock.ReportCalibration(workspace.Sampling.Passes);
         var analysis = Analysis.Of(workspace, found, options, algebra, clock);
         report.Analysis = analysis;
-        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Ranges, options.Dialect, report.Provenance);
+        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, report.Provenance);
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
         var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
@@ -77,8 +77,10 @@ public static class Compressor
         {
             FormatChoice.Float32 => [[WeightFormat.Float32]],
             FormatChoice.Int8 => [[WeightFormat.Int8]],
-            _ when options.Method == Method.None => [[WeightFormat.Int8]],
-            _ => [[WeightFormat.Int8], [WeightFormat.Float32]], // not mixed: between integer and float convolutions layouts are converted
+            FormatChoice.Int4 => [[WeightFormat.Int4]],
+            _ when options.Method == Method.None => [[WeightFormat.Int8, WeightFormat.Int4]],
+            // Not mixed with floats: between integer and float convolutions layouts are converted.
+            _ => [[WeightFormat.Int8, WeightFormat.Int4], [WeightFormat.Float32]],
         };
         var shapes = new ShapeCostModel(analysis.Positions);
         List<List<Candidate>> Tables(ICostModel cost, WeightFormat[] formats) =>
@@ -120,7 +122,7 @@ public static class Compressor
             workspace.Notes.Add($"layers are not timed on {workspace.Device.Name}: plans go by their shapes");
         }
         return options.Timing && workspace.Device.CudaId == null
-            ? new(workspace.Model, analysis.Decompositions, analysis.Ranges, analysis.RunShapes, analysis.Positions, options.Dialect, workspace.Device, options.Threads, cancellation)
+            ? new(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, analysis.RunShapes, analysis.Positions, options.Dialect, workspace.Device, options.Threads, cancellation)
             : null;
     }
 

@@ -80,7 +80,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["metric"] = workspace.Metric.Metric.ToString().ToLowerInvariant(),
         ["tolerance"] = options.Tolerance.ToString(CultureInfo.InvariantCulture),
         ["objective"] = options.Objective.ToString().ToLowerInvariant(),
-        ["format"] = options.Format switch { FormatChoice.Float32 => "fp32", FormatChoice.Int8 => "int8", _ => "auto" },
+        ["format"] = options.Format switch { FormatChoice.Float32 => "fp32", FormatChoice.Int8 => "int8", FormatChoice.Int4 => "int4", _ => "auto" },
         ["method"] = options.Method.ToString().ToLowerInvariant(),
         ["dialect"] = options.Dialect.ToString().ToLowerInvariant(),
         ["device"] = workspace.Device.Name,
@@ -232,13 +232,13 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         }
         return chosen?.Plan switch
         {
-            LayerPlan.Quantize => kept with { Action = "quantize", Format = "int8", BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = null },
+            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format), BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = null },
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
                 Rank = factorize.HasUp ? factorize.Rank : null,
                 InputRank = factorize.InputRank,
-                Format = factorize.Format == WeightFormat.Int8 ? "int8" : "fp32",
+                Format = Name(factorize.Format),
                 Scheme = layer.Kind == LayerKind.Conv ? factorize.Scheme : null,
                 BytesAfter = bytes,
                 PredictedError = chosen.Value.Error,
@@ -248,9 +248,11 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         };
     }
 
+    static string Name(WeightFormat format) => format switch { WeightFormat.Int4 => "int4", WeightFormat.Int8 => "int8", _ => "fp32" };
+
     string KeepReason(Layer layer, bool wasPlanned)
     {
-        string cannotQuantize = options.Format == FormatChoice.Float32 ? "" : Analysis.Obstacle(layer, WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
+        string cannotQuantize = options.Format == FormatChoice.Float32 ? "" : Analysis.Obstacle(layer, options.Format == FormatChoice.Int4 ? WeightFormat.Int4 : WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
         string shape = layer.IsDepthwise ? "depthwise: one input per output, nothing to factorize"
             : layer.BreakEvenRank < 1 ? "no rank saves anything"
             : "";

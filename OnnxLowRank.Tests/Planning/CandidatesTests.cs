@@ -9,7 +9,7 @@ public class CandidatesTests
     static readonly DamageCurve s_asError = new(Scale: 1, Exponent: 1);
 
     static List<Candidate> Table(Bench bench, bool canQuantize, bool factorizes, params WeightFormat[] formats) =>
-        Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), Cost(bench), s_asError, format => canQuantize || format == WeightFormat.Float32, new(formats, factorizes));
+        Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), null, Cost(bench), s_asError, format => canQuantize || format == WeightFormat.Float32, new(formats, factorizes));
 
     static ShapeCostModel Cost(Bench bench) => new(new Dictionary<Layer, Positions> { [bench.Layer] = new(10, 10) });
 
@@ -46,7 +46,7 @@ public class CandidatesTests
         Assert.Equal("keep quantize Int8", Kinds(Table(bench, true, true, WeightFormat.Int8)));
         Assert.Equal("keep quantize", Kinds(Table(bench, true, false, WeightFormat.Int8)));
         Assert.Equal("keep Float32", Kinds(Table(bench, false, true, WeightFormat.Float32, WeightFormat.Int8)));
-        Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, Cost(bench), s_asError, _ => true, new([WeightFormat.Float32, WeightFormat.Int8], true))));
+        Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, null, Cost(bench), s_asError, _ => true, new([WeightFormat.Float32, WeightFormat.Int8], true))));
     }
 
     [Theory]

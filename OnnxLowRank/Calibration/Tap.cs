@@ -10,7 +10,13 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Size">Channels per group.</param>
 sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
 {
-    /// <summary>Where a layer is measured: at its output, or at its input where that is smaller or its output holds more than W·x + b.</summary>
+    /// <summary>The widest input of which all products of two channels are formed although the output is narrower: n² doubles are kept.</summary>
+    const int WidestInput = 2048;
+
+    /// <summary>
+    /// Where a layer is measured: MatMul and Gemm at their input, which says what rounding a weight does and is often shared by
+    /// several layers; Conv, and layers with an input that is too wide for it, at their output.
+    /// </summary>
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
     public static Tap Of(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
     {
@@ -42,7 +48,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
 
     /// <summary>Whether a layer is measured at its input. A Conv never is: its input vectors are patches, not a value of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
-        layer.Kind != LayerKind.Conv && (layer.In < layer.Out || layer.Uses.Any(use => use.Addend != null));
+        layer.Kind != LayerKind.Conv && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
 
     /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
     public static double Vectors(Tap tap, ReadOnlySpan<long> shape)

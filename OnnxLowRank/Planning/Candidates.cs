@@ -21,19 +21,34 @@ static class Candidates
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
 
+    /// <summary>Numbers that share a scale, in 4 bits; 0: those of an output channel.</summary>
+    static readonly int[] s_blocks = [0, 32, 128];
+
     /// <summary>Bytes that names, shapes and nodes of a rewritten layer take in the file.</summary>
     const double OverheadPerNode = 150;
 
     /// <param name="decomposition">Null where no rank saves anything.</param>
+    /// <param name="int4">Null where the layer cannot be run in 4 bits.</param>
     /// <param name="damage">What the layer's error does to the model's output.</param>
     /// <param name="canRun">Whether the layer can be run in a format.</param>
     public static List<Candidate> Of(
-        Layer layer, Decomposition? decomposition, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
+        Layer layer, Decomposition? decomposition, Int4Weights? int4, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
     {
         Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
+        var ranks = allowed.Factorizes && decomposition != null ? Ranks(decomposition.MaxRank) : [];
         foreach (var format in allowed.Formats.Where(canRun))
         {
+            if (format == WeightFormat.Int4)
+            {
+                foreach (int block in int4 == null ? [] : s_blocks)
+                {
+                    table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + Int8Noise));
+                    table.AddRange(ranks.Select(rank => Row(
+                        new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block), int4.PairError(rank, block) + 2 * Int8Noise)));
+                }
+                continue;
+            }
             if (format == WeightFormat.Int8)
             {
                 table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), Int8Noise));
@@ -53,7 +68,7 @@ static class Candidates
 
     static IEnumerable<LayerPlan.Factorize> Plans(Layer layer, Decomposition decomposition, WeightFormat format)
     {
-        for (int rank = 1; rank <= decomposition.MaxRank; rank += Step(rank))
+        foreach (int rank in Ranks(decomposition.MaxRank))
         {
             yield return new(layer, rank, format);
         }
@@ -75,6 +90,10 @@ static class Candidates
 
     static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + 2 * Biases(layer) + 2 * OverheadPerNode;
 
+    static double Int4DenseBytes(Layer layer, int block) => Int4Weights.DenseBytes(layer, block) + Biases(layer) + 2 * OverheadPerNode;
+
+    static double Int4PairBytes(Layer layer, int rank, int block) => Int4Weights.PairBytes(layer, rank, block) + Biases(layer) + 4 * OverheadPerNode;
+
     static double FactorizedBytes(LayerPlan.Factorize plan)
     {
         var layer = plan.Layer;
@@ -83,6 +102,14 @@ static class Candidates
         return plan.Format == WeightFormat.Int8
             ? plan.Elements + 4 * (inner + layer.Out) + 2 * Biases(layer) + (2 + 2 * nodes) * OverheadPerNode
             : 4 * plan.Elements + Biases(layer) + nodes * OverheadPerNode;
+    }
+
+    static IEnumerable<int> Ranks(int most)
+    {
+        for (int rank = 1; rank <= most; rank += Step(rank))
+        {
+            yield return rank;
+        }
     }
 
     /// <summary>

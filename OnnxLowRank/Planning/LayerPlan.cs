@@ -10,6 +10,9 @@ public enum WeightFormat
 
     /// <summary>8-bit integers with one scale per output channel; activations are 8-bit too.</summary>
     Int8,
+
+    /// <summary>4-bit integers with one scale per block of a row; activations are 8-bit.</summary>
+    Int4,
 }
 
 /// <summary>What will happen to one layer.</summary>
@@ -23,12 +26,14 @@ abstract record LayerPlan(Layer Layer)
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
     /// <summary>The weight stays dense and is stored in few bits.</summary>
-    public sealed record Quantize(Layer Layer, WeightFormat Format) : LayerPlan(Layer);
+    /// <param name="Block">Numbers that share a scale, in 4 bits; 0: those of an output channel.</param>
+    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0) : LayerPlan(Layer);
 
     /// <summary>W becomes Up·Down; a Conv's kernel may also read combinations of its input channels.</summary>
     /// <param name="Rank">r, per group; out/groups where only the input's channels are combined.</param>
     /// <param name="InputRank">Combinations of a Conv's input channels, or null where the kernel reads the channels themselves.</param>
-    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null) : LayerPlan(Layer)
+    /// <param name="Block">As for <see cref="Quantize"/>.</param>
+    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0) : LayerPlan(Layer)
     {
         /// <summary>Whether a pointwise product with Up follows.</summary>
         internal bool HasUp => Rank < Layer.OutPerGroup || InputRank == null;

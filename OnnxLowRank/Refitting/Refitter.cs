@@ -40,8 +40,17 @@ sealed class Refitter(
     public IReadOnlyDictionary<Layer, RefittedUp> Refit(Sampling sampling, ReadOnlyMemory<int> samples, IEnumerable<LayerPlan> plans)
     {
         // In floats: what rounding adds is noise that no bias or mixture removes.
-        var factorized = plans.OfType<LayerPlan.Factorize>().Select(plan => plan with { Format = WeightFormat.Float32 }).ToList();
-        var fittable = factorized.Where(plan => plan.HasUp && plan.Layer.Uses.All(use => use.Addend == null)).ToList();
+        var (factorized, fittable) = (new List<LayerPlan.Factorize>(), new List<LayerPlan.Factorize>());
+        foreach (var plan in plans.OfType<LayerPlan.Factorize>())
+        {
+            var inFloats = plan with { Format = WeightFormat.Float32, Block = 0 };
+            factorized.Add(inFloats);
+            // In 4 bits Up is fitted to the rounded Down instead, which matters more there.
+            if (plan.Format != WeightFormat.Int4 && plan.HasUp && plan.Layer.Uses.All(use => use.Addend == null))
+            {
+                fittable.Add(inFloats);
+            }
+        }
         var refits = new Dictionary<Layer, RefittedUp>();
         samples = samples[..Math.Min(MostSamples, samples.Length)];
         foreach (var block in fittable.Chunk(Math.Max(1, (fittable.Count + MostBlocks - 1) / MostBlocks)))

@@ -11,6 +11,7 @@ sealed class GraphEditor
     readonly OnnxModel _model;
     readonly HashSet<string> _names;
     readonly Dictionary<NodeProto, IReadOnlyList<NodeProto>> _replaced = new(ReferenceEqualityComparer.Instance);
+    readonly Dictionary<string, string> _shared = new(StringComparer.Ordinal);
     readonly HashSet<string> _orphans = new(StringComparer.Ordinal);
 
     /// <param name="model">Changed in place; nodes given to the editor later must be this model's own.</param>
@@ -58,6 +59,17 @@ sealed class GraphEditor
             });
         }
         return tensor.Name;
+    }
+
+    /// <summary>Adds a constant that many nodes share, once; returns its name.</summary>
+    public string SharedConstant(TensorProto tensor)
+    {
+        if (!_shared.TryGetValue(tensor.Name, out string? name))
+        {
+            string key = tensor.Name;
+            _shared[key] = name = AddConstant(tensor);
+        }
+        return name;
     }
 
     /// <summary>Puts nodes in the place of one, which disappears; none of them removes it.</summary>

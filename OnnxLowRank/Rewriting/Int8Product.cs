@@ -40,10 +40,10 @@ static class Int8Product
     public static IEnumerable<NodeProto> Nodes(
         GraphEditor graph, Dialect dialect, string name, string input, Int8Operand weight, string bias, string output)
     {
-        (string values, string scales) = weight;
+        (string values, string scales, string weightZero) = weight;
         if (dialect == Dialect.Ort)
         {
-            string[] inputs = bias.Length == 0 ? [input, values, scales] : [input, values, scales, "", bias];
+            string[] inputs = bias.Length > 0 ? [input, values, scales, weightZero, bias] : weightZero.Length > 0 ? [input, values, scales, weightZero] : [input, values, scales];
             yield return NodeAttributes.Create("DynamicQuantizeMatMul", graph.FreshName(name), inputs, [output], GraphEditor.MicrosoftDomain);
             yield break;
         }
@@ -53,7 +53,7 @@ static class Int8Product
         (string sum, string real, string scale) = (New("sum"), New("real"), New("xw_scale"));
         string product = bias.Length == 0 ? output : New("product");
         yield return NodeAttributes.Create("DynamicQuantizeLinear", New("quantize"), [input], [quantized, inputScale, zero]);
-        yield return NodeAttributes.Create("MatMulInteger", New("matmul"), [quantized, values, zero], [sum]);
+        yield return NodeAttributes.Create("MatMulInteger", New("matmul"), weightZero.Length > 0 ? [quantized, values, zero, weightZero] : [quantized, values, zero], [sum]);
         yield return NodeAttributes.Create("Cast", New("cast"), [sum], [real]).With("to", (long)TensorProto.Types.DataType.Float);
         yield return NodeAttributes.Create("Mul", New("scales"), [inputScale, scales], [scale]);
         yield return NodeAttributes.Create("Mul", New("rescale"), [real, scale], [product]);
@@ -67,4 +67,5 @@ static class Int8Product
 /// <summary>Names of the constants of an 8-bit weight.</summary>
 /// <param name="Values">(in, out) int8.</param>
 /// <param name="Scales">(out) float.</param>
-readonly record struct Int8Operand(string Values, string Scales);
+/// <param name="Zero">What stands for zero where values are uint8, else empty.</param>
+readonly record struct Int8Operand(string Values, string Scales, string Zero = "");

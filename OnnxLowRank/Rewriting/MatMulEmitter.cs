@@ -14,23 +14,33 @@ namespace OnnxLowRank.Rewriting;
 /// MatMul(W, x)  [→ Add(b)]   →  MatMul(Down, x) → MatMul(Up, ·) [→ Add(b')]
 /// Gemm(x, W, b)              →  Gemm(x, Down) → Gemm(·, Up, b')
 /// </code>
-/// In 8 bits every product is an <see cref="Int8Product"/>. The last output keeps its name.
+/// In 8 bits every product is an <see cref="Int8Product"/>, in 4 an <see cref="Int4Product"/>. The last output keeps its name.
 /// </summary>
 static class MatMulEmitter
 {
     /// <summary>Until this opset Gemm's third operand is not optional.</summary>
     const int OptionalAddendOpset = 11;
 
+    /// <summary>Nodes of y = x·Wᵀ (+ b) with a weight in few bits; the bias is the name of a constant, or empty.</summary>
+    delegate IEnumerable<NodeProto> Product(string name, string input, string bias, string output);
+
     /// <param name="weight">The quantized dense weight (out, in).</param>
-    public static void Quantize(Emission emission, Layer layer, Int8Rows weight)
+    public static void Quantize(Emission emission, Layer layer, Int8Rows weight) =>
+        Quantize(emission, layer, Int8(emission, layer.Name, weight), [.. layer.Uses.Select(use => use.Bias)]);
+
+    /// <param name="block">As the plan has it.</param>
+    public static void Quantize(Emission emission, Layer layer, Int4Dense weight, int block) =>
+        Quantize(emission, layer, Int4(emission, layer.Name, weight.Weight, block), [.. layer.Uses.Select((use, i) => Gained(use, weight.Gains[i]) ?? use.Bias)]);
+
+    static void Quantize(Emission emission, Layer layer, Product product, double[]?[] biases)
     {
-        var operand = Int8Product.AddWeight(emission.Graph, layer.Name, weight);
-        foreach (var use in layer.Uses)
+        for (int i = 0; i < layer.Uses.Count; i++)
         {
+            var use = layer.Uses[i];
             string name = LayerFinder.Name(use.Node);
             var nodes = new List<NodeProto>();
             string input = Straight(emission, use, nodes);
-            nodes.AddRange(Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, operand, emission.AddBias(name, use.Bias), use.Output));
+            nodes.AddRange(product(name, input, emission.AddBias(name, biases[i]), use.Output));
             emission.Replace(use, nodes);
         }
     }
@@ -38,32 +48,69 @@ static class MatMulEmitter
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
     {
         var layer = plan.Layer;
-        var factors = emission.Factors(decomposition, plan.Rank, balanced: plan.Format == WeightFormat.Int8);
-        Action<LayerUse, string, string, double[]?> emit = plan.Format == WeightFormat.Int8
-            ? Int8Pair(emission, layer, factors)
-            : layer.Kind == LayerKind.Gemm ? GemmPair(emission, layer, factors) : MatMulPair(emission, layer, factors);
-        bool isBiasFree = plan.Format == WeightFormat.Int8 || layer.Kind == LayerKind.Gemm;
-        for (int i = 0; i < layer.Uses.Count; i++)
+        bool isInt8 = plan.Format == WeightFormat.Int8;
+        var factors = emission.Factors(decomposition, plan.Rank, balanced: isInt8);
+        bool isBiasFree = isInt8 || layer.Kind == LayerKind.Gemm;
+        Replace(emission, plan, [.. layer.Uses.Select((_, i) => emission.Bias(decomposition, plan.Rank, i, isBiasFree))], isInt8
+            ? QuantizedPair(
+                emission, Int8(emission, $"{layer.Name}_down", Quantization.Int8.PerRow(factors.Down, factors.Rank)),
+                Int8(emission, $"{layer.Name}_up", Quantization.Int8.PerRow(factors.Up, layer.Out)))
+            : layer.Kind == LayerKind.Gemm ? GemmPair(emission, layer, factors) : MatMulPair(emission, layer, factors));
+    }
+
+    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Int4Pair factors, Decomposition decomposition)
+    {
+        var layer = plan.Layer;
+        double[]? Bias(LayerUse use, int i) => Gained(use, factors.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true);
+        Replace(emission, plan, [.. layer.Uses.Select(Bias)], QuantizedPair(
+            emission, Int4(emission, $"{layer.Name}_down", factors.Down, plan.Block), Int4(emission, $"{layer.Name}_up", factors.Up, plan.Block)));
+    }
+
+    static void Replace(Emission emission, LayerPlan.Factorize plan, double[]?[] biases, Action<LayerUse, string, string, double[]?> emit)
+    {
+        var uses = plan.Layer.Uses;
+        for (int i = 0; i < uses.Count; i++)
         {
-            string name = LayerFinder.Name(layer.Uses[i].Node);
-            emit(layer.Uses[i], name, emission.NameInner(layer.Uses[i], plan.Rank), emission.Bias(decomposition, plan.Rank, i, isBiasFree));
+            string name = LayerFinder.Name(uses[i].Node);
+            emit(uses[i], name, emission.NameInner(uses[i], plan.Rank), biases[i]);
         }
     }
 
-    static Action<LayerUse, string, string, double[]?> Int8Pair(Emission emission, Layer layer, LowRank factors)
+    /// <summary>The bias with what rounding needs; null where that is not known.</summary>
+    static double[]? Gained(LayerUse use, double[]? gains) =>
+        gains == null || use.Bias == null ? gains : [.. use.Bias.Zip(gains, (bias, gain) => bias + gain)];
+
+    static Product Int8(Emission emission, string layer, Int8Rows weight)
     {
-        var graph = emission.Graph;
-        var down = Int8Product.AddWeight(graph, $"{layer.Name}_down", Int8.PerRow(factors.Down, factors.Rank));
-        var up = Int8Product.AddWeight(graph, $"{layer.Name}_up", Int8.PerRow(factors.Up, layer.Out));
-        return (use, name, middle, bias) =>
-        {
-            var nodes = new List<NodeProto>();
-            string input = Straight(emission, use, nodes);
-            nodes.AddRange(Int8Product.Nodes(graph, emission.Dialect, $"{name}_down", input, down, "", middle));
-            nodes.AddRange(Int8Product.Nodes(graph, emission.Dialect, $"{name}_up", middle, up, emission.AddBias(name, bias), use.Output));
-            emission.Replace(use, nodes);
-        };
+        var operand = Int8Product.AddWeight(emission.Graph, layer, weight);
+        return (name, input, bias, output) => Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, operand, bias, output);
     }
+
+    static Product Int4(Emission emission, string layer, Int4Blocks weight, int block)
+    {
+        if (block == 0)
+        {
+            var unpack = new List<NodeProto>();
+            var unpacked = Unpacking.AddWeight(emission.Graph, layer, weight, unpack);
+            return (name, input, bias, output) =>
+            {
+                var nodes = unpack.Concat(Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, unpacked, bias, output)).ToList();
+                unpack.Clear(); // all uses share them
+                return nodes;
+            };
+        }
+        var operand = Int4Product.AddWeight(emission.Graph, emission.Dialect, layer, weight);
+        return (name, input, bias, output) => Int4Product.Nodes(emission.Graph, emission.Dialect, name, input, operand, bias, output);
+    }
+
+    static Action<LayerUse, string, string, double[]?> QuantizedPair(Emission emission, Product down, Product up) => (use, name, middle, bias) =>
+    {
+        var nodes = new List<NodeProto>();
+        string input = Straight(emission, use, nodes);
+        nodes.AddRange(down($"{name}_down", input, "", middle));
+        nodes.AddRange(up($"{name}_up", middle, emission.AddBias(name, bias), use.Output));
+        emission.Replace(use, nodes);
+    };
 
     /// <summary>x with one sample per row: Gemm's transA becomes a Transpose.</summary>
     static string Straight(Emission emission, LayerUse use, List<NodeProto> nodes)

@@ -15,10 +15,11 @@ namespace OnnxLowRank.Rewriting;
 sealed record Rewritten(OnnxModel Model, IReadOnlyDictionary<LayerUse, string> Inner, IReadOnlyList<string> InputsGone);
 
 /// <summary>Turns plans into models. Made once per model; what does not depend on the plan is computed once.</summary>
+/// <param name="int4">Of the layers that can be run in 4 bits.</param>
 /// <param name="provenance">Metadata that every rewritten model carries.</param>
 sealed class Rewriter(
-    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, ActivationRanges ranges, Dialect dialect,
-    IReadOnlyDictionary<string, string> provenance)
+    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, Int4Weights> int4, ActivationRanges ranges,
+    Dialect dialect, IReadOnlyDictionary<string, string> provenance)
 {
     readonly Dictionary<Layer, Int8Rows> _denseInt8 = [];
     readonly Dictionary<Layer, float[]> _dense = [];
@@ -61,11 +62,17 @@ sealed class Rewriter(
             case LayerPlan.Factorize factorize when isConv:
                 ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
                 break;
+            case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize:
+                MatMulEmitter.Factorize(emission, factorize, int4[plan.Layer].Pair(factorize.Rank, factorize.Block), decompositions[plan.Layer]);
+                break;
             case LayerPlan.Factorize factorize:
                 MatMulEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
                 break;
             case LayerPlan.Quantize when isConv:
                 ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
+                break;
+            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize:
+                MatMulEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block), quantize.Block);
                 break;
             case LayerPlan.Quantize:
                 MatMulEmitter.Quantize(emission, plan.Layer, DenseInt8(plan.Layer));

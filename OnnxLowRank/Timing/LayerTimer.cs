@@ -20,7 +20,7 @@ namespace OnnxLowRank.Timing;
 /// <param name="shapes">Of every value that enters a layer.</param>
 /// <param name="positions">How often each layer's weight is applied to a sample, all uses together.</param>
 sealed class LayerTimer(
-    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, ActivationRanges ranges, IReadOnlyDictionary<string, RunShape> shapes,
+    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, Int4Weights> int4, ActivationRanges ranges, IReadOnlyDictionary<string, RunShape> shapes,
     IReadOnlyDictionary<Layer, Positions> positions, Dialect dialect, Device device, int threads, CancellationToken cancellation)
 {
     /// <summary>Samples in a run of many.</summary>
@@ -119,11 +119,8 @@ sealed class LayerTimer(
     {
         var layer = plan.Layer;
         var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[use]] };
-        Dictionary<Layer, InnerRange> Of(IReadOnlyDictionary<Layer, InnerRange> all) => all.TryGetValue(layer, out var range) ? new() { [single] = range } : [];
-        var decomposed = decompositions.TryGetValue(layer, out var decomposition)
-            ? new Dictionary<Layer, Decomposition> { [single] = decomposition }
-            : [];
-        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), decomposed, new(ranges.Values, Of(ranges.Inner), Of(ranges.Entry)), dialect, new Dictionary<string, string>());
+        Dictionary<Layer, T> Of<T>(IReadOnlyDictionary<Layer, T> all) => all.TryGetValue(layer, out var known) ? new() { [single] = known } : [];
+        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions), Of(int4), new(ranges.Values, Of(ranges.Inner), Of(ranges.Entry)), dialect, new Dictionary<string, string>());
         return rewriter.Apply([plan with { Layer = single }]).Model;
     }
 

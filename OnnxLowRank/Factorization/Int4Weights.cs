@@ -1,0 +1,138 @@
+using System.Numerics.Tensors;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Quantization;
+
+namespace OnnxLowRank.Factorization;
+
+/// <summary>A dense weight in 4 bits.</summary>
+/// <param name="Weight">Q ≈ W, (out, in).</param>
+/// <param name="Error">Share of the layer's output energy that is lost.</param>
+/// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
+sealed record Int4Dense(Int4Blocks Weight, double Error, double[]?[] Gains);
+
+/// <summary>Two thin weights in 4 bits, W ≈ Up·Down.</summary>
+/// <param name="Down">(r, in).</param>
+/// <param name="Up">(out, r).</param>
+/// <param name="Error">Share of the layer's output energy that is lost, by cutting and rounding.</param>
+/// <param name="Gains">As for <see cref="Int4Dense"/>.</param>
+sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double Error, double[]?[] Gains);
+
+/// <summary>
+/// What one layer's weight becomes in 4 bits: made when first asked for, then remembered. 4 bits are so coarse that rounding to the
+/// nearest value is not enough; what the layer's inputs look like decides which errors matter.
+/// </summary>
+/// <param name="layer">A MatMul or Gemm.</param>
+/// <param name="decomposition">Null where no rank saves anything.</param>
+/// <param name="moment">
+/// G (in, in), the inputs' covariance, positive definite; null where it is not known, which makes every input count the same.
+/// </param>
+/// <param name="means">Per use, E[x] (in), or null where it is not known.</param>
+sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Matrix? moment, double[]?[] means)
+{
+    /// <summary>Keeps Cholesky's pivots above rounding; far below any error that matters.</summary>
+    const double Ridge = 1e-9;
+
+    /// <summary>Ranks at which rounding is measured, a factor of this apart; between them its share changes slowly.</summary>
+    const int RankRatio = 8;
+
+    readonly Dictionary<int, Int4Dense> _dense = [];
+    readonly Dictionary<(int Rank, int Block), Int4Pair> _pairs = [];
+    double? _energy;
+
+    /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels.</summary>
+    double Energy => _energy ??= EnergyOf(layer.ReadWeight());
+
+    /// <summary>Bytes of values and scales of the dense weight.</summary>
+    public static double DenseBytes(Layer layer, int block) => Bytes(layer.Out, layer.In, block);
+
+    static double Bytes(int rows, int cols, int block) =>
+        block == 0 ? Int4.FoldedBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
+
+    /// <summary>The block that a row of this many columns gets.</summary>
+    static int Fitting(int cols, int block) => block == 0 ? cols : Int4.BlockFor(cols, block);
+
+    /// <summary>Bytes of values and scales of a pair.</summary>
+    public static double PairBytes(Layer layer, int rank, int block) =>
+        Bytes(rank, layer.In, block) + Bytes(layer.Out, rank, block);
+
+    /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
+    public Int4Dense Dense(int block)
+    {
+        if (!_dense.TryGetValue(block, out var known))
+        {
+            var weight = layer.ReadWeight();
+            int fitting = Fitting(layer.In, block);
+            var rounded = moment == null
+                ? Int4.Nearest(weight, fitting)
+                : Int4.WithFeedback(algebra, weight, new ErrorFeedback(moment), fitting);
+            var lost = Difference(weight, rounded.Dequantize());
+            _dense[block] = known = new(rounded, Share(EnergyOf(lost)), Gains(lost));
+        }
+        return known;
+    }
+
+    /// <summary>
+    /// Down is rounded first, Up solved again for the Down that is left, then rounded with error feedback: with h = Down·x,
+    /// Up = (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹ loses least, and Down·G·Downᵀ says which errors of Up matter.
+    /// </summary>
+    /// <param name="block">As for <see cref="Dense"/>.</param>
+    public Int4Pair Pair(int rank, int block)
+    {
+        if (_pairs.TryGetValue((rank, block), out var known))
+        {
+            return known;
+        }
+        var factors = decomposition!.Cut(rank, balanced: true);
+        var down = Int4.Nearest(ToMatrix(factors.Down, rank, layer.In), Fitting(layer.In, block));
+        var rounded = down.Dequantize();
+        var weight = layer.ReadWeight();
+        var seen = moment == null ? rounded : algebra.Multiply(rounded, moment);
+        var gram = algebra.Multiply(seen, rounded, transposeRight: true);
+        double ridge = Ridge * Enumerable.Range(0, rank).Sum(k => gram[k, k]) / rank + double.Epsilon;
+        for (int k = 0; k < rank; k++)
+        {
+            gram[k, k] += ridge;
+        }
+        var refitted = algebra.Solve(gram, algebra.Multiply(seen, weight, transposeRight: true)).Transposed();
+        var up = Int4.WithFeedback(algebra, refitted, new ErrorFeedback(gram), Fitting(rank, block));
+        var lost = Difference(weight, algebra.Multiply(up.Dequantize(), rounded));
+        return _pairs[(rank, block)] = new(down, up, Share(EnergyOf(lost)), Gains(lost));
+    }
+
+    /// <summary>Predicted <see cref="Int4Pair.Error"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>
+    public double PairError(int rank, int block)
+    {
+        int below = 1;
+        while (below * RankRatio <= rank)
+        {
+            below *= RankRatio;
+        }
+        int above = Math.Min(below * RankRatio, decomposition!.MaxRank);
+        double share = above > below ? Math.Log((double)rank / below) / Math.Log((double)above / below) : 0;
+        return decomposition.Error(rank) + (1 - share) * Rounding(below, block) + share * Rounding(above, block);
+    }
+
+    double Rounding(int rank, int block) => Math.Max(0, Pair(rank, block).Error - decomposition!.Error(rank));
+
+    double Share(double energy) => Energy > 0 ? energy / Energy : 0;
+
+    double EnergyOf(Matrix matrix) => TensorPrimitives.Dot<double>(
+        moment == null ? matrix.Data : algebra.Multiply(matrix, moment).Data, matrix.Data);
+
+    double[]?[] Gains(Matrix lost) =>
+        [.. means.Select(mean => mean == null ? null : algebra.Multiply(lost, new Matrix(mean.Length, 1, mean)).Data)];
+
+    static Matrix Difference(Matrix left, Matrix right)
+    {
+        TensorPrimitives.Subtract<double>(left.Data, right.Data, right.Data);
+        return right;
+    }
+
+    static Matrix ToMatrix(float[] values, int rows, int cols)
+    {
+        var matrix = new Matrix(rows, cols);
+        TensorPrimitives.ConvertTruncating<float, double>(values, matrix.Data);
+        return matrix;
+    }
+}

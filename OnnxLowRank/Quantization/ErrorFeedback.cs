@@ -1,0 +1,65 @@
+using System.Numerics.Tensors;
+using OnnxLowRank.Numerics;
+
+namespace OnnxLowRank.Quantization;
+
+/// <summary>
+/// How much of the error made in one input of a layer the inputs after it can make good. With H = (I + U)·D·(I + U)ᵀ, U strictly
+/// upper triangular, and E = W − Q, tr(E·H·Eᵀ) = Σ_k D_k·‖e_k + Σ_{j&lt;k} e_j·U_jk‖²: when column k is rounded, what remains of its
+/// term is its own rounding error if Σ_{j&lt;k} e_j·U_jk is added to it first.
+/// </summary>
+sealed class ErrorFeedback
+{
+    /// <summary>Uᵀ: row k holds what column k gets from those before it.</summary>
+    readonly Matrix _columns;
+
+    /// <param name="moment">H (n, n), the second moment of the inputs, positive definite.</param>
+    /// <exception cref="ArithmeticException">H is not positive definite.</exception>
+    public ErrorFeedback(Matrix moment)
+    {
+        _columns = moment.Copy();
+        for (int k = moment.Rows - 1; k >= 0; k--)
+        {
+            double pivot = _columns[k, k];
+            if (!(pivot > 0))
+            {
+                throw new ArithmeticException($"the moment is not positive definite at input {k}");
+            }
+            var shared = _columns.Row(k)[..k];
+            for (int i = 0; i < k; i++)
+            {
+                double factor = -shared[i] / pivot;
+                var rest = _columns.Row(i)[..(i + 1)];
+                TensorPrimitives.MultiplyAdd<double>(shared[..(i + 1)], factor, rest, rest);
+            }
+            TensorPrimitives.Divide<double>(shared, pivot, shared);
+        }
+    }
+
+    /// <summary>What a column gets from the errors of the columns from <paramref name="first"/> on.</summary>
+    public double Carried(int column, int first, ReadOnlySpan<double> errors) =>
+        errors.IsEmpty ? 0 : TensorPrimitives.Dot(_columns.Row(column).Slice(first, errors.Length), errors);
+
+    /// <summary>Adds what the columns behind a stripe get from its errors.</summary>
+    /// <param name="errors">(rows, stripe), of the columns from <paramref name="first"/> on.</param>
+    /// <param name="targets">(rows, n), changed behind the stripe.</param>
+    public void HandOn(ILinearAlgebra algebra, Matrix errors, int first, Matrix targets)
+    {
+        int next = first + errors.Cols, left = targets.Cols - next;
+        if (left == 0)
+        {
+            return;
+        }
+        var coefficients = new Matrix(left, errors.Cols);
+        for (int k = 0; k < left; k++)
+        {
+            _columns.Row(next + k).Slice(first, errors.Cols).CopyTo(coefficients.Row(k));
+        }
+        var carried = algebra.Multiply(errors, coefficients, transposeRight: true);
+        for (int i = 0; i < targets.Rows; i++)
+        {
+            var rest = targets.Row(i)[next..];
+            TensorPrimitives.Add<double>(rest, carried.Row(i), rest);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+using OnnxLowRank.Numerics;
+
+namespace OnnxLowRank.Quantization;
+
+/// <summary>A matrix in 4 bits with one scale per block of a row: element ≈ scale · value, values −8…7.</summary>
+/// <param name="Cols">Columns of the matrix; rows are stored up to a whole number of blocks, with zeros.</param>
+/// <param name="Block">Numbers that share a scale: a power of two, 16…256, as MatMulNBits takes it.</param>
+/// <param name="Values">(rows, blocks·block).</param>
+/// <param name="Scales">(rows, blocks); negative ones occur.</param>
+sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] Scales)
+{
+    /// <summary>The values, 8 standing for zero, transposed (cols, rows), two rows per byte: row j in the low half, row j + cols/2 in the high one.</summary>
+    /// <param name="last">The last row where there is no such pair for it, one value per byte, else empty.</param>
+    public byte[] Folded(out byte[] last)
+    {
+        int half = Cols / 2, stored = BlocksPerRow * Block;
+        var folded = new byte[half * Rows];
+        last = new byte[Cols % 2 * Rows];
+        for (int i = 0; i < Rows; i++)
+        {
+            for (int j = 0; j < half; j++)
+            {
+                folded[j * Rows + i] = (byte)((Values[i * stored + j] + 8) | ((Values[i * stored + half + j] + 8) << 4));
+            }
+            if (last.Length > 0)
+            {
+                last[i] = (byte)(Values[i * stored + Cols - 1] + 8);
+            }
+        }
+        return folded;
+    }
+
+    public int BlocksPerRow => Int4.BlocksOf(Cols, Block);
+
+    /// <summary>MatMulNBits' layout, (rows, blocks, block/2): two values per byte, the earlier one in the low half, 8 standing for zero.</summary>
+    public byte[] Packed()
+    {
+        var packed = new byte[Values.Length / 2];
+        for (int i = 0; i < packed.Length; i++)
+        {
+            packed[i] = (byte)((Values[2 * i] + 8) | ((Values[2 * i + 1] + 8) << 4));
+        }
+        return packed;
+    }
+
+    /// <summary>
+    /// The transposed matrix (cols, rows) as a tensor of type int4: two values per byte, the earlier one in the low half, in two's
+    /// complement.
+    /// </summary>
+    public byte[] PackedTransposed()
+    {
+        var packed = new byte[((long)Rows * Cols + 1) / 2];
+        int stored = BlocksPerRow * Block;
+        for (int j = 0; j < Cols; j++)
+        {
+            for (int i = 0; i < Rows; i++)
+            {
+                long at = (long)j * Rows + i;
+                packed[at / 2] |= (byte)((Values[i * stored + j] & 15) << (int)(4 * (at % 2)));
+            }
+        }
+        return packed;
+    }
+
+    /// <summary>The scales transposed, (blocks, rows), which go with <see cref="PackedTransposed"/>.</summary>
+    public float[] TransposedScales()
+    {
+        var transposed = new float[Scales.Length];
+        for (int i = 0; i < Rows; i++)
+        {
+            for (int b = 0; b < BlocksPerRow; b++)
+            {
+                transposed[b * Rows + i] = Scales[i * BlocksPerRow + b];
+            }
+        }
+        return transposed;
+    }
+
+    /// <summary>The matrix (rows, cols) that is stored.</summary>
+    public Matrix Dequantize()
+    {
+        var matrix = new Matrix(Rows, Cols);
+        int stored = BlocksPerRow * Block;
+        for (int i = 0; i < Rows; i++)
+        {
+            var row = matrix.Row(i);
+            for (int j = 0; j < Cols; j++)
+            {
+                row[j] = (double)Scales[i * BlocksPerRow + j / Block] * Values[i * stored + j];
+            }
+        }
+        return matrix;
+    }
+}
+
+/// <summary>4-bit quantization of weights, symmetric, in blocks along rows.</summary>
+static class Int4
+{
+    /// <summary>The smallest block that kernels take.</summary>
+    public const int SmallestBlock = 16;
+
+    /// <summary>Columns that are rounded before their error is handed on to all that follow, by one matrix product.</summary>
+    const int Stripe = 128;
+
+    /// <summary>
+    /// Steps that are tried for a block, in units of the one that just reaches its extreme: cutting the extreme off a little makes
+    /// all others finer.
+    /// </summary>
+    static readonly double[] s_steps = [1, 0.94, 0.88, 0.82];
+
+    public static int BlocksOf(int cols, int block) => (cols + block - 1) / block;
+
+    /// <summary>Bytes of a matrix's values and scales, packed in blocks.</summary>
+    public static double Bytes(int rows, int cols, int block) => rows * (double)BlocksOf(cols, block) * (block / 2 + sizeof(float));
+
+    /// <summary>Bytes of a matrix's values and scales, folded, with one scale per row.</summary>
+    public static double FoldedBytes(int rows, int cols) => rows * (cols / 2 + cols % 2 + sizeof(float));
+
+    /// <summary>The block that takes the fewest bytes for this many columns, at most <paramref name="largest"/>; of equals, the finer.</summary>
+    public static int BlockFor(int cols, int largest)
+    {
+        int best = SmallestBlock;
+        for (int block = 2 * SmallestBlock; block <= largest; block *= 2)
+        {
+            best = Bytes(1, cols, block) < Bytes(1, cols, best) ? block : best;
+        }
+        return best;
+    }
+
+    /// <summary>Rounds every element to the nearest value of its block.</summary>
+    /// <param name="matrix">(rows, cols).</param>
+    public static Int4Blocks Nearest(Matrix matrix, int block)
+    {
+        var rounded = Empty(matrix, block);
+        for (int i = 0; i < matrix.Rows; i++)
+        {
+            var row = matrix.Row(i);
+            for (int j = 0; j < matrix.Cols; j++)
+            {
+                if (j % block == 0)
+                {
+                    rounded.Scales[i * rounded.BlocksPerRow + j / block] = Scale(row.Slice(j, Math.Min(block, matrix.Cols - j)));
+                }
+                Set(rounded, i, j, row[j]);
+            }
+        }
+        return rounded;
+    }
+
+    /// <summary>
+    /// Rounds column after column, each corrected for what the columns before it did to the output, so that E‖(W − Q)·x‖² is small
+    /// rather than ‖W − Q‖². Source: Frantar et al., "GPTQ" (2022), in the form of Chee et al., "QuIP" (2023), which inverts nothing.
+    /// </summary>
+    /// <param name="matrix">W (rows, cols).</param>
+    public static Int4Blocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block)
+    {
+        var rounded = Empty(matrix, block);
+        var targets = matrix.Copy();
+        for (int first = 0; first < matrix.Cols; first += Stripe)
+        {
+            var errors = new Matrix(matrix.Rows, Math.Min(Stripe, matrix.Cols - first));
+            for (int i = 0; i < matrix.Rows; i++)
+            {
+                Span<double> made = errors.Row(i), target = targets.Row(i);
+                for (int j = 0; j < made.Length; j++)
+                {
+                    int col = first + j;
+                    if (col % block == 0)
+                    {
+                        // What the block will be rounded from is known as far as the errors before it are.
+                        var ahead = target.Slice(col, Math.Min(block, matrix.Cols - col));
+                        for (int k = 0; j > 0 && k < ahead.Length && j + k < made.Length; k++)
+                        {
+                            ahead[k] += feedback.Carried(col + k, first, made[..j]);
+                        }
+                        rounded.Scales[i * rounded.BlocksPerRow + col / block] = Scale(ahead);
+                    }
+                    int start = Math.Max(0, col / block * block - first); // errors before the block are in the target
+                    made[j] = matrix[i, col] - Set(rounded, i, col, target[col] + feedback.Carried(col, first + start, made[start..j]));
+                }
+            }
+            feedback.HandOn(algebra, errors, first, targets);
+        }
+        return rounded;
+    }
+
+    static Int4Blocks Empty(Matrix matrix, int block)
+    {
+        int blocks = matrix.Rows * BlocksOf(matrix.Cols, block);
+        return new(matrix.Rows, matrix.Cols, block, new sbyte[blocks * block], new float[blocks]);
+    }
+
+    /// <summary>Rounds one element; returns what it became.</summary>
+    static double Set(Int4Blocks rounded, int row, int col, double target)
+    {
+        float scale = rounded.Scales[row * rounded.BlocksPerRow + col / rounded.Block];
+        int value = Nearest(target, scale);
+        rounded.Values[row * rounded.BlocksPerRow * rounded.Block + col] = (sbyte)value;
+        return (double)scale * value;
+    }
+
+    static int Nearest(double value, float scale) => scale == 0 ? 0 : (int)Math.Clamp(Math.Round(value / scale), -8, 7);
+
+    /// <summary>The best step for a block; its sign is such that the extreme becomes −8, which has no positive twin.</summary>
+    static float Scale(ReadOnlySpan<double> block)
+    {
+        double extreme = 0;
+        foreach (double value in block)
+        {
+            extreme = Math.Abs(value) > Math.Abs(extreme) ? value : extreme;
+        }
+        if (!(Math.Abs(extreme) > 16 * float.Epsilon))
+        {
+            return 0;
+        }
+        float best = 0;
+        double least = double.PositiveInfinity;
+        foreach (double step in s_steps)
+        {
+            float scale = (float)(step * extreme / -8);
+            double loss = 0;
+            foreach (double value in block)
+            {
+                double error = value - (double)scale * Nearest(value, scale);
+                loss += error * error;
+            }
+            if (loss < least)
+            {
+                (least, best) = (loss, scale);
+            }
+        }
+        return best;
+    }
+}
