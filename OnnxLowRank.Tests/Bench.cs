@@ -17,6 +17,7 @@ sealed class Bench
     readonly Sampling _sampling;
     readonly MemorySamples _samples;
     readonly Dictionary<Layer, Decomposition> _decompositions = [];
+    readonly Dictionary<Layer, Int4Weights> _int4 = [];
 
     public Bench(OnnxModel model, MemorySamples samples, LayerFilter? filter = null, int? batch = null)
     {
@@ -64,6 +65,23 @@ sealed class Bench
         return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means);
     }
 
+    /// <summary>In 4 bits, from the moment of the layer's input.</summary>
+    public Int4Weights InFewBits(Layer layer)
+    {
+        if (!_int4.TryGetValue(layer, out var known))
+        {
+            var moments = Measured.Moments[layer];
+            var second = moments[0].Second(0, centred: true);
+            double damping = 1e-4 * Enumerable.Range(0, second.Rows).Sum(i => second[i, i]) / second.Rows;
+            for (int i = 0; i < second.Rows; i++)
+            {
+                second[i, i] += damping;
+            }
+            _int4[layer] = known = new(s_algebra, layer, Decompose(layer), second, [.. moments.Select(use => use.Mean())]);
+        }
+        return known;
+    }
+
     /// <summary>The model with every layer factorized.</summary>
     public Rewritten Factorize(Func<Layer, int> rank, WeightFormat format = WeightFormat.Float32, Dialect dialect = Dialect.Ort) =>
         Rewrite(dialect, layer => new LayerPlan.Factorize(layer, rank(layer), format));
@@ -79,8 +97,9 @@ sealed class Bench
     {
         LayerPlan[] plans = [.. Found.Layers.Select(plan)];
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
+        var int4 = Found.Layers.Where(layer => layer.Kind is LayerKind.MatMul or LayerKind.Gemm).ToDictionary(layer => layer, InFewBits);
         var inner = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        var rewriter = new Rewriter(Model, decompositions, new(Measured.Grids, inner), dialect, new Dictionary<string, string>());
+        var rewriter = new Rewriter(Model, decompositions, int4, new(Measured.Grids, inner), dialect, new Dictionary<string, string>());
         return rewriter.Apply(plans);
     }
 

@@ -173,13 +173,11 @@ sealed record Analysis(
         format == WeightFormat.Float32 ? ""
         : layer.Kind == LayerKind.LeftMatMul ? $"the weight is MatMul's left operand, which no {(format == WeightFormat.Int4 ? 4 : 8)}-bit kernel takes"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
-        : format == WeightFormat.Int4 ? Int4Obstacle(layer, dialect, opset)
+        : format == WeightFormat.Int4 ? Int4Obstacle(layer, opset)
         : Int8Obstacle(layer, dialect, opset);
 
-    static string Int4Obstacle(Layer layer, Dialect dialect, int opset) =>
-        layer.Kind == LayerKind.Conv ? "no 4-bit kernel takes a Conv"
-        : dialect == Dialect.Onnx && opset < Int4Product.OldestOnnxOpset
-            ? $"opset {opset} has no standard operator for 4 bits (from {Int4Product.OldestOnnxOpset} on); --dialect ort has one"
+    static string Int4Obstacle(Layer layer, int opset) => layer.Kind == LayerKind.Conv ? "no 4-bit kernel takes a Conv"
+        : opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : "";
 
     static string Int8Obstacle(Layer layer, Dialect dialect, int opset)

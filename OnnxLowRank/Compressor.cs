@@ -11,6 +11,9 @@ namespace OnnxLowRank;
 /// <summary>The main job, in order: load, find layers, calibrate, decompose, search, verify, save.</summary>
 public static class Compressor
 {
+    /// <summary>Numbers that share a scale, in 4 bits, where an output channel's are too many.</summary>
+    const int Block = 32;
+
     /// <summary>
     /// A plan that is this much slower than the original is not worth its size when the format is chosen automatically. Far from 1,
     /// so that the noise of a clock does not choose formats: where integers do not pay, on a GPU say, they cost much more.
@@ -79,7 +82,7 @@ public static class Compressor
         VerifiedPlan? best = null;
         foreach (var formats in choices)
         {
-            var allowed = new Allowed(formats, options.Method != Method.None);
+            var allowed = new Allowed(formats, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Block] : [0]);
             var plan = search.Run(analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset));
             bool isBetter = plan != null && (best == null || (plan.Passed && (!best.Passed || plan.Slowdown < best.Slowdown)));
             best = isBetter ? plan : best;

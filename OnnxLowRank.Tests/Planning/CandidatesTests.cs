@@ -1,3 +1,4 @@
+using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Tests.Rewriting;
@@ -9,7 +10,9 @@ public class CandidatesTests
     static readonly DamageCurve s_asError = new(Scale: 1, Exponent: 1);
 
     static List<Candidate> Table(Bench bench, bool canQuantize, bool factorizes, params WeightFormat[] formats) =>
-        Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), Cost(bench), s_asError, format => canQuantize || format == WeightFormat.Float32, new(formats, factorizes));
+        Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), InFewBits(bench), Cost(bench), s_asError, format => canQuantize || format == WeightFormat.Float32, new(formats, factorizes, [0, 32]));
+
+    static Int4Weights? InFewBits(Bench bench) => bench.Layer.Kind == LayerKind.Conv ? null : bench.InFewBits(bench.Layer);
 
     static ShapeCostModel Cost(Bench bench) => new(new Dictionary<Layer, double> { [bench.Layer] = 10 });
 
@@ -46,7 +49,7 @@ public class CandidatesTests
         Assert.Equal("keep quantize Int8", Kinds(Table(bench, true, true, WeightFormat.Int8)));
         Assert.Equal("keep quantize", Kinds(Table(bench, true, false, WeightFormat.Int8)));
         Assert.Equal("keep Float32", Kinds(Table(bench, false, true, WeightFormat.Float32, WeightFormat.Int8)));
-        Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, Cost(bench), s_asError, _ => true, new([WeightFormat.Float32, WeightFormat.Int8], true))));
+        Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, null, Cost(bench), s_asError, _ => true, new([WeightFormat.Float32, WeightFormat.Int8], true, []))));
     }
 
     [Theory]
@@ -57,7 +60,7 @@ public class CandidatesTests
     public void Planned_bytes_are_about_those_of_the_written_tensors(string name)
     {
         var bench = Open(name);
-        foreach (var candidate in Table(bench, true, true, WeightFormat.Float32, WeightFormat.Int8).Skip(1))
+        foreach (var candidate in Table(bench, true, true, WeightFormat.Float32, WeightFormat.Int8, WeightFormat.Int4).Skip(1))
         {
             var rewritten = bench.Rewrite(OnnxLowRank.Rewriting.Dialect.Ort, _ => candidate.Plan).Model;
 
@@ -71,7 +74,8 @@ public class CandidatesTests
     {
         foreach (var format in Enum.GetValues<WeightFormat>())
         {
-            var factors = Table(Open("Conv with bias and pads"), true, true, format).Where(candidate => candidate.Plan is LayerPlan.Factorize).ToList();
+            var bench = Open(format == WeightFormat.Int4 ? "MatMul widening" : "Conv with bias and pads");
+            var factors = Table(bench, true, true, format).Where(candidate => candidate.Plan is LayerPlan.Factorize { Block: 0 }).ToList();
 
             Assert.True(factors.Count > 3);
             for (int i = 1; i < factors.Count; i++)

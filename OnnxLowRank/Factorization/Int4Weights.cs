@@ -72,10 +72,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return known;
     }
 
-    /// <summary>
-    /// Down is rounded first, Up solved again for the Down that is left, then rounded with error feedback: with h = Down·x,
-    /// Up = (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹ loses least, and Down·G·Downᵀ says which errors of Up matter.
-    /// </summary>
+    /// <summary>Down is rounded first, Up solved again for the Down that is left, then rounded with error feedback.</summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
     public Int4Pair Pair(int rank, int block)
     {
@@ -87,17 +84,28 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         var down = Int4.Nearest(ToMatrix(factors.Down, rank, layer.In), Fitting(layer.In, block));
         var rounded = down.Dequantize();
         var weight = layer.ReadWeight();
-        var seen = moment == null ? rounded : algebra.Multiply(rounded, moment);
-        var gram = algebra.Multiply(seen, rounded, transposeRight: true);
-        double ridge = Ridge * Enumerable.Range(0, rank).Sum(k => gram[k, k]) / rank + double.Epsilon;
-        for (int k = 0; k < rank; k++)
-        {
-            gram[k, k] += ridge;
-        }
-        var refitted = algebra.Solve(gram, algebra.Multiply(seen, weight, transposeRight: true)).Transposed();
-        var up = Int4.WithFeedback(algebra, refitted, new ErrorFeedback(gram), Fitting(rank, block));
+        var up = Int4.WithFeedback(algebra, Fit(algebra, weight, moment, rounded, out var gram), new ErrorFeedback(gram), Fitting(rank, block));
         var lost = Difference(weight, algebra.Multiply(up.Dequantize(), rounded));
         return _pairs[(rank, block)] = new(down, up, Share(EnergyOf(lost)), Gains(lost));
+    }
+
+    /// <summary>The Up that loses least beside a given Down, (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹.</summary>
+    /// <param name="moment">G, or null for the identity.</param>
+    /// <param name="gram">Down·G·Downᵀ, the covariance of what is between the factors: it says which errors of Up matter.</param>
+    public static Matrix Fit(ILinearAlgebra algebra, Matrix weight, Matrix? moment, Matrix down, out Matrix gram)
+    {
+        var seen = moment == null ? down : algebra.Multiply(down, moment);
+        gram = algebra.Multiply(seen, down, transposeRight: true);
+        double trace = 0;
+        for (int k = 0; k < down.Rows; k++)
+        {
+            trace += gram[k, k];
+        }
+        for (int k = 0; k < down.Rows; k++)
+        {
+            gram[k, k] += Ridge * trace / down.Rows + double.Epsilon;
+        }
+        return algebra.Solve(gram, algebra.Multiply(seen, weight, transposeRight: true)).Transposed();
     }
 
     /// <summary>Predicted <see cref="Int4Pair.Error"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>

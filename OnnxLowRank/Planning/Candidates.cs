@@ -13,16 +13,14 @@ readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, doub
 /// <summary>What may be done to layers.</summary>
 /// <param name="Formats">Formats of rewritten weights.</param>
 /// <param name="Factorizes">Whether ranks are cut; otherwise weights are only quantized.</param>
-sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes);
+/// <param name="Blocks">How many numbers may share a scale in 4 bits; 0: those of an output channel.</param>
+sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes, IReadOnlyList<int> Blocks);
 
 /// <summary>The table of ways to do one layer; the first is always to keep it.</summary>
 static class Candidates
 {
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
-
-    /// <summary>Numbers that share a scale, in 4 bits; 0: those of an output channel.</summary>
-    static readonly int[] s_blocks = (Environment.GetEnvironmentVariable("BLK") ?? "0,32,128").Split(',').Select(int.Parse).ToArray();
 
     /// <summary>Bytes that names, shapes and nodes of a rewritten layer take in the file.</summary>
     const double OverheadPerNode = 150;
@@ -41,7 +39,7 @@ static class Candidates
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : s_blocks)
+                foreach (int block in int4 == null ? [] : allowed.Blocks)
                 {
                     table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + Int8Noise));
                     table.AddRange(ranks.Select(rank => Row(

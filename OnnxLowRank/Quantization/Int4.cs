@@ -43,39 +43,6 @@ sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] 
         return packed;
     }
 
-    /// <summary>
-    /// The transposed matrix (cols, rows) as a tensor of type int4: two values per byte, the earlier one in the low half, in two's
-    /// complement.
-    /// </summary>
-    public byte[] PackedTransposed()
-    {
-        var packed = new byte[((long)Rows * Cols + 1) / 2];
-        int stored = BlocksPerRow * Block;
-        for (int j = 0; j < Cols; j++)
-        {
-            for (int i = 0; i < Rows; i++)
-            {
-                long at = (long)j * Rows + i;
-                packed[at / 2] |= (byte)((Values[i * stored + j] & 15) << (int)(4 * (at % 2)));
-            }
-        }
-        return packed;
-    }
-
-    /// <summary>The scales transposed, (blocks, rows), which go with <see cref="PackedTransposed"/>.</summary>
-    public float[] TransposedScales()
-    {
-        var transposed = new float[Scales.Length];
-        for (int i = 0; i < Rows; i++)
-        {
-            for (int b = 0; b < BlocksPerRow; b++)
-            {
-                transposed[b * Rows + i] = Scales[i * BlocksPerRow + b];
-            }
-        }
-        return transposed;
-    }
-
     /// <summary>The matrix (rows, cols) that is stored.</summary>
     public Matrix Dequantize()
     {
