@@ -65,12 +65,16 @@ sealed class Bench
         return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means);
     }
 
-    /// <summary>In 4 bits, from the moment of the layer's input.</summary>
+    /// <summary>In 4 bits, from the moment of the layer's input, or of a Conv without any.</summary>
     public Int4Weights InFewBits(Layer layer)
     {
         if (!_int4.TryGetValue(layer, out var known))
         {
             var moments = Measured.Moments[layer];
+            if (layer.Kind == LayerKind.Conv)
+            {
+                return _int4[layer] = new(s_algebra, layer, Decompose(layer), null, new double[layer.Uses.Count][]);
+            }
             var second = moments[0].Second(0, centred: true);
             double damping = 1e-4 * Enumerable.Range(0, second.Rows).Sum(i => second[i, i]) / second.Rows;
             for (int i = 0; i < second.Rows; i++)
@@ -97,7 +101,7 @@ sealed class Bench
     {
         LayerPlan[] plans = [.. Found.Layers.Select(plan)];
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
-        var int4 = Found.Layers.Where(layer => layer.Kind is LayerKind.MatMul or LayerKind.Gemm).ToDictionary(layer => layer, InFewBits);
+        var int4 = Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);
         var inner = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         var rewriter = new Rewriter(Model, decompositions, int4, new(Measured.Grids, inner), dialect, new Dictionary<string, string>());
         return rewriter.Apply(plans);

@@ -171,14 +171,10 @@ sealed record Analysis(
     /// <summary>Why a layer cannot run in a format, or nothing.</summary>
     public static string Obstacle(Layer layer, WeightFormat format, Dialect dialect, int opset) =>
         format == WeightFormat.Float32 ? ""
-        : layer.Kind == LayerKind.LeftMatMul ? $"the weight is MatMul's left operand, which no {(format == WeightFormat.Int4 ? 4 : 8)}-bit kernel takes"
+        : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
-        : format == WeightFormat.Int4 ? Int4Obstacle(layer, opset)
+        : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
-
-    static string Int4Obstacle(Layer layer, int opset) => layer.Kind == LayerKind.Conv ? "no 4-bit kernel takes a Conv"
-        : opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
-        : "";
 
     static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
     {

@@ -123,7 +123,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         int expected = plan.Allotment.Plans.Sum(layer => layer.Layer.Kind != LayerKind.Conv ? 0 : layer.Layer.Uses.Count * layer switch
         {
             LayerPlan.Quantize => 1,
-            LayerPlan.Factorize { Format: WeightFormat.Int8 } => 2,
+            LayerPlan.Factorize { Format: not WeightFormat.Float32 } => 2,
             _ => 0,
         });
         int actual = _kernels.GetValueOrDefault("QLinearConv");

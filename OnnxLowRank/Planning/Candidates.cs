@@ -22,8 +22,8 @@ static class Candidates
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
 
-    /// <summary>Bytes that names, shapes and nodes of a rewritten layer take in the file.</summary>
-    const double OverheadPerNode = 150;
+    /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
+    const double OverheadPerNode = 130;
 
     /// <param name="decomposition">Null where no rank saves anything.</param>
     /// <param name="int4">Null where the layer cannot be run in 4 bits.</param>
@@ -39,7 +39,7 @@ static class Candidates
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : allowed.Blocks)
+                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind != LayerKind.Conv))
                 {
                     table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + Int8Noise));
                     table.AddRange(ranks.Select(rank => Row(
@@ -62,18 +62,34 @@ static class Candidates
 
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
-    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + 2 * Biases(layer) + 2 * OverheadPerNode;
+    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: false);
 
-    static double Int4DenseBytes(Layer layer, int block) => Int4Weights.DenseBytes(layer, block) + Biases(layer) + 2 * OverheadPerNode;
+    static double Int4DenseBytes(Layer layer, int block) =>
+        Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: block == 0);
 
-    static double Int4PairBytes(Layer layer, int rank, int block) => Int4Weights.PairBytes(layer, rank, block) + Biases(layer) + 4 * OverheadPerNode;
+    static double Int4PairBytes(Layer layer, int rank, int block) =>
+        Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, isPacked: block == 0);
 
     static double PairBytes(Layer layer, int rank, WeightFormat format)
     {
         double inner = (double)layer.Groups * rank, elements = inner * layer.In + (double)layer.Out * rank;
         return format == WeightFormat.Int8
-            ? elements + 4 * (inner + layer.Out) + 2 * Biases(layer) + 4 * OverheadPerNode
+            ? elements + 4 * (inner + layer.Out) + IntegerBiases(layer) + Overhead(layer, weights: 2, isPacked: false)
             : 4 * elements + Biases(layer) + OverheadPerNode;
+    }
+
+    /// <summary>A Conv's bias on integers has scales of its own.</summary>
+    static double IntegerBiases(Layer layer) => (layer.Kind == LayerKind.Conv ? 2 : 1) * Biases(layer);
+
+    /// <summary>
+    /// Names, shapes and nodes, beyond those of the layer as it was: with their scales a product's weights count as two nodes, those of
+    /// a Conv with what quantizes around them as three and more.
+    /// </summary>
+    /// <param name="isPacked">Whether weights are unpacked by nodes.</param>
+    static double Overhead(Layer layer, int weights, bool isPacked)
+    {
+        int nodes = layer.Kind == LayerKind.Conv ? 5 * weights - 2 : 2 * weights;
+        return OverheadPerNode * (nodes + (isPacked ? 2 * weights : 0));
     }
 
     static IEnumerable<int> Ranks(int most)

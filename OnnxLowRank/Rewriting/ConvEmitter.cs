@@ -17,12 +17,23 @@ namespace OnnxLowRank.Rewriting;
 /// </summary>
 static class ConvEmitter
 {
+    /// <summary>What puts a quantized weight into the graph, given the smallest step per row.</summary>
+    delegate Weight AddRows(string name, long[] dims, float[] smallestSteps);
+
+    /// <summary>A quantized weight in the graph.</summary>
+    /// <param name="Value">Name of the float value that the nodes make of it.</param>
+    /// <param name="Scales">One per row.</param>
+    sealed record Weight(string Value, float[] Scales, List<NodeProto> Nodes);
+
     /// <param name="weight">The dense weight, (out, in).</param>
-    public static void Quantize(Emission emission, Layer layer, float[] weight)
+    public static void Quantize(Emission emission, Layer layer, float[] weight) => Quantize(emission, layer, InInt8(emission, weight, layer.Out));
+
+    public static void Quantize(Emission emission, Layer layer, Int4Dense weight) => Quantize(emission, layer, InInt4(emission, weight.Weight));
+
+    static void Quantize(Emission emission, Layer layer, AddRows add)
     {
         var inputs = layer.Uses.Select(use => emission.Grids.Request(use.Input)).ToList();
-        var rows = QuantizeRows(weight, layer.Out, [.. layer.Uses.Select((use, i) => (use.Bias, inputs[i]))]);
-        string dequantized = AddWeight(emission, layer.Name, rows, layer.Weight.Dims, out var shared);
+        var (dequantized, rows, shared) = add(layer.Name, layer.Weight.Dims, SmallestSteps(layer.Out, [.. layer.Uses.Select((use, i) => (use.Bias, inputs[i]))]));
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
@@ -46,7 +57,8 @@ static class ConvEmitter
         long[] upDims = [layer.Out, plan.Rank, .. layer.Kernel.Select(_ => 1L)];
         if (isInt8)
         {
-            EmitInt8(emission, layer, factors, biases, downDims, upDims);
+            EmitQuantized(emission, plan, factors.Scales, biases, downDims, upDims,
+                InInt8(emission, factors.Down, layer.Groups * plan.Rank), InInt8(emission, factors.Up, layer.Out));
             return;
         }
 
@@ -65,23 +77,32 @@ static class ConvEmitter
         }
     }
 
-    static void EmitInt8(Emission emission, Layer layer, LowRank factors, List<double[]?> biases, long[] downDims, long[] upDims)
+    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Int4Pair pair, Decomposition decomposition)
     {
+        var layer = plan.Layer;
+        var biases = layer.Uses.Select((use, i) => CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true)).ToList();
+        EmitQuantized(emission, plan, decomposition.Cut(plan.Rank, balanced: true).Scales, biases, [layer.Groups * plan.Rank, .. layer.Weight.Dims[1..]],
+            [layer.Out, plan.Rank, .. layer.Kernel.Select(_ => 1L)], InInt4(emission, pair.Down), InInt4(emission, pair.Up));
+    }
+
+    /// <param name="innerScales">What each number between the factors is multiplied by.</param>
+    static void EmitQuantized(
+        Emission emission, LayerPlan.Factorize plan, double[] innerScales, List<double[]?> biases, long[] downDims, long[] upDims, AddRows addDown, AddRows addUp)
+    {
+        var layer = plan.Layer;
         foreach (var use in layer.Uses)
         {
             emission.Grids.Request(use.Input);
         }
-        var grid = emission.Ranges.Inner[layer].Grid(layer.Groups, factors.Rank, factors.Scales);
-        var downRows = Int8.PerRow(factors.Down, layer.Groups * factors.Rank);
-        var upRows = QuantizeRows(factors.Up, layer.Out, [.. biases.Select(bias => (bias, grid))]);
-        string down = AddWeight(emission, $"{layer.Name}_down", downRows, downDims, out var shared);
-        string up = AddWeight(emission, $"{layer.Name}_up", upRows, upDims, out var sharedUp);
+        var grid = emission.Ranges.Inner[layer].Grid(layer.Groups, plan.Rank, innerScales);
+        var (down, _, shared) = addDown($"{layer.Name}_down", downDims, new float[layer.Groups * plan.Rank]);
+        var (up, upRows, sharedUp) = addUp($"{layer.Name}_up", upDims, SmallestSteps(layer.Out, [.. biases.Select(bias => (bias, grid))]));
         shared.AddRange(sharedUp);
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
             string name = LayerFinder.Name(use.Node);
-            string middle = emission.Graph.FreshName($"{name}_rank{factors.Rank}"), dequantized = emission.Graph.FreshName($"{name}_inner");
+            string middle = emission.Graph.FreshName($"{name}_rank{plan.Rank}"), dequantized = emission.Graph.FreshName($"{name}_inner");
             var nodes = new List<NodeProto>();
             TakeOver(nodes, ref shared);
             string bias = AddBias(emission, name, biases[i], grid, upRows, nodes);
@@ -114,8 +135,8 @@ static class ConvEmitter
             .With("kernel_shape", ones).With("group", layer.Groups);
     }
 
-    /// <summary>Rounds each row, with steps large enough for every use's bias to fit 32 bits.</summary>
-    static Int8Rows QuantizeRows(float[] matrix, int rows, (double[]? Bias, UInt8Grid Input)[] uses)
+    /// <summary>Per row, the step from which on every use's bias fits 32 bits.</summary>
+    static float[] SmallestSteps(int rows, (double[]? Bias, UInt8Grid Input)[] uses)
     {
         var smallest = new float[rows];
         foreach (var (bias, input) in uses)
@@ -125,37 +146,52 @@ static class ConvEmitter
                 smallest[i] = Math.Max(smallest[i], Int8.SmallestScaleForBias(bias[i], input.Scale));
             }
         }
-        return Int8.PerRow(matrix, rows, smallest);
+        return smallest;
     }
 
-    /// <summary>Adds an 8-bit weight; returns the name of the float value that the nodes make of it.</summary>
-    static string AddWeight(Emission emission, string name, Int8Rows rows, long[] dims, out List<NodeProto> nodes)
+    static AddRows InInt8(Emission emission, float[] matrix, int rows) => (name, dims, smallest) =>
     {
-        var graph = emission.Graph;
-        string values = graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, rows.Values, dims));
-        string scales = graph.AddConstant(TensorData.Floats($"{name}_scale", rows.Scales, rows.Scales.Length));
-        string real = graph.FreshName($"{name}_weight");
-        nodes = [Dequantize(emission, $"{name}_dequantize", values, scales, real)];
-        return real;
+        var quantized = Int8.PerRow(matrix, rows, smallest);
+        string values = emission.Graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, quantized.Values, dims));
+        return Dequantized(emission, name, values, quantized.Scales, "", []);
+    };
+
+    static AddRows InInt4(Emission emission, Int4Blocks rounded) => (name, dims, smallest) =>
+    {
+        var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => Math.Max(step, float.Epsilon * 127)));
+        var nodes = new List<NodeProto>();
+        string values = Unpacking.Add(emission.Graph, name, rows.Unsigned(transposed: false), dims, nodes);
+        byte[] zeros = new byte[rows.Rows];
+        zeros.AsSpan().Fill(Unpacking.Zero);
+        string zero = emission.Graph.SharedConstant(TensorData.Create<byte>($"uint8_{Unpacking.Zero}x{zeros.Length}", TensorProto.Types.DataType.Uint8, zeros, zeros.Length));
+        return Dequantized(emission, name, values, rows.Scales, zero, nodes);
+    };
+
+    static Weight Dequantized(Emission emission, string name, string values, float[] scales, string zero, List<NodeProto> nodes)
+    {
+        string scale = emission.Graph.AddConstant(TensorData.Floats($"{name}_scale", scales, scales.Length));
+        string real = emission.Graph.FreshName($"{name}_weight");
+        nodes.Add(Dequantize(emission, $"{name}_dequantize", zero.Length > 0 ? [values, scale, zero] : [values, scale], real));
+        return new(real, scales, nodes);
     }
 
     /// <summary>Adds a bias as 32-bit integers in units of input step · weight step, as integer convolutions want it.</summary>
-    static string AddBias(Emission emission, string name, double[]? bias, UInt8Grid input, Int8Rows weight, List<NodeProto> nodes)
+    static string AddBias(Emission emission, string name, double[]? bias, UInt8Grid input, float[] steps, List<NodeProto> nodes)
     {
         if (bias == null)
         {
             return "";
         }
         var graph = emission.Graph;
-        float[] units = Array.ConvertAll(weight.Scales, scale => scale * input.Scale);
+        float[] units = Array.ConvertAll(steps, step => step * input.Scale);
         int[] values = [.. bias.Select((value, i) => (int)Math.Round(value / units[i]))];
         string integers = graph.AddConstant(TensorData.Create<int>($"{name}_bias_int32", TensorProto.Types.DataType.Int32, values, values.Length));
         string scales = graph.AddConstant(TensorData.Floats($"{name}_bias_scale", units, units.Length));
         string real = graph.FreshName($"{name}_bias");
-        nodes.Add(Dequantize(emission, $"{name}_bias_dequantize", integers, scales, real));
+        nodes.Add(Dequantize(emission, $"{name}_bias_dequantize", [integers, scales], real));
         return real;
     }
 
-    static NodeProto Dequantize(Emission emission, string name, string values, string scales, string output) =>
-        NodeAttributes.Create("DequantizeLinear", emission.Graph.FreshName(name), [values, scales], [output], emission.Grids.Domain).With("axis", 0);
+    static NodeProto Dequantize(Emission emission, string name, string[] inputs, string output) =>
+        NodeAttributes.Create("DequantizeLinear", emission.Graph.FreshName(name), inputs, [output], emission.Grids.Domain).With("axis", 0);
 }

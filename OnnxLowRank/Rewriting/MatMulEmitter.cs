@@ -92,7 +92,7 @@ static class MatMulEmitter
         if (block == 0)
         {
             var unpack = new List<NodeProto>();
-            var unpacked = Unpacking.AddWeight(emission.Graph, layer, weight, unpack);
+            var unpacked = Int8Product.AddWeight(emission.Graph, layer, weight, unpack);
             return (name, input, bias, output) =>
             {
                 var nodes = unpack.Concat(Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, unpacked, bias, output)).ToList();
