@@ -19,6 +19,7 @@ sealed class Bench
     readonly Sampling _sampling;
     readonly MemorySamples _samples;
     readonly Dictionary<Layer, Decomposition> _decompositions = [];
+    readonly Dictionary<Layer, Int4Weights> _int4 = [];
 
     public Bench(OnnxModel model, MemorySamples samples, LayerFilter? filter = null, int? batch = null)
     {
@@ -69,6 +70,27 @@ sealed class Bench
         return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means, input);
     }
 
+    /// <summary>In 4 bits, from the moment of the layer's input, or of a Conv without any.</summary>
+    public Int4Weights InFewBits(Layer layer)
+    {
+        if (!_int4.TryGetValue(layer, out var known))
+        {
+            var moments = Measured.Moments[layer];
+            if (layer.Kind == LayerKind.Conv)
+            {
+                return _int4[layer] = new(s_algebra, layer, Decompose(layer), null, new double[layer.Uses.Count][]);
+            }
+            var second = moments[0].Second(0, centred: true);
+            double damping = 1e-4 * Enumerable.Range(0, second.Rows).Sum(i => second[i, i]) / second.Rows;
+            for (int i = 0; i < second.Rows; i++)
+            {
+                second[i, i] += damping;
+            }
+            _int4[layer] = known = new(s_algebra, layer, Decompose(layer), second, [.. moments.Select(use => use.Mean())]);
+        }
+        return known;
+    }
+
     /// <summary>The model with every layer factorized.</summary>
     public Rewritten Factorize(Func<Layer, int> rank, WeightFormat format = WeightFormat.Float32, Dialect dialect = Dialect.Ort) =>
         Rewrite(dialect, layer => new LayerPlan.Factorize(layer, rank(layer), format));
@@ -99,8 +121,10 @@ sealed class Bench
     {
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        return new Rewriter(Model, decompositions, new Dictionary<Layer, Int4Weights>(), new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
+        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
     }
+
+    Dictionary<Layer, Int4Weights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);
 
     /// <summary>Times the model's layers, in runs of one sample.</summary>
     public LayerTimer Timer(Dialect dialect = Dialect.Ort)
@@ -109,7 +133,7 @@ sealed class Bench
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         var shapes = Found.Layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct().ToDictionary(value => value, value => new RunShape(Shapes[value], Shapes[value]));
         return new(
-            Model, decompositions, new Dictionary<Layer, Int4Weights>(), new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, CancellationToken.None);
+            Model, decompositions, Int4, new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, CancellationToken.None);
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

@@ -197,16 +197,10 @@ sealed record Analysis(
     /// <summary>Why a layer cannot run in a format, or nothing.</summary>
     public static string Obstacle(Layer layer, WeightFormat format, Dialect dialect, int opset) =>
         format == WeightFormat.Float32 ? ""
-        : layer.Kind == LayerKind.LeftMatMul ? $"the weight is MatMul's left operand, which no {(format == WeightFormat.Int4 ? 4 : 8)}-bit kernel takes"
+        : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
-        : format == WeightFormat.Int4 ? Int4Obstacle(layer, dialect, opset)
+        : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
-
-    static string Int4Obstacle(Layer layer, Dialect dialect, int opset) =>
-        layer.Kind == LayerKind.Conv ? "no 4-bit kernel takes a Conv"
-        : dialect == Dialect.Onnx && opset < Int4Product.OldestOnnxOpset
-            ? $"opset {opset} has no standard operator for 4 bits (from {Int4Product.OldestOnnxOpset} on); --dialect ort has one"
-        : "";
 
     static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
     {

@@ -143,7 +143,7 @@ public sealed record CompressionOptions
     internal bool HasTolerance => TargetSize == null && TargetTime == null;
 
     /// <summary>How much of a plan's cost is time; the rest is bytes.</summary>
-    internal double TimeShare => Objective switch { Objective.Size => 0, Objective.Time => 0.95, _ => 0.4 };
+    internal double TimeShare => Objective switch { Objective.Size => 0, Objective.Time => 0.95, _ => 0.15 };
 
     /// <summary>Which layers may be rewritten.</summary>
     internal LayerFilter Layers => new(Only, Skip, ConstantInputs);

@@ -14,6 +14,9 @@ namespace OnnxLowRank;
 /// <summary>The main job, in order: load, find layers, calibrate, decompose, search, verify, save.</summary>
 public static class Compressor
 {
+    /// <summary>Numbers that share a scale, in 4 bits, where an output channel's are too many.</summary>
+    const int Block = 32;
+
     /// <summary>
     /// A plan that is this much slower than the original is not worth its size when the format is chosen automatically. Far from 1,
     /// so that the noise of a clock does not choose formats: where integers do not pay, on a GPU say, they cost much more.
@@ -84,7 +87,7 @@ public static class Compressor
         };
         var shapes = new ShapeCostModel(analysis.Positions);
         List<List<Candidate>> Tables(ICostModel cost, WeightFormat[] formats) =>
-            analysis.Tables(damage, cost, new(formats, options.Method != Method.None), options.Dialect, workspace.Model.Opset);
+            analysis.Tables(damage, cost, new(formats, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Block] : [0]), options.Dialect, workspace.Model.Opset);
         VerifiedPlan? best = null;
         double bestSlowdown = double.PositiveInfinity;
         foreach (var formats in choices)

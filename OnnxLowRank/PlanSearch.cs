@@ -47,6 +47,9 @@ sealed class PlanSearch(
     /// <summary>α of an interval that reaches one standard error to either side.</summary>
     const double OneStandardError = 0.3173;
 
+    /// <summary>Standard errors of the smooth estimate that are kept in hand: the cheapest good plan is good partly by luck.</summary>
+    static readonly double Margin = double.Parse(Environment.GetEnvironmentVariable("MG") ?? "0.5", System.Globalization.CultureInfo.InvariantCulture);
+
     static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(0.5);
 
     readonly List<Probe> _probes = [];
@@ -179,7 +182,7 @@ sealed class PlanSearch(
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Search, OneStandardError);
         double standardError = (loss.High - loss.Low) / 2;
         bool isGood = smooth is { } estimate
-            ? estimate.Estimate <= options.Tolerance && loss.Estimate <= options.Tolerance + standardError
+            ? estimate.Estimate + Margin * (estimate.High - estimate.Low) / 2 <= options.Tolerance && loss.Estimate <= options.Tolerance + standardError
             : loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
         _probes.Add(new(_isRefitted ? "refit" : "search", allotment.Bytes, loss.Estimate, isGood));
         return (isGood, loss.Estimate);

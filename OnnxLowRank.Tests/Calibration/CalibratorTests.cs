@@ -113,7 +113,7 @@ public class CalibratorTests
         model.Outputs("y2");
         var bench = new Bench(model.Build(), new([Feed.Random("x", 64, 24)]));
 
-        var seen = bench.Run(bench.Model, "y1", "y2");
+        var seen = bench.Run(bench.Model, "x", "r");
 
         AssertMoments(seen[0].Vectors(1), 1, bench.Measured.Moments[bench.Layer][0]);
         AssertMoments(seen[1].Vectors(1), 1, bench.Measured.Moments[bench.Layer][1]);
@@ -179,7 +179,7 @@ public class CalibratorTests
 
         var e = Assert.Throws<ModelException>(() => new Bench(model.Build(), new([Feed.Random("x", 8, 24)])));
 
-        Assert.Equal("activation 'worse' holds NaN or infinity (or its square overflows) on calibration samples", e.Message);
+        Assert.Equal("activation 'bad' holds NaN or infinity (or its square overflows) on calibration samples", e.Message);
     }
 
     [Fact]

@@ -155,7 +155,7 @@ public class BadInputTests
             return Changed(playground, model => External(model, "link.bin"));
         }),
         ["external data missing"] = new(Model, ["in.onnx", "w1", "gone.bin"], playground => Changed(playground, model => External(model, "gone.bin"))),
-        ["activations overflow"] = new(Model, ["in.onnx", "'y'"], playground =>
+        ["activations overflow"] = new(Model, ["in.onnx", "'r'"], playground =>
         {
             playground.WriteSamples([.. Values(Playground.Samples * Inputs).Select(value => value * 1e10f)], Playground.Samples, Inputs);
             return Changed(playground, model => model.Graph.Initializer[0] = Weight("w1", scale: 1e30f, 96, Inputs));

@@ -264,13 +264,25 @@ public sealed class CompressTests : IDisposable
     }
 
     [Theory]
-    [InlineData("fp32", false)]
-    [InlineData("int8", true)]
-    public void The_format_decides_what_weights_are_stored_as(string format, bool isInt8)
+    [InlineData("fp32", nameof(TensorProto.Types.DataType.Float))]
+    [InlineData("int8", nameof(TensorProto.Types.DataType.Int8))]
+    [InlineData("int4", nameof(TensorProto.Types.DataType.Uint8))]
+    public void The_format_decides_what_weights_are_stored_as(string format, string type)
     {
-        Report("--format", format);
+        var report = Report("--format", format, "--metric", "relative");
 
-        Assert.Equal(isInt8, Written().Graph.Initializer.Any(tensor => tensor.DataType == (int)TensorProto.Types.DataType.Int8));
+        Assert.All(Written().Graph.Initializer.Where(tensor => tensor.Dims.Count == 2 && !tensor.Name.EndsWith("_scale", StringComparison.Ordinal)), tensor => Assert.Equal(type, ((TensorProto.Types.DataType)tensor.DataType).ToString()));
+        Assert.Equal(format, report.GetProperty("layers")[0].GetProperty("format").GetString());
+    }
+
+    [Fact]
+    public void Four_bits_are_smaller_than_eight_and_run_on_the_same_kernels()
+    {
+        var (eight, four) = (Report("--format", "int8", "--method", "none", "--metric", "relative", "--dialect", "onnx"), Report("--format", "int4", "--method", "none", "--metric", "relative", "--dialect", "onnx"));
+
+        static double Bytes(JsonElement report) => report.GetProperty("layers").EnumerateArray().Sum(layer => layer.GetProperty("bytesAfter").GetDouble());
+        Assert.InRange(Bytes(four) / Bytes(eight), 0.3, 0.95); // so small that biases and nodes are most of it
+        Assert.Equal(eight.GetProperty("kernels").ToString(), four.GetProperty("kernels").ToString());
     }
 
     [Theory]

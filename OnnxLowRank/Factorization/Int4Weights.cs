@@ -22,10 +22,10 @@ sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double Error, double[]?[]
 /// What one layer's weight becomes in 4 bits: made when first asked for, then remembered. 4 bits are so coarse that rounding to the
 /// nearest value is not enough; what the layer's inputs look like decides which errors matter.
 /// </summary>
-/// <param name="layer">A MatMul or Gemm.</param>
 /// <param name="decomposition">Null where no rank saves anything.</param>
 /// <param name="moment">
-/// G (in, in), the inputs' covariance, positive definite; null where it is not known, which makes every input count the same.
+/// G (in, in), the inputs' covariance, positive definite; null where it is not known, as for a Conv: then values are rounded to the
+/// nearest, and what that loses is estimated as if inputs were unrelated.
 /// </param>
 /// <param name="means">Per use, E[x] (in), or null where it is not known.</param>
 sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Matrix? moment, double[]?[] means)
@@ -47,14 +47,14 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     public static double DenseBytes(Layer layer, int block) => Bytes(layer.Out, layer.In, block);
 
     static double Bytes(int rows, int cols, int block) =>
-        block == 0 ? Int4.FoldedBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
+        block == 0 ? Int4.RowBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
 
     /// <summary>The block that a row of this many columns gets.</summary>
     static int Fitting(int cols, int block) => block == 0 ? cols : Int4.BlockFor(cols, block);
 
     /// <summary>Bytes of values and scales of a pair.</summary>
     public static double PairBytes(Layer layer, int rank, int block) =>
-        Bytes(rank, layer.In, block) + Bytes(layer.Out, rank, block);
+        Bytes(layer.Groups * rank, layer.In, block) + Bytes(layer.Out, rank, block);
 
     /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
     public Int4Dense Dense(int block)
@@ -72,10 +72,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return known;
     }
 
-    /// <summary>
-    /// Down is rounded first, Up solved again for the Down that is left, then rounded with error feedback: with h = Down·x,
-    /// Up = (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹ loses least, and Down·G·Downᵀ says which errors of Up matter.
-    /// </summary>
+    /// <summary>Down is rounded first, Up solved again for the Down that is left, then rounded with error feedback.</summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
     public Int4Pair Pair(int rank, int block)
     {
@@ -84,20 +81,61 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             return known;
         }
         var factors = decomposition!.Cut(rank, balanced: true);
-        var down = Int4.Nearest(ToMatrix(factors.Down, rank, layer.In), Fitting(layer.In, block));
+        var wanted = ToMatrix(factors.Down, layer.Groups * rank, layer.In);
+        var down = Int4.Nearest(wanted, Fitting(layer.In, block));
         var rounded = down.Dequantize();
-        var weight = layer.ReadWeight();
-        var seen = moment == null ? rounded : algebra.Multiply(rounded, moment);
-        var gram = algebra.Multiply(seen, rounded, transposeRight: true);
-        double ridge = Ridge * Enumerable.Range(0, rank).Sum(k => gram[k, k]) / rank + double.Epsilon;
-        for (int k = 0; k < rank; k++)
+        if (moment == null)
         {
-            gram[k, k] += ridge;
+            var upper = ToMatrix(factors.Up, layer.Out, rank);
+            var nearest = Int4.Nearest(upper, Fitting(rank, block));
+            double noise = RoundingNoise(factors, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
+            double error = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
+            return _pairs[(rank, block)] = new(down, nearest, error, new double[means.Length][]);
         }
-        var refitted = algebra.Solve(gram, algebra.Multiply(seen, weight, transposeRight: true)).Transposed();
-        var up = Int4.WithFeedback(algebra, refitted, new ErrorFeedback(gram), Fitting(rank, block));
+        var weight = layer.ReadWeight();
+        var up = Int4.WithFeedback(algebra, Fit(algebra, weight, moment, rounded, out var gram), new ErrorFeedback(gram), Fitting(rank, block));
         var lost = Difference(weight, algebra.Multiply(up.Dequantize(), rounded));
         return _pairs[(rank, block)] = new(down, up, Share(EnergyOf(lost)), Gains(lost));
+    }
+
+    /// <summary>
+    /// Output energy that rounding both factors costs. Number k between them, in its orthonormal form, carries the energy s^-4 of
+    /// <see cref="Decomposition.Cut"/>'s scale s; a row of Down loses of it the share that its weights lose.
+    /// </summary>
+    double RoundingNoise(LowRank factors, Matrix down, Matrix lostDown, Matrix lostUp)
+    {
+        double noise = 0;
+        for (int k = 0; k < down.Rows; k++)
+        {
+            double all = TensorPrimitives.SumOfSquares<double>(down.Row(k));
+            noise += all > 0 ? Math.Pow(factors.Scales[k], -4) * TensorPrimitives.SumOfSquares<double>(lostDown.Row(k)) / all : 0;
+        }
+        for (int o = 0; o < lostUp.Rows; o++)
+        {
+            for (int k = 0; k < factors.Rank; k++)
+            {
+                noise += Math.Pow(lostUp[o, k] / factors.Scales[o / layer.OutPerGroup * factors.Rank + k], 2);
+            }
+        }
+        return noise;
+    }
+
+    /// <summary>The Up that loses least beside a given Down, (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹.</summary>
+    /// <param name="gram">Down·G·Downᵀ, the covariance of what is between the factors: it says which errors of Up matter.</param>
+    public static Matrix Fit(ILinearAlgebra algebra, Matrix weight, Matrix moment, Matrix down, out Matrix gram)
+    {
+        var seen = algebra.Multiply(down, moment);
+        gram = algebra.Multiply(seen, down, transposeRight: true);
+        double trace = 0;
+        for (int k = 0; k < down.Rows; k++)
+        {
+            trace += gram[k, k];
+        }
+        for (int k = 0; k < down.Rows; k++)
+        {
+            gram[k, k] += Ridge * trace / down.Rows + double.Epsilon;
+        }
+        return algebra.Solve(gram, algebra.Multiply(seen, weight, transposeRight: true)).Transposed();
     }
 
     /// <summary>Predicted <see cref="Int4Pair.Error"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>

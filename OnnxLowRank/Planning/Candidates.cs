@@ -13,7 +13,8 @@ readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, doub
 /// <summary>What may be done to layers.</summary>
 /// <param name="Formats">Formats of rewritten weights.</param>
 /// <param name="Factorizes">Whether ranks are cut; otherwise weights are only quantized.</param>
-sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes);
+/// <param name="Blocks">How many numbers may share a scale in 4 bits; 0: those of an output channel.</param>
+sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes, IReadOnlyList<int> Blocks);
 
 /// <summary>The table of ways to do one layer; the first is always to keep it.</summary>
 static class Candidates
@@ -21,11 +22,8 @@ static class Candidates
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
 
-    /// <summary>Numbers that share a scale, in 4 bits; 0: those of an output channel.</summary>
-    static readonly int[] s_blocks = [0, 32, 128];
-
-    /// <summary>Bytes that names, shapes and nodes of a rewritten layer take in the file.</summary>
-    const double OverheadPerNode = 150;
+    /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
+    const double OverheadPerNode = 130;
 
     /// <param name="decomposition">Null where no rank saves anything.</param>
     /// <param name="int4">Null where the layer cannot be run in 4 bits.</param>
@@ -41,7 +39,7 @@ static class Candidates
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : s_blocks)
+                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind != LayerKind.Conv))
                 {
                     table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + Int8Noise));
                     table.AddRange(ranks.Select(rank => Row(
@@ -88,20 +86,36 @@ static class Candidates
 
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
-    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + 2 * Biases(layer) + 2 * OverheadPerNode;
+    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: false);
 
-    static double Int4DenseBytes(Layer layer, int block) => Int4Weights.DenseBytes(layer, block) + Biases(layer) + 2 * OverheadPerNode;
+    static double Int4DenseBytes(Layer layer, int block) =>
+        Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: block == 0);
 
-    static double Int4PairBytes(Layer layer, int rank, int block) => Int4Weights.PairBytes(layer, rank, block) + Biases(layer) + 4 * OverheadPerNode;
+    static double Int4PairBytes(Layer layer, int rank, int block) =>
+        Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, isPacked: block == 0);
 
     static double FactorizedBytes(LayerPlan.Factorize plan)
     {
         var layer = plan.Layer;
-        double inner = (double)layer.Groups * plan.Rank + (plan.InputRank ?? 0);
-        int nodes = (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
+        int weights = 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
+        double inner = (plan.HasUp ? (double)layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
         return plan.Format == WeightFormat.Int8
-            ? plan.Elements + 4 * (inner + layer.Out) + 2 * Biases(layer) + (2 + 2 * nodes) * OverheadPerNode
-            : 4 * plan.Elements + Biases(layer) + nodes * OverheadPerNode;
+            ? plan.Elements + 4 * (inner + layer.Out) + IntegerBiases(layer) + Overhead(layer, weights, isPacked: false)
+            : 4 * plan.Elements + Biases(layer) + (weights - 1) * OverheadPerNode;
+    }
+
+    /// <summary>A Conv's bias on integers has scales of its own.</summary>
+    static double IntegerBiases(Layer layer) => (layer.Kind == LayerKind.Conv ? 2 : 1) * Biases(layer);
+
+    /// <summary>
+    /// Names, shapes and nodes, beyond those of the layer as it was: with their scales a product's weights count as two nodes, those of
+    /// a Conv with what quantizes around them as three and more.
+    /// </summary>
+    /// <param name="isPacked">Whether weights are unpacked by nodes.</param>
+    static double Overhead(Layer layer, int weights, bool isPacked)
+    {
+        int nodes = layer.Kind == LayerKind.Conv ? 5 * weights - 2 : 2 * weights;
+        return OverheadPerNode * (nodes + (isPacked ? 2 * weights : 0));
     }
 
     static IEnumerable<int> Ranks(int most)

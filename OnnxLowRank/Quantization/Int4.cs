@@ -9,25 +9,37 @@ namespace OnnxLowRank.Quantization;
 /// <param name="Scales">(rows, blocks); negative ones occur.</param>
 sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] Scales)
 {
-    /// <summary>The values, 8 standing for zero, transposed (cols, rows), two rows per byte: row j in the low half, row j + cols/2 in the high one.</summary>
-    /// <param name="last">The last row where there is no such pair for it, one value per byte, else empty.</param>
-    public byte[] Folded(out byte[] last)
+    /// <summary>The values without padding, 8 standing for zero, (rows, cols) or, when <paramref name="transposed"/>, (cols, rows).</summary>
+    public byte[] Unsigned(bool transposed)
     {
-        int half = Cols / 2, stored = BlocksPerRow * Block;
-        var folded = new byte[half * Rows];
-        last = new byte[Cols % 2 * Rows];
+        var values = new byte[Rows * Cols];
+        int stored = BlocksPerRow * Block;
         for (int i = 0; i < Rows; i++)
         {
-            for (int j = 0; j < half; j++)
+            for (int j = 0; j < Cols; j++)
             {
-                folded[j * Rows + i] = (byte)((Values[i * stored + j] + 8) | ((Values[i * stored + half + j] + 8) << 4));
-            }
-            if (last.Length > 0)
-            {
-                last[i] = (byte)(Values[i * stored + Cols - 1] + 8);
+                values[transposed ? j * Rows + i : i * Cols + j] = (byte)(Values[i * stored + j] + 8);
             }
         }
-        return folded;
+        return values;
+    }
+
+    /// <summary>The same matrix on steps of at least a given size per row, of which there is one block.</summary>
+    public Int4Blocks WithStepsOfAtLeast(ReadOnlySpan<float> smallest)
+    {
+        var (values, scales) = ((sbyte[])Values.Clone(), (float[])Scales.Clone());
+        for (int i = 0; i < Rows; i++)
+        {
+            if (Math.Abs(scales[i]) < smallest[i])
+            {
+                foreach (ref sbyte value in values.AsSpan(i * Block, Cols))
+                {
+                    value = (sbyte)Math.Round(value * (scales[i] / smallest[i]));
+                }
+                scales[i] = smallest[i];
+            }
+        }
+        return this with { Values = values, Scales = scales };
     }
 
     public int BlocksPerRow => Int4.BlocksOf(Cols, Block);
@@ -41,39 +53,6 @@ sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] 
             packed[i] = (byte)((Values[2 * i] + 8) | ((Values[2 * i + 1] + 8) << 4));
         }
         return packed;
-    }
-
-    /// <summary>
-    /// The transposed matrix (cols, rows) as a tensor of type int4: two values per byte, the earlier one in the low half, in two's
-    /// complement.
-    /// </summary>
-    public byte[] PackedTransposed()
-    {
-        var packed = new byte[((long)Rows * Cols + 1) / 2];
-        int stored = BlocksPerRow * Block;
-        for (int j = 0; j < Cols; j++)
-        {
-            for (int i = 0; i < Rows; i++)
-            {
-                long at = (long)j * Rows + i;
-                packed[at / 2] |= (byte)((Values[i * stored + j] & 15) << (int)(4 * (at % 2)));
-            }
-        }
-        return packed;
-    }
-
-    /// <summary>The scales transposed, (blocks, rows), which go with <see cref="PackedTransposed"/>.</summary>
-    public float[] TransposedScales()
-    {
-        var transposed = new float[Scales.Length];
-        for (int i = 0; i < Rows; i++)
-        {
-            for (int b = 0; b < BlocksPerRow; b++)
-            {
-                transposed[b * Rows + i] = Scales[i * BlocksPerRow + b];
-            }
-        }
-        return transposed;
     }
 
     /// <summary>The matrix (rows, cols) that is stored.</summary>
@@ -106,15 +85,15 @@ static class Int4
     /// Steps that are tried for a block, in units of the one that just reaches its extreme: cutting the extreme off a little makes
     /// all others finer.
     /// </summary>
-    static readonly double[] s_steps = [1, 0.94, 0.88, 0.82];
+    static readonly double[] s_steps = [1, 0.94, 0.88, 0.82, 0.76];
 
     public static int BlocksOf(int cols, int block) => (cols + block - 1) / block;
 
     /// <summary>Bytes of a matrix's values and scales, packed in blocks.</summary>
     public static double Bytes(int rows, int cols, int block) => rows * (double)BlocksOf(cols, block) * (block / 2 + sizeof(float));
 
-    /// <summary>Bytes of a matrix's values and scales, folded, with one scale per row.</summary>
-    public static double FoldedBytes(int rows, int cols) => rows * (cols / 2 + cols % 2 + sizeof(float));
+    /// <summary>Bytes of a matrix's values, two in one byte, and one scale per row.</summary>
+    public static double RowBytes(int rows, int cols) => rows * (0.5 * cols + sizeof(float));
 
     /// <summary>The block that takes the fewest bytes for this many columns, at most <paramref name="largest"/>; of equals, the finer.</summary>
     public static int BlockFor(int cols, int largest)

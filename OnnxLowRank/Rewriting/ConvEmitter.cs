@@ -20,12 +20,23 @@ namespace OnnxLowRank.Rewriting;
 /// </summary>
 static class ConvEmitter
 {
+    /// <summary>What puts a quantized weight into the graph, given the smallest step per row.</summary>
+    delegate Weight AddRows(string name, long[] dims, float[] smallestSteps);
+
+    /// <summary>A quantized weight in the graph.</summary>
+    /// <param name="Value">Name of the float value that the nodes make of it.</param>
+    /// <param name="Scales">One per row.</param>
+    sealed record Weight(string Value, float[] Scales, List<NodeProto> Nodes);
+
     /// <param name="weight">The dense weight, (out, in).</param>
-    public static void Quantize(Emission emission, Layer layer, float[] weight)
+    public static void Quantize(Emission emission, Layer layer, float[] weight) => Quantize(emission, layer, InInt8(emission, weight, layer.Out));
+
+    public static void Quantize(Emission emission, Layer layer, Int4Dense weight) => Quantize(emission, layer, InInt4(emission, weight.Weight));
+
+    static void Quantize(Emission emission, Layer layer, AddRows add)
     {
         var inputs = layer.Uses.Select(use => emission.Grids.Request(use.Input)).ToList();
-        var rows = QuantizeRows(weight, layer.Out, [.. layer.Uses.Select((use, i) => (use.Bias, inputs[i]))]);
-        string dequantized = AddWeight(emission, layer.Name, rows, layer.Weight.Dims, out var shared);
+        var (dequantized, rows, shared) = add(layer.Name, layer.Weight.Dims, SmallestSteps(layer.Out, [.. layer.Uses.Select((use, i) => (use.Bias, inputs[i]))]));
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
@@ -39,21 +50,22 @@ static class ConvEmitter
         }
     }
 
-    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
+    /// <param name="pair">The factors of a plan in 4 bits.</param>
+    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? pair = null)
     {
         var layer = plan.Layer;
-        var stages = Stages(emission, plan, decomposition);
+        var stages = Stages(emission, plan, decomposition, pair);
         var biases = layer.Uses.Select((use, i) => emission.Bias(decomposition, plan.Rank, i, isFree: true)).ToList();
-        bool isInt8 = plan.Format == WeightFormat.Int8;
-        if (isInt8)
+        bool isQuantized = plan.Format != WeightFormat.Float32;
+        if (isQuantized)
         {
             foreach (var use in layer.Uses)
             {
                 emission.Grids.Request(use.Input);
             }
         }
-        Weight[] weights = [.. stages.Select((stage, i) => AddWeight(emission, layer, stage, isInt8,
-            !isInt8 || i < stages.Count - 1 ? [] : [.. layer.Uses.Select((use, u) => (biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value))]))];
+        Weight[] weights = [.. stages.Select((stage, i) => AddWeight(emission, layer, stage, isQuantized,
+            !isQuantized || i < stages.Count - 1 ? [] : [.. layer.Uses.Select((use, u) => (biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value))]))];
         var shared = weights.SelectMany(weight => weight.Nodes).ToList();
         for (int u = 0; u < layer.Uses.Count; u++)
         {
@@ -66,21 +78,21 @@ static class ConvEmitter
             {
                 bool isLast = i == stages.Count - 1;
                 var stage = stages[i];
-                string bias = !isLast ? "" : isInt8
-                    ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Rows, nodes)
+                string bias = !isLast ? "" : isQuantized
+                    ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Scales, nodes)
                     : emission.AddBias(name, biases[u]);
                 string output = isLast ? use.Output : stage.IsPointwise ? emission.Graph.FreshName($"{name}_in{stage.Dims[0]}") : emission.NameInner(use, plan.Rank);
-                var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Name, bias, output);
-                nodes.Add(i == 0 && isInt8 ? emission.Grids.ReadsQuantized(node) : node);
+                var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Value, bias, output);
+                nodes.Add(i == 0 && isQuantized ? emission.Grids.ReadsQuantized(node) : node);
                 value = output;
-                if (!isLast && isInt8)
+                if (!isLast && isQuantized)
                 {
                     value = emission.Graph.FreshName($"{output}_real");
                     nodes.AddRange(emission.Grids.Pair($"{name}_{stage.Suffix}", output, stage.After!.Value, value));
                 }
             }
             emission.Replace(use, nodes);
-            if (isInt8)
+            if (isQuantized)
             {
                 emission.Grids.Request(use.Activation);
             }
@@ -90,51 +102,46 @@ static class ConvEmitter
     /// <summary>One of the convolutions that take a layer's place.</summary>
     /// <param name="IsPointwise">Whether it is 1×1; otherwise it has the layer's kernel, strides, pads, dilations and groups.</param>
     /// <param name="After">Grid of what leaves it in 8 bits; null behind the last one and in floats.</param>
-    sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After);
+    /// <param name="InFewBits">The weight where it is stored in 4 bits.</param>
+    sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After, Int4Blocks? InFewBits = null);
 
-    static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
+    static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? pair)
     {
         var layer = plan.Layer;
-        bool isInt8 = plan.Format == WeightFormat.Int8;
+        bool isQuantized = plan.Format != WeightFormat.Float32;
         int inner = layer.Groups * plan.Rank;
         long[] ones = [.. layer.Kernel.Select(_ => 1L)];
-        double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isInt8) : [];
-        UInt8Grid? grid = plan.HasUp && isInt8 ? emission.Ranges.Inner[layer].Grid(layer.Groups, plan.Rank, scales) : null;
+        double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isQuantized) : [];
+        UInt8Grid? grid = plan.HasUp && isQuantized ? emission.Ranges.Inner[layer].Grid(layer.Groups, plan.Rank, scales) : null;
         var stages = new List<Stage>();
         if (plan.InputRank is { } inputRank)
         {
-            var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isInt8);
-            stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isInt8 ? emission.Ranges.Entry[layer].Grid(1, inputRank, entryScales) : null));
+            var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isQuantized);
+            stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isQuantized ? emission.Ranges.Entry[layer].Grid(1, inputRank, entryScales) : null));
             stages.Add(new("kernel", decomposition.Tucker.CutKernel(entryScales, plan.HasUp ? scales : null), [inner, inputRank, .. layer.Kernel], false, grid));
         }
         else
         {
-            stages.Add(new("down", decomposition.CutDown(plan.Rank, scales), [inner, .. layer.Weight.Dims[1..]], false, grid));
+            stages.Add(new("down", pair == null ? decomposition.CutDown(plan.Rank, scales) : [], [inner, .. layer.Weight.Dims[1..]], false, grid, pair?.Down));
         }
         if (plan.HasUp)
         {
-            stages.Add(new("up", emission.Up(decomposition, plan.Rank, scales), [layer.Out, plan.Rank, .. ones], true, null));
+            stages.Add(new("up", pair == null ? emission.Up(decomposition, plan.Rank, scales) : [], [layer.Out, plan.Rank, .. ones], true, null, pair?.Up));
         }
         return stages;
     }
 
-    /// <summary>A weight as nodes read it.</summary>
-    /// <param name="Name">Of the float value.</param>
-    /// <param name="Rows">In 8 bits; default in floats.</param>
-    /// <param name="Nodes">What makes the float value of 8 bits.</param>
-    readonly record struct Weight(string Name, Int8Rows Rows, List<NodeProto> Nodes);
-
     /// <param name="uses">Bias and input grid of every use, where there is a bias; the same steps must suit all.</param>
-    static Weight AddWeight(Emission emission, Layer layer, Stage stage, bool isInt8, (double[]? Bias, UInt8Grid Input)[] uses)
+    static Weight AddWeight(Emission emission, Layer layer, Stage stage, bool isQuantized, (double[]? Bias, UInt8Grid Input)[] uses)
     {
         string name = $"{layer.Name}_{stage.Suffix}";
-        if (!isInt8)
+        int rows = (int)stage.Dims[0];
+        if (!isQuantized)
         {
-            return new(emission.Graph.AddConstant(TensorData.Floats(name, stage.Weight, stage.Dims)), default, []);
+            return new(emission.Graph.AddConstant(TensorData.Floats(name, stage.Weight, stage.Dims)), [], []);
         }
-        var rows = QuantizeRows(stage.Weight, (int)stage.Dims[0], uses);
-        string real = AddWeight(emission, name, rows, stage.Dims, out var nodes);
-        return new(real, rows, nodes);
+        var add = stage.InFewBits is { } packed ? InInt4(emission, packed) : InInt8(emission, stage.Weight, rows);
+        return add(name, stage.Dims, SmallestSteps(rows, uses));
     }
 
     /// <summary>Nodes that all uses of a layer share stand before the first one.</summary>
@@ -157,8 +164,8 @@ static class ConvEmitter
         return node;
     }
 
-    /// <summary>Rounds each row, with steps large enough for every use's bias to fit 32 bits.</summary>
-    static Int8Rows QuantizeRows(float[] matrix, int rows, (double[]? Bias, UInt8Grid Input)[] uses)
+    /// <summary>Per row, the step from which on every use's bias fits 32 bits.</summary>
+    static float[] SmallestSteps(int rows, (double[]? Bias, UInt8Grid Input)[] uses)
     {
         var smallest = new float[rows];
         foreach (var (bias, input) in uses)
@@ -168,37 +175,52 @@ static class ConvEmitter
                 smallest[i] = Math.Max(smallest[i], Int8.SmallestScaleForBias(bias[i], input.Scale));
             }
         }
-        return Int8.PerRow(matrix, rows, smallest);
+        return smallest;
     }
 
-    /// <summary>Adds an 8-bit weight; returns the name of the float value that the nodes make of it.</summary>
-    static string AddWeight(Emission emission, string name, Int8Rows rows, long[] dims, out List<NodeProto> nodes)
+    static AddRows InInt8(Emission emission, float[] matrix, int rows) => (name, dims, smallest) =>
     {
-        var graph = emission.Graph;
-        string values = graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, rows.Values, dims));
-        string scales = graph.AddConstant(TensorData.Floats($"{name}_scale", rows.Scales, rows.Scales.Length));
-        string real = graph.FreshName($"{name}_weight");
-        nodes = [Dequantize(emission, $"{name}_dequantize", values, scales, real)];
-        return real;
+        var quantized = Int8.PerRow(matrix, rows, smallest);
+        string values = emission.Graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, quantized.Values, dims));
+        return Dequantized(emission, name, values, quantized.Scales, "", []);
+    };
+
+    static AddRows InInt4(Emission emission, Int4Blocks rounded) => (name, dims, smallest) =>
+    {
+        var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => Math.Max(step, float.Epsilon * 127)));
+        var nodes = new List<NodeProto>();
+        string values = Unpacking.Add(emission.Graph, name, rows.Unsigned(transposed: false), dims, nodes);
+        byte[] zeros = new byte[rows.Rows];
+        zeros.AsSpan().Fill(Unpacking.Zero);
+        string zero = emission.Graph.SharedConstant(TensorData.Create<byte>($"uint8_{Unpacking.Zero}x{zeros.Length}", TensorProto.Types.DataType.Uint8, zeros, zeros.Length));
+        return Dequantized(emission, name, values, rows.Scales, zero, nodes);
+    };
+
+    static Weight Dequantized(Emission emission, string name, string values, float[] scales, string zero, List<NodeProto> nodes)
+    {
+        string scale = emission.Graph.AddConstant(TensorData.Floats($"{name}_scale", scales, scales.Length));
+        string real = emission.Graph.FreshName($"{name}_weight");
+        nodes.Add(Dequantize(emission, $"{name}_dequantize", zero.Length > 0 ? [values, scale, zero] : [values, scale], real));
+        return new(real, scales, nodes);
     }
 
     /// <summary>Adds a bias as 32-bit integers in units of input step · weight step, as integer convolutions want it.</summary>
-    static string AddBias(Emission emission, string name, double[]? bias, UInt8Grid input, Int8Rows weight, List<NodeProto> nodes)
+    static string AddBias(Emission emission, string name, double[]? bias, UInt8Grid input, float[] steps, List<NodeProto> nodes)
     {
         if (bias == null)
         {
             return "";
         }
         var graph = emission.Graph;
-        float[] units = Array.ConvertAll(weight.Scales, scale => scale * input.Scale);
+        float[] units = Array.ConvertAll(steps, step => step * input.Scale);
         int[] values = [.. bias.Select((value, i) => (int)Math.Round(value / units[i]))];
         string integers = graph.AddConstant(TensorData.Create<int>($"{name}_bias_int32", TensorProto.Types.DataType.Int32, values, values.Length));
         string scales = graph.AddConstant(TensorData.Floats($"{name}_bias_scale", units, units.Length));
         string real = graph.FreshName($"{name}_bias");
-        nodes.Add(Dequantize(emission, $"{name}_bias_dequantize", integers, scales, real));
+        nodes.Add(Dequantize(emission, $"{name}_bias_dequantize", [integers, scales], real));
         return real;
     }
 
-    static NodeProto Dequantize(Emission emission, string name, string values, string scales, string output) =>
-        NodeAttributes.Create("DequantizeLinear", emission.Graph.FreshName(name), [values, scales], [output], emission.Grids.Domain).With("axis", 0);
+    static NodeProto Dequantize(Emission emission, string name, string[] inputs, string output) =>
+        NodeAttributes.Create("DequantizeLinear", emission.Graph.FreshName(name), inputs, [output], emission.Grids.Domain).With("axis", 0);
 }

@@ -36,6 +36,13 @@ static class Int8Product
             graph.AddConstant(TensorData.Floats($"{name}_scale", weight.Scales, rows)));
     }
 
+    /// <summary>Adds the constants of a weight (out, in) that is stored in 4 bits with one scale per row.</summary>
+    /// <param name="nodes">Gets the nodes that unpack it.</param>
+    public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, List<NodeProto> nodes) => new(
+        Unpacking.Add(graph, name, weight.Unsigned(transposed: true), [weight.Cols, weight.Rows], nodes),
+        graph.AddConstant(TensorData.Floats($"{name}_scale", weight.Scales, weight.Rows)),
+        Unpacking.AddZero(graph));
+
     /// <param name="bias">Name of a constant with one number per output channel, or empty.</param>
     public static IEnumerable<NodeProto> Nodes(
         GraphEditor graph, Dialect dialect, string name, string input, Int8Operand weight, string bias, string output)
@@ -65,7 +72,7 @@ static class Int8Product
 }
 
 /// <summary>Names of the constants of an 8-bit weight.</summary>
-/// <param name="Values">(in, out) int8.</param>
+/// <param name="Values">(in, out) int8, or uint8.</param>
 /// <param name="Scales">(out) float.</param>
 /// <param name="Zero">What stands for zero where values are uint8, else empty.</param>
 readonly record struct Int8Operand(string Values, string Scales, string Zero = "");

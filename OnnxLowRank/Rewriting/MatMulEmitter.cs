@@ -14,7 +14,8 @@ namespace OnnxLowRank.Rewriting;
 /// MatMul(W, x)  [→ Add(b)]   →  MatMul(Down, x) → MatMul(Up, ·) [→ Add(b')]
 /// Gemm(x, W, b)              →  Gemm(x, Down) → Gemm(·, Up, b')
 /// </code>
-/// In 8 bits every product is an <see cref="Int8Product"/>, in 4 an <see cref="Int4Product"/>. The last output keeps its name.
+/// In 8 bits every product is an <see cref="Int8Product"/>, in 4 either that, unpacked first, or an
+/// <see cref="Int4Product"/>. The last output keeps its name.
 /// </summary>
 static class MatMulEmitter
 {
@@ -91,7 +92,7 @@ static class MatMulEmitter
         if (block == 0)
         {
             var unpack = new List<NodeProto>();
-            var unpacked = Unpacking.AddWeight(emission.Graph, layer, weight, unpack);
+            var unpacked = Int8Product.AddWeight(emission.Graph, layer, weight, unpack);
             return (name, input, bias, output) =>
             {
                 var nodes = unpack.Concat(Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, unpacked, bias, output)).ToList();
@@ -99,8 +100,8 @@ static class MatMulEmitter
                 return nodes;
             };
         }
-        var operand = Int4Product.AddWeight(emission.Graph, emission.Dialect, layer, weight);
-        return (name, input, bias, output) => Int4Product.Nodes(emission.Graph, emission.Dialect, name, input, operand, bias, output);
+        var operand = Int4Product.AddWeight(emission.Graph, layer, weight);
+        return (name, input, bias, output) => [Int4Product.Node(emission.Graph, name, input, operand, bias, output)];
     }
 
     static Action<LayerUse, string, string, double[]?> QuantizedPair(Emission emission, Product down, Product up) => (use, name, middle, bias) =>

@@ -59,20 +59,26 @@ sealed class Rewriter(
         bool isConv = plan.Layer.Kind == LayerKind.Conv;
         switch (plan)
         {
-            case LayerPlan.Factorize factorize when isConv:
-                ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+            case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize when isConv:
+                ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer], int4[plan.Layer].Pair(factorize.Rank, factorize.Block));
                 break;
             case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize:
                 MatMulEmitter.Factorize(emission, factorize, int4[plan.Layer].Pair(factorize.Rank, factorize.Block), decompositions[plan.Layer]);
                 break;
+            case LayerPlan.Factorize factorize when isConv:
+                ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+                break;
             case LayerPlan.Factorize factorize:
                 MatMulEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
                 break;
-            case LayerPlan.Quantize when isConv:
-                ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
+            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when isConv:
+                ConvEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block));
                 break;
             case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize:
                 MatMulEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block), quantize.Block);
+                break;
+            case LayerPlan.Quantize when isConv:
+                ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
                 break;
             case LayerPlan.Quantize:
                 MatMulEmitter.Quantize(emission, plan.Layer, DenseInt8(plan.Layer));

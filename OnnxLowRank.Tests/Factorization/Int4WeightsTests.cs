@@ -1,0 +1,128 @@
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Tests.Rewriting;
+
+namespace OnnxLowRank.Tests.Factorization;
+
+public class Int4WeightsTests
+{
+    static readonly ILinearAlgebra s_algebra = LinearAlgebra.Create(1);
+
+    static Bench Open(string name)
+    {
+        var (model, samples) = LayerCases.Make(name);
+        return new(model, samples);
+    }
+
+    /// <summary>E‖(y − ŷ) − its mean‖² / E‖y − E[y]‖² over the samples, for the weight that was stored.</summary>
+    static double Measured(Bench bench, Matrix stored)
+    {
+        var weight = bench.Layer.ReadWeight();
+        var covariance = bench.Measured.Moments[bench.Layer][0].Second(0, centred: true);
+        double Energy(Matrix matrix) => s_algebra.Multiply(matrix, covariance).Data.Zip(matrix.Data, (left, right) => left * right).Sum();
+        return Energy(new(weight.Rows, weight.Cols, [.. weight.Data.Zip(stored.Data, (left, right) => left - right)])) / Energy(weight);
+    }
+
+    static Matrix Product(Int4Pair pair) => s_algebra.Multiply(pair.Up.Dequantize(), pair.Down.Dequantize());
+
+    [Theory]
+    [InlineData("MatMul", 0)]
+    [InlineData("MatMul widening", 32)]
+    [InlineData("Gemm transB", 16)]
+    public void The_error_is_the_share_of_the_output_that_is_lost_on_the_samples(string name, int block)
+    {
+        var bench = Open(name);
+        var int4 = bench.InFewBits(bench.Layer);
+
+        Assert.Equal(Measured(bench, int4.Dense(block).Weight.Dequantize()), int4.Dense(block).Error, 3);
+        foreach (int rank in new[] { 1, 4, 8 })
+        {
+            Assert.Equal(Measured(bench, Product(int4.Pair(rank, block))), int4.Pair(rank, block).Error, 3);
+        }
+    }
+
+    [Theory]
+    [InlineData("MatMul", 0)]
+    [InlineData("Gemm widening", 32)]
+    public void The_predicted_error_of_a_pair_is_near_the_real_one_at_every_rank(string name, int block)
+    {
+        var bench = Open(name);
+        var int4 = bench.InFewBits(bench.Layer);
+        for (int rank = 1; rank <= Bench.FullRank(bench.Layer); rank++)
+        {
+            Assert.InRange(int4.PairError(rank, block) / int4.Pair(rank, block).Error, 0.7, 1.4);
+        }
+    }
+
+    /// <summary>Inputs of 24 numbers that are mixtures of 8, so that what one rounded weight does, others can make good.</summary>
+    static Bench Correlated()
+    {
+        const int inputs = 24, hidden = 8, samples = 256;
+        var mixed = s_algebra.Multiply(Gaussian.Random(samples, hidden, seed: 5), Gaussian.Random(hidden, inputs, seed: 6));
+        var noise = Gaussian.Random(samples, inputs, seed: 7);
+        var tiny = new TinyModel();
+        tiny.Input("x", null, inputs);
+        tiny.Node("Tanh", [tiny.Node("MatMul", ["x", tiny.Weight("w", inputs, 40)], "y")], "out");
+        tiny.Outputs("out");
+        return new(tiny.Build(), new([new("x", [.. mixed.Data.Zip(noise.Data, (value, added) => (float)(value + 0.1 * added))], inputs)]));
+    }
+
+    [Fact]
+    public void Up_is_fitted_to_the_rounded_Down()
+    {
+        var bench = Correlated();
+        const int rank = 7;
+        var pair = bench.InFewBits(bench.Layer).Pair(rank, 0);
+        var cut = bench.Decompose(bench.Layer).Cut(rank, balanced: true);
+        var unfitted = OnnxLowRank.Quantization.Int4.Nearest(new(bench.Layer.Out, rank, Array.ConvertAll(cut.Up, value => (double)value)), rank);
+
+        double withoutFit = Measured(bench, s_algebra.Multiply(unfitted.Dequantize(), pair.Down.Dequantize()));
+
+        Assert.InRange(pair.Error / withoutFit, 0, 0.9);
+    }
+
+    /// <summary>With H = Down·G·Downᵀ, tr((W − Up·Down)·G·(W − Up·Down)ᵀ) is least where (W − Up·Down)·G·Downᵀ is zero.</summary>
+    [Fact]
+    public void What_is_left_by_the_fitted_Up_is_unrelated_to_what_Down_passes()
+    {
+        var bench = Correlated();
+        var covariance = bench.Measured.Moments[bench.Layer][0].Second(0, centred: true);
+        var weight = bench.Layer.ReadWeight();
+        var down = bench.InFewBits(bench.Layer).Pair(5, 0).Down.Dequantize();
+
+        var up = Int4Weights.Fit(s_algebra, weight, covariance, down, out var gram);
+
+        double Energy(Matrix factor)
+        {
+            var product = s_algebra.Multiply(factor, down);
+            Matrix lost = new(weight.Rows, weight.Cols, [.. weight.Data.Zip(product.Data, (left, right) => left - right)]);
+            return s_algebra.Multiply(lost, covariance).Data.Zip(lost.Data, (left, right) => left * right).Sum();
+        }
+        double best = Energy(up);
+        Assert.Equal(5, gram.Rows);
+        for (int i = 0; i < up.Data.Length; i += 7)
+        {
+            foreach (double step in new[] { -0.05, 0.05 })
+            {
+                var moved = up.Copy();
+                moved.Data[i] += step;
+                Assert.True(Energy(moved) > best);
+            }
+        }
+    }
+
+    [Fact]
+    public void The_gains_restore_the_mean()
+    {
+        var bench = Open("Gemm");
+        var dense = bench.InFewBits(bench.Layer).Dense(0);
+        double[] mean = bench.Measured.Moments[bench.Layer][0].Mean();
+        var (weight, stored) = (bench.Layer.ReadWeight(), dense.Weight.Dequantize());
+        for (int o = 0; o < weight.Rows; o++)
+        {
+            double wanted = Enumerable.Range(0, mean.Length).Sum(i => weight[o, i] * mean[i]);
+            double got = dense.Gains[0]![o] + Enumerable.Range(0, mean.Length).Sum(i => stored[o, i] * mean[i]);
+            Assert.Equal(wanted, got, 9);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Quantization;
+
+namespace OnnxLowRank.Tests.Quantization;
+
+public class Int4Tests
+{
+    static readonly ILinearAlgebra s_algebra = LinearAlgebra.Create(1);
+
+    static double Lost(Matrix weight, Int4Blocks rounded, Matrix moment)
+    {
+        var lost = rounded.Dequantize();
+        for (int i = 0; i < lost.Data.Length; i++)
+        {
+            lost.Data[i] -= weight.Data[i];
+        }
+        var through = s_algebra.Multiply(lost, moment);
+        return through.Data.Zip(lost.Data, (left, right) => left * right).Sum();
+    }
+
+    /// <summary>The moment of inputs that are mixtures of a few numbers, as a network's are.</summary>
+    static Matrix Correlated(int size, int seed)
+    {
+        var moment = s_algebra.Gram(Gaussian.Random(size, size / 4, seed));
+        for (int i = 0; i < size; i++)
+        {
+            moment[i, i] += 0.1;
+        }
+        return moment;
+    }
+
+    [Theory]
+    [InlineData(16)]
+    [InlineData(32)]
+    [InlineData(100)]
+    public void Every_element_is_within_half_a_step_of_its_block_or_cut_off_little(int block)
+    {
+        var matrix = Gaussian.Random(5, 100, seed: 1);
+
+        var rounded = Int4.Nearest(matrix, block);
+
+        var back = rounded.Dequantize();
+        for (int i = 0; i < matrix.Rows; i++)
+        {
+            for (int j = 0; j < matrix.Cols; j++)
+            {
+                int start = j / block * block, count = Math.Min(block, matrix.Cols - start);
+                double extreme = matrix.Row(i).Slice(start, count).ToArray().Max(Math.Abs), step = Math.Abs(rounded.Scales[i * rounded.BlocksPerRow + j / block]);
+                Assert.InRange(step, 0.7 * extreme / 8, 1.001 * extreme / 8);
+                Assert.InRange(Math.Abs(matrix[i, j] - back[i, j]), 0, Math.Max(0.501 * step, Math.Abs(matrix[i, j]) - 6.99 * step));
+            }
+        }
+    }
+
+    [Fact]
+    public void The_extreme_keeps_its_sign()
+    {
+        Assert.Equal(-1, Int4.Nearest(new(1, 2, [-1, 0.5]), 16).Dequantize()[0, 0], 6);
+        Assert.Equal(1, Int4.Nearest(new(1, 2, [1, -0.5]), 16).Dequantize()[0, 0], 6);
+    }
+
+    [Fact]
+    public void Zeros_and_next_to_nothing_are_zeros()
+    {
+        var rounded = Int4.Nearest(new(1, 3, [0, 1e-44, -1e-44]), 16);
+
+        Assert.All(rounded.Dequantize().Data, value => Assert.Equal(0, value));
+        Assert.All(rounded.Packed(), value => Assert.Equal(0x88, value));
+    }
+
+    [Fact]
+    public void The_block_is_the_one_that_takes_the_fewest_bytes()
+    {
+        Assert.Equal((16, 16, 32, 64, 128), (Int4.BlockFor(10, 128), Int4.BlockFor(48, 32), Int4.BlockFor(64, 32), Int4.BlockFor(64, 128), Int4.BlockFor(1000, 128)));
+    }
+
+    [Theory]
+    [InlineData(32, 40)]
+    [InlineData(64, 128)]
+    [InlineData(16, 300)]
+    [InlineData(300, 300)]
+    public void Feedback_loses_much_less_of_the_output_than_rounding_to_the_nearest(int block, int size)
+    {
+        var weight = Gaussian.Random(24, size, seed: 2);
+        var moment = Correlated(size, seed: 3);
+
+        double nearest = Lost(weight, Int4.Nearest(weight, block), moment);
+        double fedBack = Lost(weight, Int4.WithFeedback(s_algebra, weight, new(moment), block), moment);
+
+        Assert.InRange(fedBack / nearest, 0, 0.5);
+    }
+
+    [Fact]
+    public void Without_correlations_feedback_changes_nothing()
+    {
+        var weight = Gaussian.Random(6, 200, seed: 4);
+
+        var fedBack = Int4.WithFeedback(s_algebra, weight, new(Matrix.Identity(200)), 32);
+
+        Assert.Equal(Int4.Nearest(weight, 32).Values, fedBack.Values);
+        Assert.Equal(Int4.Nearest(weight, 32).Scales, fedBack.Scales);
+    }
+
+    [Fact]
+    public void A_moment_that_is_not_positive_definite_is_refused()
+    {
+        Assert.Throws<ArithmeticException>(() => new ErrorFeedback(new(2, 2, [1, 1, 1, 1])));
+    }
+}
