@@ -59,7 +59,7 @@ public class Int4Tests
             product.Data[i] = Enumerable.Range(0, rank).Sum(k => up[i / product.Cols, k] * down[k, i % product.Cols]);
         }
 
-        AssertComputes(bench, dialect, new LayerPlan.Factorize(bench.Layer, rank, WeightFormat.Int4, block), product, pair.Gains[0]);
+        AssertComputes(bench, dialect, new LayerPlan.Factorize(bench.Layer, rank, WeightFormat.Int4, Block: block), product, pair.Gains[0]);
     }
 
     /// <summary>Odd numbers of inputs, a last block that is not full, few outputs, with and without a bias.</summary>
@@ -127,7 +127,7 @@ public class Int4Tests
         foreach (var (dialect, block, kernel) in new[] { (Dialect.Ort, 0, "DynamicQuantizeMatMul"), (Dialect.Onnx, 0, "DynamicQuantizeMatMul"), (Dialect.Ort, 32, "MatMulNBits") })
         {
             var dense = ModelRuns.Optimized(bench.Rewrite(dialect, layer => new LayerPlan.Quantize(layer, WeightFormat.Int4, block)).Model);
-            var pair = ModelRuns.Optimized(bench.Rewrite(dialect, layer => new LayerPlan.Factorize(layer, rank, WeightFormat.Int4, block)).Model);
+            var pair = ModelRuns.Optimized(bench.Rewrite(dialect, layer => new LayerPlan.Factorize(layer, rank, WeightFormat.Int4, Block: block)).Model);
 
             Assert.Equal((1, 2), (dense.GetValueOrDefault(kernel), pair.GetValueOrDefault(kernel)));
             Assert.Empty(dense.Keys.Concat(pair.Keys).Intersect(slow));
@@ -139,7 +139,7 @@ public class Int4Tests
     {
         var bench = Open("MatMul");
 
-        var nodes = bench.Rewrite(Dialect.Ort, layer => new LayerPlan.Factorize(layer, 4, WeightFormat.Int4, 16)).Model.Graph.Node.Where(node => node.OpType == "MatMulNBits").ToList();
+        var nodes = bench.Rewrite(Dialect.Ort, layer => new LayerPlan.Factorize(layer, 4, WeightFormat.Int4, Block: 16)).Model.Graph.Node.Where(node => node.OpType == "MatMulNBits").ToList();
 
         Assert.Equal(2, nodes.Count);
         Assert.All(nodes, node => Assert.Equal(4, node.Attribute.Single(attribute => attribute.Name == "accuracy_level").I));
