@@ -115,7 +115,7 @@ static class Candidates
     static double Overhead(Layer layer, int weights, bool isPacked)
     {
         int nodes = layer.Kind == LayerKind.Conv ? 5 * weights - 2 : 2 * weights;
-        return OverheadPerNode * (nodes + (isPacked ? 2 * weights : 0));
+        return OverheadPerNode * (nodes + (isPacked ? 4 * weights : 0));
     }
 
     static IEnumerable<int> Ranks(int most)

@@ -9,16 +9,16 @@ namespace OnnxLowRank.Quantization;
 /// <param name="Scales">(rows, blocks); negative ones occur.</param>
 sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] Scales)
 {
-    /// <summary>The values without padding, 8 standing for zero, (rows, cols) or, when <paramref name="transposed"/>, (cols, rows).</summary>
-    public byte[] Unsigned(bool transposed)
+    /// <summary>The values without padding, (rows, cols) or, when <paramref name="transposed"/>, (cols, rows).</summary>
+    public sbyte[] Plain(bool transposed)
     {
-        var values = new byte[Rows * Cols];
+        var values = new sbyte[Rows * Cols];
         int stored = BlocksPerRow * Block;
         for (int i = 0; i < Rows; i++)
         {
             for (int j = 0; j < Cols; j++)
             {
-                values[transposed ? j * Rows + i : i * Cols + j] = (byte)(Values[i * stored + j] + 8);
+                values[transposed ? j * Rows + i : i * Cols + j] = Values[i * stored + j];
             }
         }
         return values;

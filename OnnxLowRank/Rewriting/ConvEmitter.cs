@@ -182,25 +182,22 @@ static class ConvEmitter
     {
         var quantized = Int8.PerRow(matrix, rows, smallest);
         string values = emission.Graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, quantized.Values, dims));
-        return Dequantized(emission, name, values, quantized.Scales, "", []);
+        return Dequantized(emission, name, values, quantized.Scales, []);
     };
 
     static AddRows InInt4(Emission emission, Int4Blocks rounded) => (name, dims, smallest) =>
     {
-        var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => Math.Max(step, float.Epsilon * 127)));
+        var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => Unpacking.Factor * Math.Max(step, float.Epsilon * 127)));
         var nodes = new List<NodeProto>();
-        string values = Unpacking.Add(emission.Graph, name, rows.Unsigned(transposed: false), dims, nodes);
-        byte[] zeros = new byte[rows.Rows];
-        zeros.AsSpan().Fill(Unpacking.Zero);
-        string zero = emission.Graph.SharedConstant(TensorData.Create<byte>($"uint8_{Unpacking.Zero}x{zeros.Length}", TensorProto.Types.DataType.Uint8, zeros, zeros.Length));
-        return Dequantized(emission, name, values, rows.Scales, zero, nodes);
+        string values = Unpacking.Add(emission.Graph, name, rows.Plain(transposed: false), dims, nodes);
+        return Dequantized(emission, name, values, Array.ConvertAll(rows.Scales, scale => scale / Unpacking.Factor), nodes);
     };
 
-    static Weight Dequantized(Emission emission, string name, string values, float[] scales, string zero, List<NodeProto> nodes)
+    static Weight Dequantized(Emission emission, string name, string values, float[] scales, List<NodeProto> nodes)
     {
         string scale = emission.Graph.AddConstant(TensorData.Floats($"{name}_scale", scales, scales.Length));
         string real = emission.Graph.FreshName($"{name}_weight");
-        nodes.Add(Dequantize(emission, $"{name}_dequantize", zero.Length > 0 ? [values, scale, zero] : [values, scale], real));
+        nodes.Add(Dequantize(emission, $"{name}_dequantize", [values, scale], real));
         return new(real, scales, nodes);
     }
 

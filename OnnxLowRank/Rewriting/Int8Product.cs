@@ -39,18 +39,17 @@ static class Int8Product
     /// <summary>Adds the constants of a weight (out, in) that is stored in 4 bits with one scale per row.</summary>
     /// <param name="nodes">Gets the nodes that unpack it.</param>
     public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, List<NodeProto> nodes) => new(
-        Unpacking.Add(graph, name, weight.Unsigned(transposed: true), [weight.Cols, weight.Rows], nodes),
-        graph.AddConstant(TensorData.Floats($"{name}_scale", weight.Scales, weight.Rows)),
-        Unpacking.AddZero(graph));
+        Unpacking.Add(graph, name, weight.Plain(transposed: true), [weight.Cols, weight.Rows], nodes),
+        graph.AddConstant(TensorData.Floats($"{name}_scale", Array.ConvertAll(weight.Scales, scale => scale / Unpacking.Factor), weight.Rows)));
 
     /// <param name="bias">Name of a constant with one number per output channel, or empty.</param>
     public static IEnumerable<NodeProto> Nodes(
         GraphEditor graph, Dialect dialect, string name, string input, Int8Operand weight, string bias, string output)
     {
-        (string values, string scales, string weightZero) = weight;
+        (string values, string scales) = weight;
         if (dialect == Dialect.Ort)
         {
-            string[] inputs = bias.Length > 0 ? [input, values, scales, weightZero, bias] : weightZero.Length > 0 ? [input, values, scales, weightZero] : [input, values, scales];
+            string[] inputs = bias.Length == 0 ? [input, values, scales] : [input, values, scales, "", bias];
             yield return NodeAttributes.Create("DynamicQuantizeMatMul", graph.FreshName(name), inputs, [output], GraphEditor.MicrosoftDomain);
             yield break;
         }
@@ -60,7 +59,7 @@ static class Int8Product
         (string sum, string real, string scale) = (New("sum"), New("real"), New("xw_scale"));
         string product = bias.Length == 0 ? output : New("product");
         yield return NodeAttributes.Create("DynamicQuantizeLinear", New("quantize"), [input], [quantized, inputScale, zero]);
-        yield return NodeAttributes.Create("MatMulInteger", New("matmul"), weightZero.Length > 0 ? [quantized, values, zero, weightZero] : [quantized, values, zero], [sum]);
+        yield return NodeAttributes.Create("MatMulInteger", New("matmul"), [quantized, values, zero], [sum]);
         yield return NodeAttributes.Create("Cast", New("cast"), [sum], [real]).With("to", (long)TensorProto.Types.DataType.Float);
         yield return NodeAttributes.Create("Mul", New("scales"), [inputScale, scales], [scale]);
         yield return NodeAttributes.Create("Mul", New("rescale"), [real, scale], [product]);
@@ -72,7 +71,6 @@ static class Int8Product
 }
 
 /// <summary>Names of the constants of an 8-bit weight.</summary>
-/// <param name="Values">(in, out) int8, or uint8.</param>
+/// <param name="Values">(in, out) int8.</param>
 /// <param name="Scales">(out) float.</param>
-/// <param name="Zero">What stands for zero where values are uint8, else empty.</param>
-readonly record struct Int8Operand(string Values, string Scales, string Zero = "");
+readonly record struct Int8Operand(string Values, string Scales);

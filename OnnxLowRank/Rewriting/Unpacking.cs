@@ -5,9 +5,10 @@ namespace OnnxLowRank.Rewriting;
 
 /// <summary>
 /// A weight that is stored in 4 bits and run in 8: what makes bytes of it depends on constants alone, so ONNX Runtime does it once,
-/// when the model is loaded, and its 8-bit kernels see a plain weight.
+/// when the model is loaded, and its 8-bit kernels see a plain weight. They are much slower with unsigned ones, so values
+/// end in the upper half of a signed byte, 16 times as large:
 /// <code>
-/// Mod(P, 16) = W[..half]    BitShift(P, 4) = W[half..]    Concat(·, · [, last])
+/// P &lt;&lt; 4 = W[..half]    P &gt;&gt; 4 &lt;&lt; 4 = W[half..]    Concat(·, · [, last]) → Cast(int8)
 /// </code>
 /// </summary>
 static class Unpacking
@@ -15,36 +16,41 @@ static class Unpacking
     /// <summary>BitShift is that old.</summary>
     public const int OldestOpset = 11;
 
-    /// <summary>What stands for zero in the unpacked weight.</summary>
-    public const byte Zero = 8;
+    /// <summary>What the unpacked values are multiplied by.</summary>
+    public const float Factor = 16;
 
-    /// <summary>Adds a constant in 4 bits; returns the name of the uint8 value that the nodes make of it.</summary>
-    /// <param name="values">Numbers 0…15, row-major.</param>
+    /// <summary>Adds a constant in 4 bits; returns the name of the int8 value that the nodes make of it.</summary>
+    /// <param name="values">Numbers −8…7, row-major.</param>
     /// <param name="nodes">Gets the nodes that unpack them.</param>
-    public static string Add(GraphEditor graph, string name, ReadOnlySpan<byte> values, ReadOnlySpan<long> dims, List<NodeProto> nodes)
+    public static string Add(GraphEditor graph, string name, ReadOnlySpan<sbyte> values, ReadOnlySpan<long> dims, List<NodeProto> nodes)
     {
-        int half = (int)(dims[0] / 2), size = values.Length / (int)dims[0], split = half * size;
+        int half = (int)(dims[0] / 2), split = half * (values.Length / (int)dims[0]);
         var packed = new byte[split];
         for (int i = 0; i < packed.Length; i++)
         {
-            packed[i] = (byte)(values[i] | (values[split + i] << 4));
+            packed[i] = (byte)((values[i] & 15) | (values[split + i] << 4));
         }
         string constant = graph.AddConstant(TensorData.Create<byte>($"{name}_int4", TensorProto.Types.DataType.Uint8, packed, [half, .. dims[1..]]));
-        string low = graph.FreshName($"{name}_low"), high = graph.FreshName($"{name}_high"), all = graph.FreshName($"{name}_uint8");
+        string four = graph.SharedConstant(TensorData.Create<byte>("uint8_4", TensorProto.Types.DataType.Uint8, [4]));
+        string Node(string suffix, string opType, string[] inputs, Action<NodeProto> configure)
+        {
+            string output = graph.FreshName($"{name}_{suffix}");
+            var node = NodeAttributes.Create(opType, output, inputs, [output]);
+            configure(node);
+            nodes.Add(node);
+            return output;
+        }
+
+        string low = Node("low", "BitShift", [constant, four], node => node.With("direction", "LEFT"));
+        string top = Node("top", "BitShift", [constant, four], node => node.With("direction", "RIGHT"));
+        string high = Node("high", "BitShift", [top, four], node => node.With("direction", "LEFT"));
         List<string> parts = [low, high];
         if (dims[0] % 2 == 1)
         {
-            parts.Add(graph.AddConstant(TensorData.Create($"{name}_last", TensorProto.Types.DataType.Uint8, values[(2 * split)..], [1, .. dims[1..]])));
+            byte[] last = Array.ConvertAll(values[(2 * split)..].ToArray(), value => (byte)(value << 4));
+            parts.Add(graph.AddConstant(TensorData.Create<byte>($"{name}_last", TensorProto.Types.DataType.Uint8, last, [1, .. dims[1..]])));
         }
-        nodes.Add(NodeAttributes.Create("Mod", low, [constant, Byte(graph, 16)], [low]));
-        nodes.Add(NodeAttributes.Create("BitShift", high, [constant, Byte(graph, 4)], [high]).With("direction", "RIGHT"));
-        nodes.Add(NodeAttributes.Create("Concat", all, [.. parts], [all]).With("axis", 0));
-        return all;
+        string bytes = Node("bytes", "Concat", [.. parts], node => node.With("axis", 0));
+        return Node("int8", "Cast", [bytes], node => node.With("to", (long)TensorProto.Types.DataType.Int8));
     }
-
-    /// <summary>The name of <see cref="Zero"/> as a constant.</summary>
-    public static string AddZero(GraphEditor graph) => Byte(graph, Zero);
-
-    static string Byte(GraphEditor graph, byte value) =>
-        graph.SharedConstant(TensorData.Create<byte>($"uint8_{value}", TensorProto.Types.DataType.Uint8, [value]));
 }
