@@ -48,7 +48,7 @@ sealed class PlanSearch(
     const double OneStandardError = 0.3173;
 
     /// <summary>Standard errors of the smooth estimate that are kept in hand: the cheapest good plan is good partly by luck.</summary>
-    static readonly double Margin = double.Parse(Environment.GetEnvironmentVariable("MG") ?? "0.5", System.Globalization.CultureInfo.InvariantCulture);
+    const double Margin = 0.5;
 
     static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(0.5);
 
