@@ -90,7 +90,7 @@ public class Int4WeightsTests
         var weight = bench.Layer.ReadWeight();
         var down = bench.InFewBits(bench.Layer).Pair(5, 0).Down.Dequantize();
 
-        var up = Int4Weights.Fit(s_algebra, weight, covariance, down, out var gram);
+        var up = Int4Weights.Fit(s_algebra, weight, new(covariance, [1]), down, out var gram);
 
         double Energy(Matrix factor)
         {
