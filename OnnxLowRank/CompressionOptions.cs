@@ -151,7 +151,7 @@ public sealed record CompressionOptions
     internal double TimeShare => Objective switch { Objective.Size => 0, Objective.Time => 0.95, _ => 0.15 };
 
     /// <summary>The kind of processor that <see cref="TargetCpu"/> means.</summary>
-    internal TargetCpu Cpu => TargetCpu == TargetCpu.Native ? Processor.Target : TargetCpu;
+    internal TargetCpu Cpu => TargetCpu == TargetCpu.Native ? Processor.Native : TargetCpu;
 
     /// <summary>Bits of weights that run on 8-bit kernels.</summary>
     internal int WeightBits => Cpu == TargetCpu.Avx2 ? Int8.UnsaturatedBits : Int8.Bits;

@@ -79,7 +79,7 @@ public static class Compressor
         {
             workspace.Notes.Add($"no 8 bits with one scale per run where a few rows of the input are far larger than the others: {string.Join(", ", uneven)}");
         }
-        if (options.Timing && options.Cpu != Processor.Target)
+        if (options.Timing && options.Cpu != Processor.Native)
         {
             workspace.Notes.Add($"times are those of this machine, not of --target-cpu {options.Cpu.ToString().ToLowerInvariant()}");
         }

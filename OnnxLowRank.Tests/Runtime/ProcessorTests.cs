@@ -20,6 +20,6 @@ public class ProcessorTests
 
         Assert.Equal(
             !isX86 ? TargetCpu.Arm : description.Contains("avx512_vnni", StringComparison.Ordinal) || description.Contains("avx_vnni", StringComparison.Ordinal) ? TargetCpu.Vnni : TargetCpu.Avx2,
-            Processor.Target);
+            Processor.Native);
     }
 }

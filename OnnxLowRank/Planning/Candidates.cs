@@ -17,7 +17,10 @@ readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, doub
 /// <param name="WeightBits">Of weights that run on 8-bit kernels: 8 or 7.</param>
 sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes, IReadOnlyList<int> Blocks, int WeightBits = 8)
 {
-    /// <summary>What is left for a MatMul or Gemm whose input no single 8-bit scale suits: floats, and blocks, which scale every row by itself.</summary>
+    /// <summary>
+    /// What is left for a MatMul or Gemm whose input no single 8-bit scale suits, neither one per run nor one for all runs, which would
+    /// have to cover the same outliers: floats, and blocks, which scale every row by itself.
+    /// </summary>
     public Allowed WithoutScalesPerRun() => this with
     {
         Formats = [.. Formats.Where(format => format != WeightFormat.Int8).Append(WeightFormat.Float32).Distinct()],
@@ -31,8 +34,8 @@ static class Candidates
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
 
-    /// <summary>The same with weights of 7 bits: steps twice as large, so four times the noise of the weight's half.</summary>
-    const double Int7Noise = 2.5 * Int8Noise;
+    /// <summary>The same with weights of 7 bits: four times the weight's part of it and as much as before of the input's; twice as measured.</summary>
+    const double Int7Noise = 2 * Int8Noise;
 
     /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
     const double OverheadPerNode = 130;

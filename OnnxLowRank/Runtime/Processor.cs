@@ -15,7 +15,7 @@ static class Processor
     public static string Name { get; } = $"{Kind()}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} cores";
 
     /// <summary>This machine's kind: never <see cref="TargetCpu.Native"/>.</summary>
-    public static TargetCpu Target { get; } = !X86Base.IsSupported ? TargetCpu.Arm : HasVnni() ? TargetCpu.Vnni : TargetCpu.Avx2;
+    public static TargetCpu Native { get; } = !X86Base.IsSupported ? TargetCpu.Arm : HasVnni() ? TargetCpu.Vnni : TargetCpu.Avx2;
 
     /// <summary>Asks the processor: the flags that .NET has names for do not tell all that ONNX Runtime's kernels look at.</summary>
     static bool HasVnni()
