@@ -102,10 +102,10 @@ sealed class Bench
 
     public Rewritten Quantize(Dialect dialect = Dialect.Ort) => Rewrite(dialect, layer => new LayerPlan.Quantize(layer, WeightFormat.Int8));
 
-    public Rewritten Rewrite(Dialect dialect, Func<Layer, LayerPlan> plan)
+    public Rewritten Rewrite(Dialect dialect, Func<Layer, LayerPlan> plan, int weightBits = 8)
     {
         LayerPlan[] plans = [.. Found.Layers.Select(plan)];
-        return RewriterFor(plans, dialect).Apply(plans);
+        return RewriterFor(plans, dialect, weightBits).Apply(plans);
     }
 
     /// <summary>The plans with their factors fitted to each other on the first samples.</summary>
@@ -117,11 +117,11 @@ sealed class Bench
         return (rewriter.Apply(plans, refits), refits);
     }
 
-    Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect)
+    Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect, int weightBits = 8)
     {
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
+        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>(), weightBits);
     }
 
     Dictionary<Layer, Int4Weights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);

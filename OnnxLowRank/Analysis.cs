@@ -15,10 +15,11 @@ namespace OnnxLowRank;
 /// <param name="Shapes">Of the layers' inputs and outputs for one sample.</param>
 /// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
 /// <param name="RunShapes">Of every value that enters a layer.</param>
+/// <param name="Spreads">As <see cref="Measured.Spreads"/>; empty where 8 bits are not allowed.</param>
 sealed record Analysis(
     FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, Int4Weights> Int4,
     IReadOnlyDictionary<string, long[]> Shapes, IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges,
-    IReadOnlyDictionary<string, RunShape> RunShapes)
+    IReadOnlyDictionary<string, RunShape> RunShapes, IReadOnlyDictionary<Layer, double> Spreads)
 {
     /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
     const double LargestShrinkage = 1e-2;
@@ -61,7 +62,7 @@ sealed record Analysis(
         var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
         return new(
             found, decompositions, int4, shapes, positions, new(measured.Grids, inner, entry),
-            inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])));
+            inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), measured.Spreads);
     }
 
     static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)
@@ -194,6 +195,16 @@ sealed record Analysis(
             : [.. mean.Select((value, i) => value - (use.Bias?[i] ?? 0))];
     }
 
+    /// <summary>
+    /// Largest <see cref="RowMaxima.Spread"/> of an input that may get one 8-bit scale per run. At k = 16 half of the rows are left with
+    /// log2(256/16) = 4 bits when the largest one is in the batch. With rows of Gaussian numbers, whose maximum is about 3.5σ, the step
+    /// 2·16·3.5σ/255 then adds noise of 1.6 % of their energy: a hundred times the noise that plans count with, and it depends on the batch.
+    /// </summary>
+    const double LargestSpread = 16;
+
+    /// <summary>Whether 8 bits with one scale for all rows of the layer's input are not safe.</summary>
+    public bool IsUneven(Layer layer) => Spreads.GetValueOrDefault(layer, 1) > LargestSpread;
+
     /// <summary>Multiply-adds per sample in the layers, when done like this.</summary>
     public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Product.Of(plan, Positions[plan.Layer]).Sum(product => product.Macs));
 
@@ -201,7 +212,8 @@ sealed record Analysis(
     public List<List<Candidate>> Tables(
         IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Allowed allowed, Dialect dialect, int opset) =>
         [.. Found.Layers.Select(layer => Candidates.Of(
-            layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0, allowed))];
+            layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
+            IsUneven(layer) ? allowed.WithoutScalesPerRun() : allowed))];
 
     /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>
     const int OldestInt8Conv = 10;

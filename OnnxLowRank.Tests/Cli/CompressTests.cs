@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Runtime;
 
 namespace OnnxLowRank.Tests.Cli;
 
@@ -219,7 +220,7 @@ public sealed class CompressTests : IDisposable
 
         Assert.Equal(0, result.Exit);
         Assert.All(
-            ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--only", "--skip", "--report",
+            ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--target-cpu", "--only", "--skip", "--report",
                 "--best-effort", "--confident", "--constant-inputs", "--no-timing", "--seed", "--threads", "--batch", "--quiet", "--verbose", "--no-color"],
             option => Assert.Contains(option, result.Output));
         Assert.DoesNotContain("[default:", result.Output);
@@ -312,6 +313,31 @@ public sealed class CompressTests : IDisposable
 
         Assert.All(report.GetProperty("layers").EnumerateArray(), layer => Assert.NotEqual("factorize", layer.GetProperty("action").GetString()));
         Assert.Contains(report.GetProperty("layers").EnumerateArray(), layer => layer.GetProperty("action").GetString() == "quantize");
+    }
+
+    [Theory]
+    [InlineData("avx2", 64)]
+    [InlineData("vnni", 127)]
+    [InlineData("arm", 127)]
+    public void The_target_decides_how_large_8_bit_weights_are(string target, int largest)
+    {
+        var report = Report("--method", "none", "--format", "int8", "--target-cpu", target);
+
+        var weights = Written().Graph.Initializer.Where(tensor => tensor.DataType == (int)TensorProto.Types.DataType.Int8).ToList();
+        Assert.Equal(2, weights.Count);
+        Assert.All(weights, tensor => Assert.Equal(largest, tensor.RawData.Max(value => Math.Abs((int)(sbyte)value))));
+        Assert.Equal(target, report.GetProperty("options").GetProperty("target-cpu").GetString());
+        bool isForeign = Enum.Parse<TargetCpu>(target, ignoreCase: true) != Processor.Native;
+        Assert.Equal(isForeign, report.GetProperty("notes").EnumerateArray().Any(note => note.GetString() == $"times are those of this machine, not of --target-cpu {target}"));
+    }
+
+    [Fact]
+    public void The_target_is_this_machine_unless_said_otherwise()
+    {
+        string target = Processor.Native.ToString().ToLowerInvariant();
+
+        Assert.Equal(target, Report().GetProperty("options").GetProperty("target-cpu").GetString());
+        Assert.Contains($"--target-cpu {target}", Written().MetadataProps.Single(entry => entry.Key == "onnx_lowrank.options").Value);
     }
 
     [Theory]

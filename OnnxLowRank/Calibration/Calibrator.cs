@@ -11,8 +11,10 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
 /// <param name="InputMoments">Per Conv layer whose input channels may be combined, the moments of those channels.</param>
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
+/// <param name="Spreads">Per MatMul and Gemm layer, <see cref="RowMaxima.Spread"/> of its input; the largest where it has several.</param>
 sealed record Measured(
-    IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids);
+    IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids,
+    IReadOnlyDictionary<Layer, double> Spreads);
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
 sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
@@ -49,7 +51,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     IEnumerable<LayerUse> Uses() => layers.SelectMany(layer => layer.Uses);
 
-    /// <summary>Moments of every layer, and the ranges of Conv layers' inputs and outputs when asked for.</summary>
+    /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
@@ -57,14 +59,18 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes)))
             .Concat(combinable.SelectMany(layer => layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)))).Distinct().ToList();
         string[] ranged = withRanges ? [.. RangedValues()] : [];
+        Layer[] products = withRanges ? [.. layers.Where(layer => layer.Kind is LayerKind.MatMul or LayerKind.Gemm)] : [];
+        Tap[] rows = [.. products.SelectMany(layer => layer.Uses.Select(use => Tap.AtInput(layer, use, shapes))).Distinct()];
         var graph = new ProbeGraph(model);
         taps.ForEach(graph.AddMoments);
         foreach (string value in ranged)
         {
             graph.AddRange(value);
         }
+        Array.ForEach(rows, graph.AddRowMaxima);
 
         var moments = taps.ToDictionary(tap => tap, tap => new Moments(tap.Groups, tap.Size));
+        var maxima = rows.ToDictionary(tap => tap, _ => new RowMaxima());
         double[] lowest = new double[ranged.Length], highest = new double[ranged.Length];
         using var session = ModelSession.Open(graph.ToBytes(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
@@ -81,12 +87,17 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 RequireFinite(float.IsFinite(min) && float.IsFinite(max), ranged[i]);
                 (lowest[i], highest[i]) = (Math.Min(lowest[i], min), Math.Max(highest[i], max));
             }
+            for (int i = 0; i < rows.Length; i++)
+            {
+                maxima[rows[i]].Add(Floats(results[3 * taps.Count + 2 * ranged.Length + i]));
+            }
         });
 
         return new(
             layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
             combinable.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.AtConvInput(layer, use, shapes)]).ToArray()),
-            ranged.Select((value, i) => (value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.value, item => item.Grid));
+            ranged.Select((value, i) => (value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.value, item => item.Grid),
+            products.ToDictionary(layer => layer, layer => layer.Uses.Max(use => maxima[Tap.AtInput(layer, use, shapes)].Spread)));
     }
 
     IEnumerable<string> RangedValues() => layers.Where(layer => layer.Kind == LayerKind.Conv)

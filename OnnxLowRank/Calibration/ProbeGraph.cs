@@ -110,6 +110,10 @@ sealed class ProbeGraph
         AddOutput(Node("ReduceMax", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
     }
 
+    /// <summary>Adds an output: the largest magnitude of each of the value's vectors, one number per vector.</summary>
+    public void AddRowMaxima(Tap tap) =>
+        AddOutput(Reduced("ReduceMax", 18, Node("Abs", [tap.Value]), tap.Axis), TensorProto.Types.DataType.Float);
+
     /// <summary>Adds two outputs: the smallest and largest of each number U_gᵀ·v over the value's vectors, (groups, k).</summary>
     /// <param name="basisT">U_gᵀ of all groups, (groups, k, size).</param>
     public void AddProjectedRange(Tap tap, float[] basisT)

@@ -19,15 +19,15 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
     /// several layers; Conv, and layers with an input that is too wide for it, at their output.
     /// </summary>
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
-    public static Tap Of(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
+    public static Tap Of(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
+        IsAtInput(layer) ? AtInput(layer, use, shapes) : AtOutput(layer, use, shapes);
+
+    /// <summary>The input vectors of a MatMul or Gemm.</summary>
+    public static Tap AtInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
     {
-        if (IsAtInput(layer))
-        {
-            int rank = shapes[use.Input].Length;
-            int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
-            return new(use.Input, axis, rank, 1, layer.In);
-        }
-        return AtOutput(layer, use, shapes);
+        int rank = shapes[use.Input].Length;
+        int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
+        return new(use.Input, axis, rank, 1, layer.In);
     }
 
     /// <summary>The layer's output vectors.</summary>

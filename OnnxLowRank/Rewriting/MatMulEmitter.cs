@@ -54,8 +54,8 @@ static class MatMulEmitter
         bool isBiasFree = isInt8 || layer.Kind == LayerKind.Gemm;
         Replace(emission, plan, [.. layer.Uses.Select((_, i) => emission.Bias(decomposition, plan.Rank, i, isBiasFree))], isInt8
             ? QuantizedPair(
-                emission, Int8(emission, $"{layer.Name}_down", Quantization.Int8.PerRow(factors.Down, factors.Rank)),
-                Int8(emission, $"{layer.Name}_up", Quantization.Int8.PerRow(factors.Up, layer.Out)))
+                emission, Int8(emission, $"{layer.Name}_down", Quantization.Int8.PerRow(factors.Down, factors.Rank, bits: emission.WeightBits)),
+                Int8(emission, $"{layer.Name}_up", Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits)))
             : layer.Kind == LayerKind.Gemm ? GemmPair(emission, layer, factors) : MatMulPair(emission, layer, factors));
     }
 
@@ -90,7 +90,7 @@ static class MatMulEmitter
         if (block == 0)
         {
             var unpack = new List<NodeProto>();
-            var unpacked = Int8Product.AddWeight(emission.Graph, layer, weight, unpack);
+            var unpacked = Int8Product.AddWeight(emission.Graph, layer, weight, emission.WeightBits, unpack);
             return (name, input, bias, output) =>
             {
                 var nodes = unpack.Concat(Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, unpacked, bias, output)).ToList();

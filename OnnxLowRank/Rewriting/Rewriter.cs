@@ -17,9 +17,10 @@ sealed record Rewritten(OnnxModel Model, IReadOnlyDictionary<LayerUse, string> I
 /// <summary>Turns plans into models. Made once per model; what does not depend on the plan is computed once.</summary>
 /// <param name="int4">Of the layers that can be run in 4 bits.</param>
 /// <param name="provenance">Metadata that every rewritten model carries.</param>
+/// <param name="weightBits">Of weights that run on 8-bit kernels: 8 or 7. It changes numbers and what unpacks them, not what runs.</param>
 sealed class Rewriter(
     OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, Int4Weights> int4, ActivationRanges ranges,
-    Dialect dialect, IReadOnlyDictionary<string, string> provenance)
+    Dialect dialect, IReadOnlyDictionary<string, string> provenance, int weightBits = Int8.Bits)
 {
     readonly Dictionary<Layer, Int8Rows> _denseInt8 = [];
     readonly Dictionary<Layer, float[]> _dense = [];
@@ -32,7 +33,7 @@ sealed class Rewriter(
         var nodes = model.Graph.Node.Zip(copy.Graph.Node).ToDictionary(pair => pair.First, pair => pair.Second, (IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
         var graph = new GraphEditor(copy);
         var grids = new ActivationGrids(graph, ranges.Values);
-        var emission = new Emission(graph, dialect, ranges, grids, nodes, refits ?? new Dictionary<Layer, RefittedUp>());
+        var emission = new Emission(graph, dialect, ranges, grids, nodes, refits ?? new Dictionary<Layer, RefittedUp>(), weightBits);
         foreach (var plan in plans)
         {
             Emit(emission, plan);
@@ -88,7 +89,7 @@ sealed class Rewriter(
 
     float[] Dense(Layer layer) => Once(_dense, layer, weight => weight);
 
-    Int8Rows DenseInt8(Layer layer) => Once(_denseInt8, layer, weight => Int8.PerRow(weight, layer.Out));
+    Int8Rows DenseInt8(Layer layer) => Once(_denseInt8, layer, weight => Int8.PerRow(weight, layer.Out, bits: weightBits));
 
     /// <summary>What is made of a layer's weight, (out, in) row-major, made the first time.</summary>
     static T Once<T>(Dictionary<Layer, T> made, Layer layer, Func<float[], T> make)
