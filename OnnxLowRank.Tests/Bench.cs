@@ -86,7 +86,7 @@ sealed class Bench
             {
                 second[i, i] += damping;
             }
-            _int4[layer] = known = new(s_algebra, layer, Decompose(layer), second, [.. moments.Select(use => use.Mean())]);
+            _int4[layer] = known = new(s_algebra, layer, Decompose(layer), new(second), [.. moments.Select(use => use.Mean())]);
         }
         return known;
     }
@@ -113,7 +113,7 @@ sealed class Bench
     {
         var rewriter = RewriterFor(plans, Dialect.Ort);
         var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
-        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1).Refit(_sampling, _samples.All[..samples], plans);
+        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1).Refit(_sampling, _samples.All[..samples], plans);
         return (rewriter.Apply(plans, refits), refits);
     }
 

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -44,15 +45,20 @@ sealed record Analysis(
 
         clock.Enter("decompose");
         var decompositions = new Dictionary<Layer, Decomposition>();
-        foreach (var layer in layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
+        var int4 = new Dictionary<Layer, Int4Weights>();
+        var moments = new ConditionalWeakTable<Moments, StoredSymmetric?>();
+        foreach (var layer in layers)
         {
-            decompositions[layer] = Decompose(algebra, layer, measured, options);
+            if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
+            {
+                decompositions[layer] = Decompose(algebra, layer, measured, options);
+            }
+            if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+            {
+                int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured.Moments[layer], options.Method, moments);
+            }
+            measured.Forget(layer); // the next layers' decompositions take its place in memory
         }
-
-        var moments = new Dictionary<Moments, Matrix?>(ReferenceEqualityComparer.Instance);
-        var int4 = layers.Where(layer => options.Format is FormatChoice.Auto or FormatChoice.Int4
-            && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
-            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured.Moments[layer], options.Method, moments));
 
         clock.Enter("calibrate");
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
@@ -114,9 +120,9 @@ sealed record Analysis(
     static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>
         algebra.Multiply(algebra.Multiply(weight, covariance), weight, transposeRight: true);
 
-    /// <param name="known">Moments of values that several layers read.</param>
+    /// <param name="known">Moments of values that several layers read, which it does not keep alive.</param>
     static Int4Weights InFewBits(
-        ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Moments[] moments, Method method, Dictionary<Moments, Matrix?> known)
+        ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Moments[] moments, Method method, ConditionalWeakTable<Moments, StoredSymmetric?> known)
     {
         if (!Tap.IsAtInput(layer))
         {
@@ -130,20 +136,20 @@ sealed record Analysis(
         }
         if (!known.TryGetValue(moments[0], out var moment))
         {
-            known[moments[0]] = moment = Damped(moments[0].Second(0, centred: true));
+            known.Add(moments[0], moment = Damped(moments[0].Second(0, centred: true)));
         }
         return new(algebra, layer, decomposition, moment, means);
     }
 
     /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>
-    static Matrix? Damped(Matrix covariance)
+    static StoredSymmetric? Damped(Matrix covariance)
     {
         double mean = Enumerable.Range(0, covariance.Rows).Sum(i => covariance[i, i]) / covariance.Rows;
         for (int i = 0; i < covariance.Rows; i++)
         {
             covariance[i, i] += Damping * mean;
         }
-        return mean > 0 ? covariance : null;
+        return mean > 0 ? new(covariance) : null;
     }
 
     /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>

@@ -11,8 +11,15 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
 /// <param name="InputMoments">Per Conv layer whose input channels may be combined, the moments of those channels.</param>
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
-sealed record Measured(
-    IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids);
+sealed record Measured(Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids)
+{
+    /// <summary>Lets go of a layer's moments, which are among the largest things of a job.</summary>
+    public void Forget(Layer layer)
+    {
+        Moments.Remove(layer);
+        InputMoments.Remove(layer);
+    }
+}
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
 sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
@@ -31,7 +38,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             graph.AddValue(value);
         }
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         return Array.ConvertAll(samples, count =>
         {
             var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
@@ -66,7 +73,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
         var moments = taps.ToDictionary(tap => tap, tap => new Moments(tap.Groups, tap.Size));
         double[] lowest = new double[ranged.Length], highest = new double[ranged.Length];
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
@@ -142,7 +149,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             graph.AddProjectedRange(projection.Tap, projection.BasisT);
         }
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
