@@ -58,6 +58,7 @@ sealed record Analysis(
                 int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured.Moments[layer], options.Method, moments);
             }
             measured.Forget(layer); // the next layers' decompositions take its place in memory
+            Garbage.Collect(layer);
         }
 
         clock.Enter("calibrate");
@@ -194,8 +195,12 @@ sealed record Analysis(
     /// <summary>The table of candidates per layer, in graph order.</summary>
     public List<List<Candidate>> Tables(
         IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Allowed allowed, Dialect dialect, int opset) =>
-        [.. Found.Layers.Select(layer => Candidates.Of(
-            layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0, allowed))];
+        [.. Found.Layers.Select(layer =>
+        {
+            Garbage.Collect(layer);
+            return Candidates.Of(
+                layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0, allowed);
+        })];
 
     /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>
     const int OldestInt8Conv = 10;

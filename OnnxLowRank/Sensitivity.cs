@@ -37,6 +37,7 @@ static class Sensitivity
         double Damage(LayerPlan.Factorize plan)
         {
             using var session = ModelSession.Open(rewriter.Apply([plan]).Model, workspace.Device, options.Threads);
+            Garbage.Collect(plan.Layer);
             double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
             return divergence * divergence;
         }
