@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -45,15 +46,21 @@ sealed record Analysis(
 
         clock.Enter("decompose");
         var decompositions = new Dictionary<Layer, Decomposition>();
-        foreach (var layer in layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
+        var int4 = new Dictionary<Layer, Int4Weights>();
+        var moments = new ConditionalWeakTable<Moments, InputMoment?>();
+        foreach (var layer in layers)
         {
-            decompositions[layer] = Decompose(algebra, layer, measured, options);
+            if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
+            {
+                decompositions[layer] = Decompose(algebra, layer, measured, options);
+            }
+            if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+            {
+                int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments);
+            }
+            measured.Forget(layer); // the next layers' decompositions take its place in memory
+            Garbage.Collect(layer);
         }
-
-        var moments = new Dictionary<Moments, InputMoment?>(ReferenceEqualityComparer.Instance);
-        var int4 = layers.Where(layer => options.Format is FormatChoice.Auto or FormatChoice.Int4
-            && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
-            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments));
 
         clock.Enter("calibrate");
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
@@ -115,10 +122,10 @@ sealed record Analysis(
     static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>
         algebra.Multiply(algebra.Multiply(weight, covariance), weight, transposeRight: true);
 
-    /// <param name="known">Moments of values that several layers read.</param>
+    /// <param name="known">Moments of values that several layers read, which it does not keep alive.</param>
     static Int4Weights InFewBits(
         ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, IReadOnlyDictionary<string, long[]> shapes, Method method,
-        Dictionary<Moments, InputMoment?> known)
+        ConditionalWeakTable<Moments, InputMoment?> known)
     {
         bool isConv = measured.InputMoments.ContainsKey(layer);
         if (method is Method.Svd or Method.Randomized || !(isConv || Tap.IsAtInput(layer)))
@@ -143,7 +150,7 @@ sealed record Analysis(
         }
         if (!known.TryGetValue(moments[0], out var shared))
         {
-            known[moments[0]] = shared = Damped(moments[0].Second(0, centred: true), taps);
+            known.Add(moments[0], shared = Damped(moments[0].Second(0, centred: true), taps));
         }
         return new(algebra, layer, decomposition, shared, means);
     }
@@ -211,9 +218,13 @@ sealed record Analysis(
     /// <summary>The table of candidates per layer, in graph order.</summary>
     public List<List<Candidate>> Tables(
         IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Allowed allowed, Dialect dialect, int opset) =>
-        [.. Found.Layers.Select(layer => Candidates.Of(
-            layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
-            IsUneven(layer) ? allowed.WithoutScalesPerRun() : allowed))];
+        [.. Found.Layers.Select(layer =>
+        {
+            Garbage.Collect(layer);
+            return Candidates.Of(
+                layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
+                IsUneven(layer) ? allowed.WithoutScalesPerRun() : allowed);
+        })];
 
     /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>
     const int OldestInt8Conv = 10;

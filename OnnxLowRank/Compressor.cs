@@ -53,7 +53,8 @@ public static class Compressor
         AddNotes(workspace, analysis, options);
         var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, report.Provenance, options.WeightBits);
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
-        var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads);
+        double macs = analysis.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer)));
+        var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads, macs);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
         var timer = Timer(workspace, analysis, options, cancellation);
         var times = Times(workspace, options);

@@ -94,9 +94,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         InspectKernels(plan, stagedPath);
         NoteSlower(plan);
         using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads);
+        using var original = workspace.OpenOriginal();
         workspace.Sampling.First(1, run =>
         {
-            double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
+            double[] times = Latency.Milliseconds([original, session], run, s_timingBudget);
             (_millisecondsBefore, _millisecondsAfter) = (times[0], times[1]);
             if (times[1] > times[0])
             {

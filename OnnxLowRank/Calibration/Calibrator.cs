@@ -13,8 +13,16 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
 /// <param name="Spreads">Per MatMul and Gemm layer, <see cref="RowMaxima.Spread"/> of its input; the largest where it has several.</param>
 sealed record Measured(
-    IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids,
-    IReadOnlyDictionary<Layer, double> Spreads);
+    Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids,
+    IReadOnlyDictionary<Layer, double> Spreads)
+{
+    /// <summary>Lets go of a layer's moments, which are among the largest things of a job.</summary>
+    public void Forget(Layer layer)
+    {
+        Moments.Remove(layer);
+        InputMoments.Remove(layer);
+    }
+}
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
 sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
@@ -33,7 +41,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             graph.AddValue(value);
         }
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         return Array.ConvertAll(samples, count =>
         {
             var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
@@ -72,7 +80,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         var moments = taps.ToDictionary(tap => tap, tap => new Moments(tap.Groups, tap.Size));
         var maxima = rows.ToDictionary(tap => tap, _ => new RowMaxima());
         double[] lowest = new double[ranged.Length], highest = new double[ranged.Length];
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
@@ -153,7 +161,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             graph.AddProjectedRange(projection.Tap, projection.BasisT);
         }
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);

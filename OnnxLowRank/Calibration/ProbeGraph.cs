@@ -26,10 +26,10 @@ sealed class ProbeGraph
     public IReadOnlyList<string> Outputs => _outputs;
 
     /// <summary>The model without nodes and constants that no added output needs.</summary>
-    public byte[] ToBytes()
+    public OnnxModel ToModel()
     {
         DropUnneeded();
-        return _model.ToBytes();
+        return _model;
     }
 
     void DropUnneeded()

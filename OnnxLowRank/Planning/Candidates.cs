@@ -57,7 +57,7 @@ static class Candidates
             {
                 foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind != LayerKind.Conv))
                 {
-                    table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block, allowed.WeightBits), int4!.Dense(block).Error + Int8Noise));
+                    table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block, allowed.WeightBits), int4!.DenseError(block) + Int8Noise));
                     table.AddRange(ranks.Select(rank => Row(
                         new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block, allowed.WeightBits), int4.PairError(rank, block) + 2 * Int8Noise)));
                 }
