@@ -70,13 +70,13 @@ sealed class Bench
         return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means, input);
     }
 
-    /// <summary>In 4 bits, from the moment of the layer's input, or of a Conv without any.</summary>
+    /// <summary>In 4 bits, from the moment of the layer's input, or of a Conv or Gather without any.</summary>
     public Int4Weights InFewBits(Layer layer)
     {
         if (!_int4.TryGetValue(layer, out var known))
         {
             var moments = Measured.Moments[layer];
-            if (layer.Kind == LayerKind.Conv)
+            if (layer.Kind is LayerKind.Conv or LayerKind.Gather)
             {
                 return _int4[layer] = new(s_algebra, layer, Decompose(layer), null, new double[layer.Uses.Count][]);
             }

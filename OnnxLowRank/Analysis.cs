@@ -78,7 +78,8 @@ sealed record Analysis(
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
         int rank = layer.BreakEvenRank;
         bool isSolvedAtInput = isAtInput && layer.In < layer.Out;
-        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isSolvedAtInput ? layer.In : layer.OutPerGroup);
+        double vectors = moments.Sum(use => use.Count);
+        double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, isSolvedAtInput ? layer.In : layer.OutPerGroup);
         var groups = new OutputBasis[layer.Groups];
         for (int g = 0; g < groups.Length; g++)
         {
@@ -153,6 +154,9 @@ sealed record Analysis(
     /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
     static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
 
+    /// <summary>Every row of a table counts as if it had been seen once more: samples never meet most of a large vocabulary.</summary>
+    public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);
+
     /// <summary>The second moment over all uses of a weight, each about its own mean.</summary>
     static Matrix Pooled(Moments[] moments, int group, bool centred)
     {
@@ -199,6 +203,7 @@ sealed record Analysis(
         format == WeightFormat.Float32 ? ""
         : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
+        : format == WeightFormat.Int4 && layer.Kind == LayerKind.Gather && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
         : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
 

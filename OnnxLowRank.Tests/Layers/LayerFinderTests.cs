@@ -501,8 +501,81 @@ public class LayerFinderTests
         subgraph.Node("If", ["condition"], "row", ("then_branch", Branch("Relu", "w")), ("else_branch", Branch("Neg", "w")));
         subgraph.Outputs("y", "row");
 
-        AssertLeftAlone(Find(gather), "its weight 'w' is also used by 'row_node' (Gather)");
+        AssertLeftAlone(Find(gather, new(Only: new("y"))), "not selected by --only", "its weight 'w' is also used by 'row_node' (Gather)");
         AssertLeftAlone(Find(subgraph), "its weight 'w' is also used by 'row_node' (If)");
+    }
+
+    /// <summary>A model of int64 ids (?, 5) and a float table (40, 12).</summary>
+    static TinyModel TableModel()
+    {
+        var model = new TinyModel();
+        model.Graph.Input.Add(TinyModel.Value("ids", DataType.Int64, null, 5));
+        model.Weight("table", 40, 12);
+        return model;
+    }
+
+    [Fact]
+    public void Gather_of_an_embedding_table()
+    {
+        var model = TableModel();
+        model.Node("Gather", ["table", "ids"], "y");
+        model.Node("Gather", ["table", "ids"], "z");
+        model.Outputs("y", "z");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal((LayerKind.Gather, 12, 40, 1), (layer.Kind, layer.Out, layer.In, layer.Groups));
+        Assert.Equal([("ids", "y"), ("ids", "z")], layer.Uses.Select(use => (use.Input, use.Output)));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats()[5 * 12 + 3], layer.ReadWeight()[3, 5]);
+        Assert.Equal(4 * 40 * 12, layer.Bytes);
+    }
+
+    [Fact]
+    public void Gathers_that_are_no_lookup_of_rows_are_left_alone()
+    {
+        var columns = TableModel();
+        columns.Node("Gather", ["table", "ids"], "y", ("axis", 1));
+        var half = TableModel();
+        half.Tensor(TensorData.Create<short>("half", DataType.Float16, new short[40 * 12], 40, 12));
+        half.Node("Gather", ["half", "ids"], "y");
+        var deep = TableModel();
+        deep.Node("Gather", [deep.Weight("deep", 40, 3, 4), "ids"], "y");
+        var output = TableModel();
+        output.Node("Gather", ["table", "ids"], "y");
+        output.Outputs("y", "table");
+        var overridable = TableModel();
+        overridable.Node("Gather", ["table", "ids"], "y");
+
+        AssertLeftAlone(Find(columns), "it picks columns of its table, not rows");
+        AssertLeftAlone(Find(half), "its weight is float16, not float32");
+        AssertLeftAlone(Find(deep), "its weight has rank 3");
+        AssertLeftAlone(Find(output), "its weight 'table' is also a graph output");
+        AssertLeftAlone(Find(overridable, listInitializers: true), "its weight 'table' is also a graph input, which a caller may override; --constant-inputs says that none does");
+    }
+
+    [Fact]
+    public void Gathers_of_no_table_are_no_layers()
+    {
+        var model = Model();
+        model.Node("Gather", [model.Node("Shape", ["x"], "shape"), model.Ints("first", 0)], "size");
+        model.Node("Gather", [model.Ints("list", 3, 4, 5), "size"], "entry");
+        model.Node("Gather", ["x", "first"], "row");
+        model.Outputs("entry", "row");
+
+        AssertLeftAlone(Find(model));
+    }
+
+    [Fact]
+    public void A_table_that_is_the_head_too_is_left_alone()
+    {
+        var model = TableModel();
+        model.Node("Gather", ["table", "ids"], "y");
+        model.Node("Transpose", ["table"], "t");
+        model.Node("MatMul", ["y", "t"], "z");
+
+        AssertLeftAlone(Find(model),
+            "its weight 'table' is also used by 'z_node' (MatMul): the table and the product would each need a copy",
+            "its weight 'table' is also used by 'y_node' (Gather): the table and the product would each need a copy");
     }
 
     static GraphProto Branch(string op, params string[] inputs) => new()

@@ -25,7 +25,8 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="ModelException">The model cannot be loaded or run.</exception>
     public IReadOnlyDictionary<string, long[]>[] Shapes(Sampling sampling, int[] samples)
     {
-        string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Distinct()];
+        LayerUse[] lookups = [.. layers.Where(layer => layer.Kind == LayerKind.Gather).SelectMany(layer => layer.Uses)];
+        string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Except(lookups.Select(use => use.Input))];
         var graph = new ProbeGraph(model);
         foreach (string value in values)
         {
@@ -41,6 +42,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 for (int i = 0; i < values.Length; i++)
                 {
                     shapes[values[i]] = results[i].GetTensorTypeAndShape().Shape;
+                }
+                foreach (var use in lookups)
+                {
+                    shapes[use.Input] = shapes[use.Output][..^1];
                 }
             });
             return (IReadOnlyDictionary<string, long[]>)shapes;

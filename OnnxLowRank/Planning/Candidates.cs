@@ -35,14 +35,15 @@ static class Candidates
         Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
         var ranks = allowed.Factorizes && decomposition != null ? Ranks(decomposition.MaxRank) : [];
+        bool isLookup = layer.Kind == LayerKind.Gather;
         foreach (var format in allowed.Formats.Where(canRun))
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind != LayerKind.Conv))
+                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind is not (LayerKind.Conv or LayerKind.Gather)))
                 {
                     table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + Int8Noise));
-                    table.AddRange(ranks.Select(rank => Row(
+                    table.AddRange((isLookup ? [] : ranks).Select(rank => Row(
                         new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block), int4.PairError(rank, block) + 2 * Int8Noise)));
                 }
                 continue;
@@ -86,10 +87,15 @@ static class Candidates
 
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
-    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: false);
+    static double DenseBytes(Layer layer) => layer.Kind == LayerKind.Gather ? TableBytes(layer.In, layer.Out, nodes: 4)
+        : layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: false);
 
-    static double Int4DenseBytes(Layer layer, int block) =>
-        Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: block == 0);
+    /// <summary>A table in 8 bits with a scale per row, and the nodes that look rows up.</summary>
+    static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
+
+    static double Int4DenseBytes(Layer layer, int block) => layer.Kind == LayerKind.Gather
+        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 8
+        : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: block == 0);
 
     static double Int4PairBytes(Layer layer, int rank, int block) =>
         Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, isPacked: block == 0);
@@ -98,6 +104,10 @@ static class Candidates
     {
         var layer = plan.Layer;
         int weights = 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
+        if (layer.Kind == LayerKind.Gather && plan.Format == WeightFormat.Int8)
+        {
+            return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer);
+        }
         double inner = (plan.HasUp ? (double)layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
         return plan.Format == WeightFormat.Int8
             ? plan.Elements + 4 * (inner + layer.Out) + IntegerBiases(layer) + Overhead(layer, weights, isPacked: false)

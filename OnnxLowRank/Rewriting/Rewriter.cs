@@ -59,6 +59,15 @@ sealed class Rewriter(
         bool isConv = plan.Layer.Kind == LayerKind.Conv;
         switch (plan)
         {
+            case LayerPlan.Factorize factorize when plan.Layer.Kind == LayerKind.Gather:
+                GatherEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+                break;
+            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when plan.Layer.Kind == LayerKind.Gather:
+                GatherEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block).Weight);
+                break;
+            case LayerPlan.Quantize when plan.Layer.Kind == LayerKind.Gather:
+                GatherEmitter.Quantize(emission, plan.Layer, Table(plan.Layer));
+                break;
             case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize when isConv:
                 ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer], int4[plan.Layer].Pair(factorize.Rank, factorize.Block));
                 break;
@@ -84,6 +93,16 @@ sealed class Rewriter(
                 MatMulEmitter.Quantize(emission, plan.Layer, DenseInt8(plan.Layer));
                 break;
         }
+    }
+
+    /// <summary>The rows of an embedding table in 8 bits.</summary>
+    Int8Rows Table(Layer layer)
+    {
+        if (!_denseInt8.TryGetValue(layer, out var known))
+        {
+            _denseInt8[layer] = known = Int8.PerRow(layer.Weight.Read(), layer.In);
+        }
+        return known;
     }
 
     float[] Dense(Layer layer) => Once(_dense, layer, weight => weight);

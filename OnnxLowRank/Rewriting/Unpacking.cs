@@ -19,6 +19,9 @@ static class Unpacking
     /// <summary>What the unpacked values are multiplied by.</summary>
     public const float Factor = 16;
 
+    /// <summary>The name of the constant to shift by.</summary>
+    public static string Four(GraphEditor graph) => graph.SharedConstant(TensorData.Create<byte>("uint8_4", TensorProto.Types.DataType.Uint8, [4]));
+
     /// <summary>Adds a constant in 4 bits; returns the name of the int8 value that the nodes make of it.</summary>
     /// <param name="values">Numbers −8…7, row-major.</param>
     /// <param name="nodes">Gets the nodes that unpack them.</param>
@@ -31,7 +34,7 @@ static class Unpacking
             packed[i] = (byte)((values[i] & 15) | (values[split + i] << 4));
         }
         string constant = graph.AddConstant(TensorData.Create<byte>($"{name}_int4", TensorProto.Types.DataType.Uint8, packed, [half, .. dims[1..]]));
-        string four = graph.SharedConstant(TensorData.Create<byte>("uint8_4", TensorProto.Types.DataType.Uint8, [4]));
+        string four = Four(graph);
         string Node(string suffix, string opType, string[] inputs, Action<NodeProto> configure)
         {
             string output = graph.FreshName($"{name}_{suffix}");
