@@ -30,7 +30,7 @@ sealed record Analysis(
     public static Analysis Of(
         Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock)
     {
-        var layers = found.Layers;
+        Layer[] layers = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant)]; // what constants are is known
         var sampling = workspace.Sampling;
         var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, options.Threads);
         bool wantsInt8 = options.Format != FormatChoice.Float32;
@@ -40,19 +40,19 @@ sealed record Analysis(
         var shapes = shapesOf[0];
         sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
-        var positions = layers.ToDictionary(layer => layer, layer => PositionsOf(layer, shapes));
+        var positions = found.Layers.ToDictionary(layer => layer, layer => layer.Kind == LayerKind.Constant ? default : PositionsOf(layer, shapes));
 
         clock.Enter("decompose");
         var decompositions = new Dictionary<Layer, Decomposition>();
-        foreach (var layer in layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
+        foreach (var layer in found.Layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
         {
-            decompositions[layer] = Decompose(algebra, layer, measured, options);
+            decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer) : Decompose(algebra, layer, measured, options);
         }
 
         var moments = new Dictionary<Moments, Matrix?>(ReferenceEqualityComparer.Instance);
-        var int4 = layers.Where(layer => options.Format is FormatChoice.Auto or FormatChoice.Int4
+        var int4 = found.Layers.Where(layer => options.Format is FormatChoice.Auto or FormatChoice.Int4
             && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
-            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured.Moments[layer], options.Method, moments));
+            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured.Moments.GetValueOrDefault(layer, []), options.Method, moments));
 
         clock.Enter("calibrate");
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
@@ -69,6 +69,12 @@ sealed record Analysis(
         double Vectors(string value, int channels) => shapes[value].Aggregate(1.0, (product, dim) => product * dim) / channels;
         double output = layer.Uses.Sum(use => Vectors(use.Output, layer.Out));
         return new(layer.Kind == LayerKind.Conv ? layer.Uses.Sum(use => Vectors(use.Input, layer.Groups * (layer.In / layer.KernelSize))) : output, output);
+    }
+
+    static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer)
+    {
+        var weight = layer.ReadWeight();
+        return new(algebra, layer, [SvdMethod.Of(algebra, weight, layer.BreakEvenRank)], weight, [null]);
     }
 
     static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
@@ -203,7 +209,7 @@ sealed record Analysis(
         format == WeightFormat.Float32 ? ""
         : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
-        : format == WeightFormat.Int4 && layer.Kind == LayerKind.Gather && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
+        : format == WeightFormat.Int4 && layer.IsTable && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
         : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
 

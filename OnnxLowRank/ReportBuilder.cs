@@ -165,7 +165,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     {
         int expected = plan.Allotment.Plans.Where(layer => layer.Layer.Kind == LayerKind.Conv == isConv).Sum(layer => layer.Layer.Uses.Count * layer switch
         {
-            { Layer.Kind: LayerKind.Gather } => layer is LayerPlan.Factorize { Format: WeightFormat.Int8 } ? 1 : 0,
+            { Layer.IsTable: true } => layer is { Layer.Kind: LayerKind.Gather } and LayerPlan.Factorize { Format: WeightFormat.Int8 } ? 1 : 0,
             LayerPlan.Quantize { Block: 0 } => 1,
             LayerPlan.Factorize { Format: not WeightFormat.Float32, Block: 0 } factorize => 1 + (factorize.InputRank == null ? 0 : 1) + (factorize.HasUp ? 1 : 0),
             _ => 0,

@@ -437,7 +437,7 @@ public class LayerFinderTests
     public void Weights_of_another_rank_are_left_alone()
     {
         var model = Model();
-        model.Node("MatMul", ["x", model.Weight("w3", 3, 24, 16)], "y");
+        model.Node("MatMul", ["x", model.Weight("w3", 2, 24, 16)], "y");
         model.Node("MatMul", ["x", model.Weight("w1", 24)], "z");
         model.Outputs("y", "z");
 
@@ -578,6 +578,60 @@ public class LayerFinderTests
             "its weight 'table' is also used by 'y_node' (Gather): the table and the product would each need a copy");
     }
 
+    [Fact]
+    public void A_large_constant_that_is_added_is_a_layer_of_its_own()
+    {
+        var model = Model();
+        model.Node("Add", ["x", model.Weight("positions", 2, 30, 24)], "y");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal(("positions", LayerKind.Constant, 24, 60), (layer.Name, layer.Kind, layer.Out, layer.In));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats()[(5 * 24) + 3], layer.ReadWeight()[3, 5]);
+    }
+
+    [Fact]
+    public void A_weight_that_cannot_be_rewritten_where_it_is_used_is_still_a_constant()
+    {
+        var model = Model();
+        model.Node("MatMul", ["x", model.Weight("w", 3, 24, 32)], "y");
+
+        var found = Find(model);
+
+        Assert.Equal("its weight has rank 3", Assert.Single(found.LeftAlone).Reason);
+        Assert.Equal(("w", LayerKind.Constant), (Assert.Single(found.Layers).Name, found.Layers[0].Kind));
+    }
+
+    public static TheoryData<string> OtherConstants => ["small", "infinite", "huge", "vector", "output", "input", "skipped", "bias", "unused"];
+
+    [Theory, MemberData(nameof(OtherConstants))]
+    public void Other_constants_are_left_alone(string why)
+    {
+        var model = Model();
+        float[] values = TinyModel.Random([60 * 24], 3);
+        values[7] = why switch { "infinite" => float.NegativeInfinity, "huge" => -1e20f, _ => 0 };
+        string constant = why switch
+        {
+            "small" => model.Weight("c", 42, 24),
+            "vector" => model.Weight("c", 2400),
+            "bias" => model.Weight("c", 1, 1440),
+            _ => model.Floats("c", values, 60, 24),
+        };
+        if (why == "bias")
+        {
+            model.Node("Gemm", ["x", model.Weight("w", 24, 1440), constant], "y");
+        }
+        else
+        {
+            model.Node(why == "unused" ? "Relu" : "Add", why == "unused" ? ["x"] : ["x", constant], "y");
+        }
+        model.Outputs(why == "output" ? ["y", "c"] : ["y"]);
+
+        var found = Find(model, new(Skip: why == "skipped" ? new("y_node") : null), listInitializers: why == "input");
+
+        Assert.DoesNotContain(found.Layers, layer => layer.Kind == LayerKind.Constant);
+    }
+
     static GraphProto Branch(string op, params string[] inputs) => new()
     {
         Name = op,
@@ -635,7 +689,7 @@ public class LayerFinderTests
     public void Uses_that_disagree_are_left_alone(string about)
     {
         var model = new TinyModel();
-        model.Weight("w", about is "strides" or "norm" ? [12, 12, 3, 3] : [24, 24]);
+        model.Weight("w", about is "strides" or "norm" ? [12, 12, 3, 2] : [24, 24]);
         model.Input("x", about is "strides" or "norm" ? [null, 12, 9, 9] : [null, 24]);
         model.Node(about is "alpha" or "kind" or "addend" ? "Gemm" : about is "strides" or "norm" ? "Conv" : "MatMul", ["x", "w"], "y");
         switch (about)

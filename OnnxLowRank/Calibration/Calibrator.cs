@@ -15,6 +15,7 @@ sealed record Measured(
     IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids);
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
+/// <param name="layers">Those that are measured; there may be none.</param>
 sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
 {
     /// <summary>Shape of every layer's inputs and outputs when one sample runs.</summary>
@@ -27,6 +28,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     {
         LayerUse[] lookups = [.. layers.Where(layer => layer.Kind == LayerKind.Gather).SelectMany(layer => layer.Uses)];
         string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Except(lookups.Select(use => use.Input))];
+        if (values.Length == 0)
+        {
+            return Array.ConvertAll(samples, _ => (IReadOnlyDictionary<string, long[]>)new Dictionary<string, long[]>());
+        }
         var graph = new ProbeGraph(model);
         foreach (string value in values)
         {
@@ -58,6 +63,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
+        if (layers.Count == 0)
+        {
+            return new(new Dictionary<Layer, Moments[]>(), new Dictionary<Layer, Moments[]>(), new Dictionary<string, UInt8Grid>());
+        }
         Layer[] combinable = [.. layers.Where(layer => layer.BreakEvenInputRank > 0)];
         var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes)))
             .Concat(combinable.SelectMany(layer => layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)))).Distinct().ToList();

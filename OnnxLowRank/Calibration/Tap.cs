@@ -48,7 +48,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
 
     /// <summary>Whether a layer is measured at its input. A Conv or Gather never is: patches and ones among zeros are no values of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
-        layer.Kind is not (LayerKind.Conv or LayerKind.Gather) && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
+        layer.Kind != LayerKind.Conv && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
 
     /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
     public static double Vectors(Tap tap, ReadOnlySpan<long> shape)

@@ -6,7 +6,7 @@ using OnnxLowRank.Quantization;
 namespace OnnxLowRank.Factorization;
 
 /// <summary>A dense weight in 4 bits.</summary>
-/// <param name="Weight">Q ≈ W, (out, in); Wᵀ, the table, for Gather, as scales belong to what is looked up.</param>
+/// <param name="Weight">Q ≈ W, (out, in); Wᵀ for Gather and Constant, as scales belong to rows.</param>
 /// <param name="Error">Share of the layer's output energy that is lost.</param>
 /// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
 sealed record Int4Dense(Int4Blocks Weight, double Error, double[]?[] Gains);
@@ -45,7 +45,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
     public static double DenseBytes(Layer layer, int block) =>
-        layer.Kind == LayerKind.Gather ? Bytes(layer.In, layer.Out, block) : Bytes(layer.Out, layer.In, block);
+        layer.IsTable ? Bytes(layer.In, layer.Out, block) : Bytes(layer.Out, layer.In, block);
 
     static double Bytes(int rows, int cols, int block) =>
         block == 0 ? Int4.RowBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
@@ -62,7 +62,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     {
         if (!_dense.TryGetValue(block, out var known))
         {
-            var weight = layer.Kind == LayerKind.Gather ? layer.ReadWeight().Transposed() : layer.ReadWeight();
+            var weight = layer.IsTable ? layer.ReadWeight().Transposed() : layer.ReadWeight();
             int fitting = Fitting(weight.Cols, block);
             var rounded = moment == null
                 ? Int4.Nearest(weight, fitting)

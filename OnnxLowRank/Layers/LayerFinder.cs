@@ -15,7 +15,7 @@ sealed record FoundLayers(IReadOnlyList<Layer> Layers, IReadOnlyList<LeftAlone> 
 /// <param name="ConstantInputs">Whether initializers that are also graph inputs are constants from IR version 4 on.</param>
 sealed record LayerFilter(Regex? Only = null, Regex? Skip = null, bool ConstantInputs = false);
 
-/// <summary>Finds MatMul, Gemm and Conv nodes of the main graph whose weight is constant, and Gather nodes that read an embedding table.</summary>
+/// <summary>Finds MatMul, Gemm and Conv nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
 static class LayerFinder
 {
     /// <summary>Rewritten nodes use nothing newer, but older models differ in too many operators to be edited safely.</summary>
@@ -55,6 +55,7 @@ static class LayerFinder
 
         leftAlone.AddRange(InsideSubgraphs(model));
         var layers = Merge(index, found, leftAlone);
+        layers.AddRange(Constants(model, index, layers, inputsAreConstant, reader => model.Opset >= OldestOpset && Filtered(Name(reader), filter).Length == 0));
         return new(layers, leftAlone);
     }
 
@@ -131,6 +132,34 @@ static class LayerFinder
     /// <summary>Below this, the nodes around a quantized weight take more bytes than it saves.</summary>
     const int SmallestWeight = 128;
 
+    /// <summary>Smaller constants are not worth the nodes that expand them.</summary>
+    const int SmallestConstant = 1024;
+
+    /// <summary>Squares of larger numbers overflow. Masks may hold infinities.</summary>
+    const float LargestNumber = 1e15f;
+
+    /// <summary>Constants of two and more axes that no layer reads; some rank makes them smaller, so that what an error in them does can be measured.</summary>
+    /// <param name="mayChange">Whether what a node reads may be changed.</param>
+    static IEnumerable<Layer> Constants(OnnxModel model, GraphIndex index, List<Layer> layers, bool inputsAreConstant, Func<NodeProto, bool> mayChange)
+    {
+        var taken = layers.SelectMany(layer => layer.Uses).SelectMany(use => use.Absorbed.Prepend(use.Node)).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        foreach (var tensor in model.Graph.Initializer.Where(tensor => tensor.Dims.Count >= 2 && tensor.DataType == (int)TensorProto.Types.DataType.Float))
+        {
+            var readers = Readers(index, tensor.Name).ToList();
+            if (index.IsOutput(tensor.Name) || readers.Count == 0 || readers.Any(reader => taken.Contains(reader) || !mayChange(reader))
+                || Constant.Find(index, tensor.Name, inputsAreConstant, out _) is not { } constant)
+            {
+                continue;
+            }
+            var node = new NodeProto { OpType = "Constant", Name = tensor.Name };
+            var layer = Create([(constant, LayerKind.Constant, new(node, [], tensor.Name, tensor.Name, null, null))]);
+            if (layer.Elements >= SmallestConstant && layer.BreakEvenRank >= 1 && Array.TrueForAll(constant.Read(), value => Math.Abs(value) <= LargestNumber))
+            {
+                yield return layer;
+            }
+        }
+    }
+
     static string Disagreement(GraphIndex index, string root, List<(Constant Weight, LayerKind Kind, LayerUse Use)> uses)
     {
         if (index.IsOutput(root))
@@ -189,6 +218,7 @@ static class LayerFinder
         long[] dims = weight.Dims;
         (long rows, long cols) = kind switch
         {
+            LayerKind.Constant => (dims[^1], dims[..^1].Aggregate(1L, (product, dim) => product * dim)),
             LayerKind.Conv => (dims[0], dims[1..].Aggregate(1L, (product, dim) => product * dim)),
             LayerKind.MatMul or LayerKind.Gather => (dims[1], dims[0]),
             LayerKind.Gemm when !use.TransB => (dims[1], dims[0]),

@@ -22,6 +22,9 @@ static class Candidates
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
 
+    /// <summary>The same for a table, where nothing but a row is rounded.</summary>
+    const double TableNoise = 5e-5;
+
     /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
     const double OverheadPerNode = 130;
 
@@ -34,23 +37,23 @@ static class Candidates
     {
         Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
+        double noise = layer.IsTable ? TableNoise : Int8Noise;
         var ranks = allowed.Factorizes && decomposition != null ? Ranks(decomposition.MaxRank) : [];
-        bool isLookup = layer.Kind == LayerKind.Gather;
         foreach (var format in allowed.Formats.Where(canRun))
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind is not (LayerKind.Conv or LayerKind.Gather)))
+                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || (layer.Kind != LayerKind.Conv && !layer.IsTable)))
                 {
-                    table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + Int8Noise));
-                    table.AddRange((isLookup ? [] : ranks).Select(rank => Row(
+                    table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + (layer.IsTable ? 0 : Int8Noise)));
+                    table.AddRange((layer.IsTable ? [] : ranks).Select(rank => Row(
                         new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block), int4.PairError(rank, block) + 2 * Int8Noise)));
                 }
                 continue;
             }
             if (format == WeightFormat.Int8)
             {
-                table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), Int8Noise));
+                table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), noise));
             }
             if (!allowed.Factorizes || decomposition == null)
             {
@@ -59,7 +62,7 @@ static class Candidates
             foreach (var plan in Plans(layer, decomposition, format))
             {
                 double error = decomposition.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
-                table.Add(Row(plan, FactorizedBytes(plan), error + (format == WeightFormat.Int8 ? 2 * Int8Noise : 0)));
+                table.Add(Row(plan, FactorizedBytes(plan), error + (format == WeightFormat.Int8 ? 2 * noise : 0)));
             }
         }
         return table;
@@ -87,13 +90,13 @@ static class Candidates
 
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
-    static double DenseBytes(Layer layer) => layer.Kind == LayerKind.Gather ? TableBytes(layer.In, layer.Out, nodes: 4)
+    static double DenseBytes(Layer layer) => layer.IsTable ? TableBytes(layer.In, layer.Out, nodes: 4)
         : layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: false);
 
     /// <summary>A table in 8 bits with a scale per row, and the nodes that look rows up.</summary>
     static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
 
-    static double Int4DenseBytes(Layer layer, int block) => layer.Kind == LayerKind.Gather
+    static double Int4DenseBytes(Layer layer, int block) => layer.IsTable
         ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 8
         : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: block == 0);
 
@@ -104,7 +107,7 @@ static class Candidates
     {
         var layer = plan.Layer;
         int weights = 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
-        if (layer.Kind == LayerKind.Gather && plan.Format == WeightFormat.Int8)
+        if (layer.IsTable && plan.Format == WeightFormat.Int8)
         {
             return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer);
         }

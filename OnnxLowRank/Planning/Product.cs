@@ -20,6 +20,10 @@ readonly record struct Product(double Positions, double Elements, double Outputs
     public static IEnumerable<Product> Of(LayerPlan plan, Positions positions)
     {
         var layer = plan.Layer;
+        if (layer.Kind == LayerKind.Constant)
+        {
+            yield break; // what there is to do is done when the model is loaded
+        }
         bool isLookup = layer.Kind == LayerKind.Gather;
         if (plan is not LayerPlan.Factorize factorize)
         {

@@ -59,14 +59,14 @@ sealed class Rewriter(
         bool isConv = plan.Layer.Kind == LayerKind.Conv;
         switch (plan)
         {
-            case LayerPlan.Factorize factorize when plan.Layer.Kind == LayerKind.Gather:
-                GatherEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+            case LayerPlan.Factorize factorize when plan.Layer.IsTable:
+                TableEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
                 break;
-            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when plan.Layer.Kind == LayerKind.Gather:
-                GatherEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block).Weight);
+            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when plan.Layer.IsTable:
+                TableEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block).Weight);
                 break;
-            case LayerPlan.Quantize when plan.Layer.Kind == LayerKind.Gather:
-                GatherEmitter.Quantize(emission, plan.Layer, Table(plan.Layer));
+            case LayerPlan.Quantize when plan.Layer.IsTable:
+                TableEmitter.Quantize(emission, plan.Layer, Table(plan.Layer));
                 break;
             case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize when isConv:
                 ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer], int4[plan.Layer].Pair(factorize.Rank, factorize.Block));
@@ -95,7 +95,7 @@ sealed class Rewriter(
         }
     }
 
-    /// <summary>The rows of an embedding table in 8 bits.</summary>
+    /// <summary>The rows of a table in 8 bits.</summary>
     Int8Rows Table(Layer layer)
     {
         if (!_denseInt8.TryGetValue(layer, out var known))

@@ -1,3 +1,4 @@
+using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
@@ -8,8 +9,8 @@ using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Tests.Rewriting;
 
-/// <summary>Embedding tables in few bits: every row that is looked up is the row that was stored.</summary>
-public class GatherTests
+/// <summary>Embedding tables and other constants in few bits: every row that is looked up is the row that was stored.</summary>
+public class TableTests
 {
     /// <summary>One multiplication of two floats.</summary>
     const double Rounding = 1e-6;
@@ -110,6 +111,45 @@ public class GatherTests
         var tables = graph.Node.Where(node => node.OpType == "Gather").Select(node => graph.Initializer.Single(tensor => tensor.Name == node.Input[0])).ToList();
         Assert.Equal([type, DataType.Float], tables.Select(tensor => (DataType)tensor.DataType).OrderByDescending(known => known == type));
         Assert.DoesNotContain(graph.Initializer, tensor => tensor.DataType == (int)DataType.Float && tensor.Dims.Aggregate(1L, (product, dim) => product * dim) > 24);
+    }
+
+    public static TheoryData<long[], string, WeightFormat> Constants => [.. (
+        from axes in new long[][] { [40, 32], [1, 40, 32], [2, 5, 40, 32] }
+        from plan in new[] { ("quantize", WeightFormat.Int8), ("quantize", WeightFormat.Int4), ("factorize", WeightFormat.Float32), ("factorize", WeightFormat.Int8) }
+        select (axes, plan.Item1, plan.Item2))];
+
+    [Theory, MemberData(nameof(Constants))]
+    public void A_constant_is_expanded_when_the_model_is_loaded(long[] axes, string action, WeightFormat format)
+    {
+        var model = new TinyModel();
+        model.Input("x", [null, .. Enumerable.Repeat<long?>(1, axes.Length - 1)]);
+        model.Node("Add", ["x", model.Weight("w", axes)], "y");
+        model.Outputs("y");
+        var bench = new Bench(model.Build(), new([new("x", [0], [.. Enumerable.Repeat(1L, axes.Length - 1)])]));
+        var layer = bench.Layer;
+        LayerPlan plan = action == "quantize" ? new LayerPlan.Quantize(layer, format) : new LayerPlan.Factorize(layer, 32, format);
+
+        var rewritten = bench.Rewrite(Dialect.Onnx, _ => plan).Model;
+
+        var original = bench.Run(bench.Model, "y")[0];
+        double[] expected = action == "quantize" ? Stored(bench, format).Data : Array.ConvertAll(layer.Weight.Read(), value => (double)value);
+        ModelRuns.AssertNear(
+            original with { Values = [.. expected.Select(value => (float)value)] }, bench.Run(rewritten, "y")[0],
+            action == "quantize" ? Rounding : format == WeightFormat.Int8 ? 0.02 : 1e-5);
+        Assert.Equal(["Add"], ModelRuns.Optimized(rewritten).Keys);
+        Assert.DoesNotContain(rewritten.Graph.Initializer, tensor => tensor.Name == "w");
+    }
+
+    [Fact]
+    public void A_mask_of_two_numbers_loses_nothing_in_4_bits()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 40);
+        model.Node("Add", ["x", model.Floats("mask", [.. Enumerable.Range(0, 1600).Select(i => i % 40 > i / 40 ? -10000f : 0)], 40, 40)], "y");
+        model.Outputs("y");
+        var layer = Assert.Single(LayerFinder.Find(model.Build(), new()).Layers);
+
+        Assert.Equal(0, new Int4Weights(LinearAlgebra.Create(1), layer, null, null, [null]).Dense(0).Error, 1e-12);
     }
 
     [Fact]
