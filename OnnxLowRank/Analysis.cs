@@ -71,10 +71,13 @@ sealed record Analysis(
         return new(layer.Kind == LayerKind.Conv ? layer.Uses.Sum(use => Vectors(use.Input, layer.Groups * (layer.In / layer.KernelSize))) : output, output);
     }
 
+    /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
     static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer)
     {
         var weight = layer.ReadWeight();
-        return new(algebra, layer, [SvdMethod.Of(algebra, weight, layer.BreakEvenRank)], weight, [null]);
+        int rank = layer.BreakEvenRank;
+        var basis = layer.Out < layer.In ? OutputMethod.FromOutput(algebra, algebra.Gram(weight), weight, shrinkage: 0, rank) : SvdMethod.Of(algebra, weight, rank);
+        return new(algebra, layer, [basis], weight, [null]);
     }
 
     static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
