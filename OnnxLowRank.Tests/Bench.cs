@@ -26,7 +26,7 @@ sealed class Bench
         (Model, _samples) = (model, samples);
         Found = LayerFinder.Find(model, filter ?? new());
         _sampling = new Sampling(samples, batch, CancellationToken.None);
-        _calibrator = new Calibrator(model, Found.Layers, Device.Cpu, threads: 1);
+        _calibrator = new Calibrator(model, [.. Found.Layers.Where(layer => layer.Kind != LayerKind.Constant)], Device.Cpu, threads: 1);
         Shapes = _calibrator.Shapes(_sampling);
         Measured = _calibrator.Collect(_sampling, samples.All, Shapes, withRanges: true);
     }
@@ -51,6 +51,10 @@ sealed class Bench
         }
         var weight = layer.ReadWeight();
         int rows = layer.OutPerGroup, rank = Math.Min(rows, layer.In);
+        if (layer.Kind == LayerKind.Constant)
+        {
+            return _decompositions[layer] = new(s_algebra, layer, [SvdMethod.Of(s_algebra, weight, rank)], weight, [null]);
+        }
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => use.Addend == null);
         var moments = Measured.Moments[layer];
         var bases = Enumerable.Range(0, layer.Groups).Select(g =>
@@ -70,16 +74,16 @@ sealed class Bench
         return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means, input);
     }
 
-    /// <summary>In 4 bits, from the moment of the layer's input, or of a Conv without any.</summary>
+    /// <summary>In 4 bits, from the moment of the layer's input, or, of a Conv or a table, without any.</summary>
     public Int4Weights InFewBits(Layer layer)
     {
         if (!_int4.TryGetValue(layer, out var known))
         {
-            var moments = Measured.Moments[layer];
-            if (layer.Kind == LayerKind.Conv)
+            if (layer.Kind == LayerKind.Conv || layer.IsTable)
             {
                 return _int4[layer] = new(s_algebra, layer, Decompose(layer), null, new double[layer.Uses.Count][]);
             }
+            var moments = Measured.Moments[layer];
             var second = moments[0].Second(0, centred: true);
             double damping = 1e-4 * Enumerable.Range(0, second.Rows).Sum(i => second[i, i]) / second.Rows;
             for (int i = 0; i < second.Rows; i++)

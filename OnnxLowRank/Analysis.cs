@@ -32,7 +32,7 @@ sealed record Analysis(
     public static Analysis Of(
         Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock)
     {
-        var layers = found.Layers;
+        Layer[] layers = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant)]; // what constants are is known
         var sampling = workspace.Sampling;
         var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, options.Threads);
         bool wantsInt8 = options.Format != FormatChoice.Float32;
@@ -42,17 +42,17 @@ sealed record Analysis(
         var shapes = shapesOf[0];
         sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
-        var positions = layers.ToDictionary(layer => layer, layer => PositionsOf(layer, shapes));
+        var positions = found.Layers.ToDictionary(layer => layer, layer => layer.Kind == LayerKind.Constant ? default : PositionsOf(layer, shapes));
 
         clock.Enter("decompose");
         var decompositions = new Dictionary<Layer, Decomposition>();
         var int4 = new Dictionary<Layer, Int4Weights>();
         var moments = new ConditionalWeakTable<Moments, InputMoment?>();
-        foreach (var layer in layers)
+        foreach (var layer in found.Layers)
         {
             if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
             {
-                decompositions[layer] = Decompose(algebra, layer, measured, options);
+                decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer) : Decompose(algebra, layer, measured, options);
             }
             if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
             {
@@ -79,6 +79,15 @@ sealed record Analysis(
         return new(layer.Kind == LayerKind.Conv ? layer.Uses.Sum(use => Vectors(use.Input, layer.Groups * (layer.In / layer.KernelSize))) : output, output);
     }
 
+    /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
+    static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer)
+    {
+        var weight = layer.ReadWeight();
+        int rank = layer.BreakEvenRank;
+        var basis = layer.Out < layer.In ? OutputMethod.FromOutput(algebra, algebra.Gram(weight), weight, shrinkage: 0, rank) : SvdMethod.Of(algebra, weight, rank);
+        return new(algebra, layer, [basis], weight, [null]);
+    }
+
     static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
     {
         var moments = measured.Moments[layer];
@@ -86,7 +95,8 @@ sealed record Analysis(
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
         int rank = layer.BreakEvenRank;
         bool isSolvedAtInput = isAtInput && layer.In < layer.Out;
-        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isSolvedAtInput ? layer.In : layer.OutPerGroup);
+        double vectors = moments.Sum(use => use.Count);
+        double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, isSolvedAtInput ? layer.In : layer.OutPerGroup);
         var groups = new OutputBasis[layer.Groups];
         for (int g = 0; g < groups.Length; g++)
         {
@@ -173,6 +183,9 @@ sealed record Analysis(
     /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
     static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
 
+    /// <summary>Every row of a table counts as if it had been seen once more: samples never meet most of a large vocabulary.</summary>
+    public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);
+
     /// <summary>The second moment over all uses of a weight, each about its own mean.</summary>
     static Matrix Pooled(Moments[] moments, int group, bool centred)
     {
@@ -234,6 +247,7 @@ sealed record Analysis(
         format == WeightFormat.Float32 ? ""
         : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
+        : format == WeightFormat.Int4 && layer.IsTable && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
         : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
 

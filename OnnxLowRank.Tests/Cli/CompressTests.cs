@@ -61,6 +61,41 @@ public sealed class CompressTests : IDisposable
         Assert.Equal(before, after);
     }
 
+    /// <summary>Ids are no floats: nothing may measure or time them as if they were.</summary>
+    [Theory]
+    [InlineData("auto")]
+    [InlineData("fp32")]
+    public void Tables_and_positions_are_compressed_too(string format)
+    {
+        var graph = new GraphProto
+        {
+            Name = "embedder",
+            Input = { Playground.Value("ids", TensorProto.Types.DataType.Int32, null, 16) },
+            Output = { Playground.Value("y", TensorProto.Types.DataType.Float, null, 16, 8) },
+            Initializer = { Playground.Weight("words", 400, 64), Playground.Weight("positions", 16, 64), Playground.Weight("head", 64, 8) },
+            Node =
+            {
+                NodeAttributes.Create("Gather", "look", ["words", "ids"], ["e"]),
+                NodeAttributes.Create("Add", "place", ["e", "positions"], ["p"]),
+                NodeAttributes.Create("MatMul", "out", ["p", "head"], ["y"]),
+            },
+        };
+        _playground.Save(Playground.Model(graph));
+        File.Delete(_playground.PathOf("calib/x.npy"));
+        _playground.Npy("calib/ids.npy", [64, 16], [.. Enumerable.Range(0, 64 * 16).Select(i => i * 37 % 800 - 400)]);
+
+        var report = Report("--format", format, "--metric", "cosine");
+
+        var layers = report.GetProperty("layers").EnumerateArray().ToDictionary(layer => layer.GetProperty("name").GetString()!);
+        Assert.Equal("Gather", layers["look"].GetProperty("op").GetString());
+        Assert.NotEqual("keep", layers["look"].GetProperty("action").GetString());
+        Assert.Equal("Constant", layers["positions"].GetProperty("op").GetString());
+        Assert.NotEqual("keep", layers["positions"].GetProperty("action").GetString());
+        Assert.DoesNotContain(Written().Graph.Initializer, tensor => tensor.Name is "words" or "positions");
+        Assert.Equal(64 * 8 * 16, report.GetProperty("before").GetProperty("macs").GetDouble());
+        Assert.DoesNotContain(report.GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("timed"));
+    }
+
     [Fact]
     public void The_report_has_every_field_that_scripts_rely_on()
     {

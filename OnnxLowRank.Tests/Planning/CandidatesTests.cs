@@ -77,6 +77,7 @@ public class CandidatesTests
 
     [Theory]
     [InlineData("MatMul then Add")]
+    [InlineData("Gather")]
     [InlineData("Gemm transB")]
     [InlineData("Conv with groups")]
     [InlineData("Conv with bias then BatchNormalization")]

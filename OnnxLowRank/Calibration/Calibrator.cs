@@ -25,6 +25,7 @@ sealed record Measured(
 }
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
+/// <param name="layers">Those that are measured; there may be none.</param>
 sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
 {
     /// <summary>Shape of every layer's inputs and outputs when one sample runs.</summary>
@@ -35,7 +36,12 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="ModelException">The model cannot be loaded or run.</exception>
     public IReadOnlyDictionary<string, long[]>[] Shapes(Sampling sampling, int[] samples)
     {
-        string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Distinct()];
+        LayerUse[] lookups = [.. layers.Where(layer => layer.Kind == LayerKind.Gather).SelectMany(layer => layer.Uses)];
+        string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Except(lookups.Select(use => use.Input))];
+        if (values.Length == 0)
+        {
+            return Array.ConvertAll(samples, _ => (IReadOnlyDictionary<string, long[]>)new Dictionary<string, long[]>());
+        }
         var graph = new ProbeGraph(model);
         foreach (string value in values)
         {
@@ -52,6 +58,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 {
                     shapes[values[i]] = results[i].GetTensorTypeAndShape().Shape;
                 }
+                foreach (var use in lookups)
+                {
+                    shapes[use.Input] = shapes[use.Output][..^1];
+                }
             });
             return (IReadOnlyDictionary<string, long[]>)shapes;
         });
@@ -63,6 +73,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
+        if (layers.Count == 0)
+        {
+            return new([], [], new Dictionary<string, UInt8Grid>(), new Dictionary<Layer, double>());
+        }
         Layer[] combinable = [.. layers.Where(layer => layer.BreakEvenInputRank > 0)];
         var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes)))
             .Concat(combinable.SelectMany(layer => layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)))).Distinct().ToList();

@@ -16,7 +16,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
 
     /// <summary>
     /// Where a layer is measured: MatMul and Gemm at their input, which says what rounding a weight does and is often shared by
-    /// several layers; Conv, and layers with an input that is too wide for it, at their output.
+    /// several layers; Conv, Gather, and layers with an input that is too wide for it, at their output.
     /// </summary>
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
     public static Tap Of(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
@@ -53,9 +53,9 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
     static bool IsLongBehind(int axis, long[] shape, int channels) =>
         axis == 1 && shape.Length > 2 && shape.Skip(2).Aggregate(1L, (product, dim) => product * dim) > channels;
 
-    /// <summary>Whether a layer is measured at its input. A Conv never is: its input vectors are patches, not a value of the graph.</summary>
+    /// <summary>Whether a layer is measured at its input. A Conv or Gather never is: patches and ones among zeros are no values of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
-        layer.Kind != LayerKind.Conv && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
+        layer.Kind != LayerKind.Conv && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
 
     /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
     public static double Vectors(Tap tap, ReadOnlySpan<long> shape)

@@ -6,7 +6,7 @@ using OnnxLowRank.Quantization;
 namespace OnnxLowRank.Factorization;
 
 /// <summary>A dense weight in 4 bits.</summary>
-/// <param name="Weight">Q ≈ W, (out, in).</param>
+/// <param name="Weight">Q ≈ W, (out, in); Wᵀ for Gather and Constant, as scales belong to rows.</param>
 /// <param name="Error">Share of the layer's output energy that is lost.</param>
 /// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
 sealed record Int4Dense(Int4Blocks Weight, double Error, double[]?[] Gains);
@@ -51,7 +51,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     double Energy => _energy ??= EnergyOf(layer.ReadWeight());
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
-    public static double DenseBytes(Layer layer, int block) => Bytes(layer.Out, layer.In, block);
+    public static double DenseBytes(Layer layer, int block) =>
+        layer.IsTable ? Bytes(layer.In, layer.Out, block) : Bytes(layer.Out, layer.In, block);
 
     static double Bytes(int rows, int cols, int block) =>
         block == 0 ? Int4.RowBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
@@ -84,9 +85,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     Int4Dense MakeDense(int block)
     {
-        var weight = layer.ReadWeight();
-        int fitting = Fitting(layer.In, block);
-        var rounded = Rounded(weight, fitting);
+        var weight = layer.IsTable ? layer.ReadWeight().Transposed() : layer.ReadWeight();
+        var rounded = Rounded(weight, Fitting(weight.Cols, block));
         var lost = Difference(weight, rounded.Dequantize());
         return new(rounded, Share(EnergyOf(lost)), Gains(lost));
     }

@@ -36,6 +36,8 @@ static class Candidates
 
     /// <summary>The same with weights of 7 bits: four times the weight's part of it and as much as before of the input's; twice as measured.</summary>
     const double Int7Noise = 2 * Int8Noise;
+    /// <summary>The same for a table, where nothing but a row is rounded.</summary>
+    const double TableNoise = 5e-5;
 
     /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
     const double OverheadPerNode = 130;
@@ -48,17 +50,18 @@ static class Candidates
         Layer layer, Decomposition? decomposition, Int4Weights? int4, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
     {
         Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
-        double noise = allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
+        double noise = layer.IsTable ? TableNoise : allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
         var ranks = allowed.Factorizes && decomposition != null ? Ranks(decomposition.MaxRank) : [];
         foreach (var format in allowed.Formats.Where(canRun))
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind != LayerKind.Conv))
+                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || (layer.Kind != LayerKind.Conv && !layer.IsTable)))
                 {
-                    table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block, allowed.WeightBits), int4!.DenseError(block) + Int8Noise));
-                    table.AddRange(ranks.Select(rank => Row(
+                    table.Add(Row(
+                        new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block, allowed.WeightBits), int4!.DenseError(block) + (layer.IsTable ? 0 : Int8Noise)));
+                    table.AddRange((layer.IsTable ? [] : ranks).Select(rank => Row(
                         new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block, allowed.WeightBits), int4.PairError(rank, block) + 2 * Int8Noise)));
                 }
                 continue;
@@ -102,10 +105,15 @@ static class Candidates
 
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
-    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, unpacking: 0);
+    static double DenseBytes(Layer layer) => layer.IsTable ? TableBytes(layer.In, layer.Out, nodes: 4)
+        : layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, unpacking: 0);
 
-    static double Int4DenseBytes(Layer layer, int block, int bits) =>
-        Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
+    /// <summary>A table in 8 bits with a scale per row, and the nodes that look rows up.</summary>
+    static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
+
+    static double Int4DenseBytes(Layer layer, int block, int bits) => layer.IsTable
+        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 8
+        : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
 
     static double Int4PairBytes(Layer layer, int rank, int block, int bits) =>
         Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, block == 0 ? UnpackingNodes(bits) : 0);
@@ -117,6 +125,10 @@ static class Candidates
     {
         var layer = plan.Layer;
         int weights = 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
+        if (layer.IsTable && plan.Format == WeightFormat.Int8)
+        {
+            return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer);
+        }
         double inner = (plan.HasUp ? (double)layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
         return plan.Format == WeightFormat.Int8
             ? plan.Elements + 4 * (inner + layer.Out) + IntegerBiases(layer) + Overhead(layer, weights, unpacking: 0)

@@ -49,8 +49,8 @@ sealed class Refitter(
         {
             var inFloats = plan with { Format = WeightFormat.Float32, Block = 0 };
             factorized.Add(inFloats);
-            // In 4 bits Up is fitted to the rounded Down instead, which matters more there.
-            if (plan.Format != WeightFormat.Int4 && plan.HasUp && plan.Layer.Uses.All(use => use.Addend == null))
+            // Nothing that is rewritten feeds a table. In 4 bits Up is fitted to the rounded Down instead, which matters more there.
+            if (plan.Format != WeightFormat.Int4 && plan.HasUp && !plan.Layer.IsTable && plan.Layer.Uses.All(use => use.Addend == null))
             {
                 fittable.Add(inFloats);
             }

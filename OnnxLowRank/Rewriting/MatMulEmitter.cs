@@ -179,10 +179,14 @@ static class MatMulEmitter
 
     static string AddFactor(GraphEditor graph, string name, float[] factor, int rows, int cols, bool transposed)
     {
-        if (!transposed)
-        {
-            return graph.AddConstant(TensorData.Floats(name, factor, rows, cols));
-        }
+        return graph.AddConstant(transposed
+            ? TensorData.Floats(name, Transposed(factor, rows, cols), cols, rows)
+            : TensorData.Floats(name, factor, rows, cols));
+    }
+
+    /// <summary>A matrix (rows, cols) as (cols, rows).</summary>
+    public static float[] Transposed(float[] factor, int rows, int cols)
+    {
         var columns = new float[factor.Length];
         for (int i = 0; i < rows; i++)
         {
@@ -191,6 +195,6 @@ static class MatMulEmitter
                 columns[j * rows + i] = factor[i * cols + j];
             }
         }
-        return graph.AddConstant(TensorData.Floats(name, columns, cols, rows));
+        return columns;
     }
 }

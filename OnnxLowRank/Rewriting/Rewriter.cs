@@ -57,6 +57,15 @@ sealed class Rewriter(
         bool isConv = plan.Layer.Kind == LayerKind.Conv;
         switch (plan)
         {
+            case LayerPlan.Factorize factorize when plan.Layer.IsTable:
+                TableEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+                break;
+            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when plan.Layer.IsTable:
+                TableEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block).Weight);
+                break;
+            case LayerPlan.Quantize when plan.Layer.IsTable:
+                TableEmitter.Quantize(emission, plan.Layer, Table(plan.Layer));
+                break;
             case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize when isConv:
                 ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer], int4[plan.Layer].Pair(factorize.Rank, factorize.Block));
                 break;
@@ -85,6 +94,10 @@ sealed class Rewriter(
     }
 
     Int8Rows DenseInt8(Layer layer) => Int8.PerRow(Dense(layer), layer.Out, bits: weightBits);
+
+    /// <summary>The rows of a table in 8 bits.</summary>
+    static Int8Rows Table(Layer layer) => Int8.PerRow(layer.Weight.Read(), layer.In);
+
 
     /// <summary>A layer's weight, (out, in) row-major.</summary>
     static float[] Dense(Layer layer) => Array.ConvertAll(layer.ReadWeight().Data, value => (float)value);

@@ -22,6 +22,9 @@ static class Unpacking
     /// <param name="bits">Of what they become: 8 or 7.</param>
     public static float Factor(int bits) => 1 << (bits - 4);
 
+    /// <summary>The name of the constant to shift by.</summary>
+    public static string Four(GraphEditor graph) => graph.SharedConstant(TensorData.Create<byte>("uint8_4", TensorProto.Types.DataType.Uint8, [4]));
+
     /// <summary>Adds a constant in 4 bits; returns the name of the int8 value that the nodes make of it.</summary>
     /// <param name="values">Numbers −8…7, row-major.</param>
     /// <param name="bits">Of what they become: 8 or 7.</param>
@@ -35,7 +38,7 @@ static class Unpacking
             packed[i] = (byte)((values[i] & 15) | (values[split + i] << 4));
         }
         string constant = graph.AddConstant(TensorData.Create<byte>($"{name}_int4", TensorProto.Types.DataType.Uint8, packed, [half, .. dims[1..]]));
-        string four = graph.SharedConstant(TensorData.Create<byte>("uint8_4", TensorProto.Types.DataType.Uint8, [4]));
+        string four = Four(graph);
         string Node(string suffix, string opType, string[] inputs, Action<NodeProto> configure)
         {
             string output = graph.FreshName($"{name}_{suffix}");
