@@ -86,7 +86,7 @@ sealed class Bench
             {
                 second[i, i] += damping;
             }
-            _int4[layer] = known = new(s_algebra, layer, Decompose(layer), second, [.. moments.Select(use => use.Mean())]);
+            _int4[layer] = known = new(s_algebra, layer, Decompose(layer), new(second, [1]), [.. moments.Select(use => use.Mean())]);
         }
         return known;
     }

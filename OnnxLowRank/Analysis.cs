@@ -50,10 +50,10 @@ sealed record Analysis(
             decompositions[layer] = Decompose(algebra, layer, measured, options);
         }
 
-        var moments = new Dictionary<Moments, Matrix?>(ReferenceEqualityComparer.Instance);
+        var moments = new Dictionary<Moments, InputMoment?>(ReferenceEqualityComparer.Instance);
         var int4 = layers.Where(layer => options.Format is FormatChoice.Auto or FormatChoice.Int4
             && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
-            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured.Moments[layer], options.Method, moments));
+            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments));
 
         clock.Enter("calibrate");
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
@@ -117,34 +117,46 @@ sealed record Analysis(
 
     /// <param name="known">Moments of values that several layers read.</param>
     static Int4Weights InFewBits(
-        ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Moments[] moments, Method method, Dictionary<Moments, Matrix?> known)
+        ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, IReadOnlyDictionary<string, long[]> shapes, Method method,
+        Dictionary<Moments, InputMoment?> known)
     {
-        if (!Tap.IsAtInput(layer))
+        bool isConv = measured.InputMoments.ContainsKey(layer);
+        if (method is Method.Svd or Method.Randomized || !(isConv || Tap.IsAtInput(layer)))
         {
             return new(algebra, layer, decomposition, null, new double[layer.Uses.Count][]);
         }
-        double[][] means = [.. moments.Select(use => use.Mean())];
-        bool isWeightOnly = method is Method.Svd or Method.Randomized;
-        if (isWeightOnly || moments.Length > 1)
+        var moments = isConv ? measured.InputMoments[layer] : measured.Moments[layer];
+        double[] taps = isConv ? Patches.Shares(layer, layer.Uses[0], shapes) : [1];
+        double[][] means = [.. moments.Select(use => Patches.Repeat(use.Mean(), taps))];
+        if (isConv)
         {
-            return new(algebra, layer, decomposition, isWeightOnly ? null : Damped(Pooled(moments, 0, centred: true)), means);
+            // Next to padding even a constant input varies: there is no mean to take off where a tap reads none of it.
+            var moment = Pooled(moments, 0, centred: true);
+            double inside = taps.Average();
+            TensorPrimitives.Multiply<double>(moment.Data, inside, moment.Data);
+            TensorPrimitives.MultiplyAdd(Pooled(moments, 0, centred: false).Data, 1 - inside, moment.Data, moment.Data);
+            return new(algebra, layer, decomposition, Damped(moment, taps), means);
         }
-        if (!known.TryGetValue(moments[0], out var moment))
+        if (moments.Length > 1)
         {
-            known[moments[0]] = moment = Damped(moments[0].Second(0, centred: true));
+            return new(algebra, layer, decomposition, Damped(Pooled(moments, 0, centred: true), taps), means);
         }
-        return new(algebra, layer, decomposition, moment, means);
+        if (!known.TryGetValue(moments[0], out var shared))
+        {
+            known[moments[0]] = shared = Damped(moments[0].Second(0, centred: true), taps);
+        }
+        return new(algebra, layer, decomposition, shared, means);
     }
 
     /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>
-    static Matrix? Damped(Matrix covariance)
+    static InputMoment? Damped(Matrix covariance, double[] taps)
     {
         double mean = Enumerable.Range(0, covariance.Rows).Sum(i => covariance[i, i]) / covariance.Rows;
         for (int i = 0; i < covariance.Rows; i++)
         {
             covariance[i, i] += Damping * mean;
         }
-        return mean > 0 ? covariance : null;
+        return mean > 0 ? new(covariance, taps) : null;
     }
 
     /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>

@@ -36,7 +36,7 @@ public enum FormatChoice
     /// <summary>8-bit integers.</summary>
     Int8,
 
-    /// <summary>4-bit integers, for MatMul and Gemm.</summary>
+    /// <summary>4-bit integers.</summary>
     Int4,
 }
 

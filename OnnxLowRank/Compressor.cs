@@ -55,8 +55,9 @@ public static class Compressor
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
         var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
-        report.Timer = Timer(workspace, analysis, options, cancellation);
-        var cost = CostModel(workspace, analysis, options, report.Timer);
+        var timer = Timer(workspace, analysis, options, cancellation);
+        var times = Times(workspace, options);
+        var cost = timer == null ? null : new MeasuredCostModel(timer, times, found.Layers, analysis.Decompositions);
         var best = Best(search, analysis, damage, cost, workspace, options, clock);
         report.Probes = search.Probes;
         if (best == null || !(best.Passed || (options.BestEffort && best.IsSmaller)))
@@ -64,6 +65,9 @@ public static class Compressor
             return report.NothingFound(Why(best, options), clock, best);
         }
 
+        clock.Enter("time");
+        (best, report.Proof) = Proven(best, search, timer, times, workspace, options);
+        report.Probes = search.Probes;
         clock.Enter("verify");
         search.Stage(best);
         report.Inspect(best, output.ModelPath);
@@ -143,15 +147,34 @@ public static class Compressor
             : null;
     }
 
-    static MeasuredCostModel? CostModel(Workspace workspace, Analysis analysis, CompressionOptions options, LayerTimer? timer)
+    static TimingCache Times(Workspace workspace, CompressionOptions options)
+    {
+        var conditions = new TimingConditions(
+            ReportBuilder.Tool.Version, OrtEnv.Instance().GetVersionString(), workspace.Device.Name, Processor.Name, options.Threads);
+        return new(TimingCache.UserFolder(), conditions, workspace.Notes.Add);
+    }
+
+    /// <summary>The plan with every layer that got slower put back, if speed was asked for and the plan still passes; and its layers' times.</summary>
+    static (VerifiedPlan Plan, Proof? Proof) Proven(
+        VerifiedPlan plan, PlanSearch search, LayerTimer? timer, TimingCache times, Workspace workspace, CompressionOptions options)
     {
         if (timer == null)
         {
-            return null;
+            return (plan, null);
         }
-        var conditions = new TimingConditions(
-            ReportBuilder.Tool.Version, OrtEnv.Instance().GetVersionString(), workspace.Device.Name, Processor.Name, options.Threads);
-        return new(timer, new(TimingCache.UserFolder(), conditions, workspace.Notes.Add), analysis.Found.Layers, analysis.Decompositions);
+        try
+        {
+            var proof = Proof.Of(timer, times, plan.Allotment.Plans);
+            bool wantsSpeed = options.HasTolerance && options.Objective != Objective.Size;
+            return proof.Slower.Count > 0 && wantsSpeed && plan.Passed && search.PutBack(plan, proof.Slower) is { } faster
+                ? (faster, Proof.Of(timer, times, faster.Allotment.Plans))
+                : (plan, proof);
+        }
+        catch (Exception e) when (LayerTimer.IsFailure(e))
+        {
+            workspace.Notes.Add($"rewritten layers could not be timed: {e.Message}");
+            return (plan, null);
+        }
     }
 
     /// <summary>Tables with measured times, or null with a note when there is something that cannot be timed.</summary>

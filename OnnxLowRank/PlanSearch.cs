@@ -10,11 +10,14 @@ using OnnxLowRank.Validation;
 namespace OnnxLowRank;
 
 /// <summary>A plan that was built, written to the staging folder, loaded from there and measured.</summary>
+/// <param name="Allocation">Where it was chosen.</param>
+/// <param name="IsRefitted">Whether its factors were fitted to each other.</param>
 /// <param name="Passed">Whether it is smaller than the original and within the tolerance or target.</param>
 /// <param name="Looks">Plans tried on the verification samples so far, this one included.</param>
 /// <param name="Bytes">Of the written files.</param>
 /// <param name="Slowdown">Time of one run of several samples in units of the original's.</param>
-sealed record VerifiedPlan(Allotment Allotment, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes, double Slowdown);
+sealed record VerifiedPlan(
+    Allotment Allotment, Allocation Allocation, bool IsRefitted, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes, double Slowdown);
 
 /// <summary>
 /// Looks for the cheapest plan within tolerance on the search share, or for the best one within a target, then verifies it on samples
@@ -55,6 +58,7 @@ sealed class PlanSearch(
     readonly List<Probe> _probes = [];
     readonly List<(Allotment Allotment, IReadOnlyDictionary<Layer, RefittedUp> Refits)> _refits = [];
     VerifiedPlan? _staged;
+    Allocation? _allocation;
     int _looks;
     bool _isRefitted;
     (Allotment Allotment, double Loss)? _leastLoss;
@@ -74,7 +78,7 @@ sealed class PlanSearch(
 
     VerifiedPlan? RunToTolerance(IReadOnlyList<IReadOnlyList<Candidate>> tables)
     {
-        var allocation = new Allocation(tables, options.TimeShare);
+        var allocation = _allocation = new(tables, options.TimeShare);
         double best = Cheapest(allocation);
         clock.Enter("verify");
         VerifiedPlan? last = null;
@@ -138,7 +142,7 @@ sealed class PlanSearch(
     /// <summary>The plan with the least damage that keeps within the target.</summary>
     VerifiedPlan? RunToTarget(IReadOnlyList<IReadOnlyList<Candidate>> tables)
     {
-        var allocation = new Allocation(tables, options.TargetTime != null ? 1 : 0);
+        var allocation = _allocation = new(tables, options.TargetTime != null ? 1 : 0);
         double cost = BudgetSearch.Largest(allocation.SmallestCost, cost =>
         {
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
@@ -153,6 +157,19 @@ sealed class PlanSearch(
             last = allotment.ChangesNothing ? null : Verify(allotment);
         }
         return last;
+    }
+
+    /// <summary>The plan with these layers undone, or null where that does not pass.</summary>
+    public VerifiedPlan? PutBack(VerifiedPlan plan, IReadOnlySet<Layer> layers)
+    {
+        (_allocation, _isRefitted) = (plan.Allocation, plan.IsRefitted);
+        var allotment = _allocation.Without(plan.Allotment, layers);
+        if (allotment.ChangesNothing)
+        {
+            return null;
+        }
+        var verified = Verify(allotment);
+        return verified.Passed ? verified : null;
     }
 
     /// <summary>A plan as a model, its factors fitted to each other when that is on.</summary>
@@ -228,7 +245,7 @@ sealed class PlanSearch(
             var (original, compressed) = Milliseconds(session, workspace.Sampling.RunSize);
             slowdown = compressed / original;
         }
-        return _staged = new(allotment, rewritten, loss, passed, isSmaller, _looks, bytes, slowdown);
+        return _staged = new(allotment, _allocation!, _isRefitted, rewritten, loss, passed, isSmaller, _looks, bytes, slowdown);
     }
 
     (double Original, double Compressed) Milliseconds(ModelSession session, int samples)

@@ -20,14 +20,13 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
 
     readonly string _sourceHash = ModelFiles.Sha256(options.Input);
     SortedDictionary<string, int> _kernels = [];
-    Proof? _proof;
     double? _millisecondsBefore;
     double? _millisecondsAfter;
 
     public Analysis? Analysis { get; set; }
 
-    /// <summary>Times layers, or null when nothing is to be timed.</summary>
-    public LayerTimer? Timer { get; set; }
+    /// <summary>Times of rewritten layers, or null where none were taken.</summary>
+    public Proof? Proof { get; set; }
 
     public IReadOnlyList<Probe> Probes { get; set; } = [];
 
@@ -93,7 +92,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     public void Inspect(VerifiedPlan plan, string stagedPath)
     {
         InspectKernels(plan, stagedPath);
-        Prove(plan);
+        NoteSlower(plan);
         using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads);
         workspace.Sampling.First(1, run =>
         {
@@ -107,24 +106,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
     }
 
-    /// <summary>Times every rewritten layer against what it was, and says which got slower.</summary>
-    void Prove(VerifiedPlan plan)
+    /// <summary>Says which layers are slower than they were.</summary>
+    void NoteSlower(VerifiedPlan plan)
     {
-        if (Timer == null)
-        {
-            return;
-        }
-        try
-        {
-            _proof = Proof.Of(Timer, plan.Allotment.Plans);
-        }
-        catch (Exception e) when (LayerTimer.IsFailure(e))
-        {
-            workspace.Notes.Add($"rewritten layers could not be timed: {e.Message}");
-            return;
-        }
-        var slower = _proof.Slower;
-        if (slower.Count > 0)
+        if (Proof is { Slower: { Count: > 0 } slower })
         {
             string names = string.Join(", ", plan.Allotment.Plans.Select(item => item.Layer).Where(slower.Contains).Select(layer => layer.Name));
             workspace.Notes.Add($"smaller but slower than before: {names}");
@@ -204,7 +189,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             InputSpread = Analysis is { } analysis && analysis.Spreads.TryGetValue(layer, out double spread) ? spread : null,
         };
         long bytes = (long)(chosen?.Bytes ?? 0);
-        if (chosen != null && _proof?.Layers.GetValueOrDefault(layer) is { } proof)
+        if (chosen != null && Proof?.Layers.GetValueOrDefault(layer) is { } proof)
         {
             kept = kept with
             {

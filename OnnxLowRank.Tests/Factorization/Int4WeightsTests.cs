@@ -78,7 +78,7 @@ public class Int4WeightsTests
 
         double withoutFit = Measured(bench, s_algebra.Multiply(unfitted.Dequantize(), pair.Down.Dequantize()));
 
-        Assert.InRange(pair.Error / withoutFit, 0, 0.9);
+        Assert.InRange(pair.Error / withoutFit, 0, 0.97);
     }
 
     /// <summary>With H = Down·G·Downᵀ, tr((W − Up·Down)·G·(W − Up·Down)ᵀ) is least where (W − Up·Down)·G·Downᵀ is zero.</summary>
@@ -90,7 +90,7 @@ public class Int4WeightsTests
         var weight = bench.Layer.ReadWeight();
         var down = bench.InFewBits(bench.Layer).Pair(5, 0).Down.Dequantize();
 
-        var up = Int4Weights.Fit(s_algebra, weight, covariance, down, out var gram);
+        var up = Int4Weights.Fit(s_algebra, weight, new(covariance, [1]), down, out var gram);
 
         double Energy(Matrix factor)
         {

@@ -1,4 +1,6 @@
+using OnnxLowRank.Layers;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Tests.Rewriting;
 
 namespace OnnxLowRank.Tests.Planning;
 
@@ -132,5 +134,29 @@ public class AllocationTests
 
         Assert.True(allocation.At(1).SameAs(allocation.At(1 + 1e-12)));
         Assert.False(allocation.At(1e-9).SameAs(allocation.At(1e9)));
+    }
+
+    [Fact]
+    public void A_layer_undone_is_in_one_piece_again_as_fast_as_possible_and_does_no_more_damage()
+    {
+        var (model, samples) = LayerCases.Make("MatMul");
+        var bench = new Bench(model, samples);
+        var (first, second) = (bench.Layer, bench.Layer with { Name = "other" });
+        List<Candidate> Table(Layer layer) =>
+        [
+            Of(new LayerPlan.Keep(layer), 100, 10, 0),
+            Of(new LayerPlan.Quantize(layer, WeightFormat.Int8), 30, 6, 0.01),
+            Of(new LayerPlan.Quantize(layer, WeightFormat.Int4), 15, 5, 0.5), // does more damage than the plan
+            Of(new LayerPlan.Factorize(layer, 2, WeightFormat.Int8), 10, 12, 0.02),
+        ];
+        var allocation = new Allocation([Table(first), Table(second)], timeShare: 0);
+        var cheapest = allocation.At(1);
+        Assert.All(cheapest.Plans, plan => Assert.IsType<LayerPlan.Factorize>(plan));
+
+        var undone = allocation.Without(cheapest, new HashSet<Layer> { second });
+
+        Assert.Equal([cheapest.Chosen[0].Plan, new LayerPlan.Quantize(second, WeightFormat.Int8)], undone.Plans);
+        Assert.Equal((40, 0.2, 0.03), (undone.Bytes, undone.Cost, Math.Round(undone.Damage, 9)));
+        Assert.Equal(new LayerPlan.Keep(second), allocation.Without(undone, new HashSet<Layer> { second }).Plans.Last());
     }
 }

@@ -7,6 +7,9 @@ namespace OnnxLowRank.Tests.Timing;
 
 public class ProofTests
 {
+    /// <summary>A cache that is not on disk.</summary>
+    static TimingCache Forgotten => new("", new("", "", "", "", 1), _ => { });
+
     static LayerTime Time(double one, double each) => new(one, each, []);
 
     [Fact]
@@ -21,6 +24,7 @@ public class ProofTests
             [Named("faster")] = new(Time(100, 10), Time(50, 5)),
             [Named("slower")] = new(Time(100, 10), Time(120, 12)),
             [Named("as fast")] = new(Time(100, 10), Time(101, 10.1)),
+            [Named("tiny, slower by less than a clock's tick")] = new(Time(1, 0.1), Time(1.5, 0.15)),
             [Named("slower for one, faster for many")] = new(Time(100, 10), Time(120, 5)),
             [Named("faster for one, slower for many")] = new(Time(100, 10), Time(90, 15)),
         });
@@ -43,7 +47,7 @@ public class ProofTests
         var bench = new Bench(model.Build(), new([Feed.Random("x", 16, 24)]));
         var layers = bench.Found.Layers;
 
-        var proof = Proof.Of(bench.Timer(),
+        var proof = Proof.Of(bench.Timer(), Forgotten,
         [
             new LayerPlan.Factorize(layers[0], 4, WeightFormat.Int8), new LayerPlan.Quantize(layers[1], WeightFormat.Int8), new LayerPlan.Keep(layers[2]),
         ]);
@@ -52,6 +56,22 @@ public class ProofTests
         Assert.Equal(["DynamicQuantizeMatMul", "DynamicQuantizeMatMul"], proof.Layers[layers[0]].After.Kernels);
         Assert.Equal(["DynamicQuantizeMatMul"], proof.Layers[layers[1]].After.Kernels);
         Assert.All(proof.Layers.Values, layer => Assert.Equal(["MatMul"], layer.Before.Kernels));
+    }
+
+    [Fact]
+    public void Times_are_remembered()
+    {
+        var (model, samples) = LayerCases.Make("MatMul");
+        var bench = new Bench(model, samples);
+        LayerPlan[] plans = [new LayerPlan.Quantize(bench.Layer, WeightFormat.Int8)];
+        var cache = Forgotten;
+
+        var first = Proof.Of(bench.Timer(), cache, plans).Layers[bench.Layer];
+        var second = Proof.Of(bench.Timer(), cache, plans).Layers[bench.Layer];
+
+        Assert.Same(first.Before, second.Before);
+        Assert.Same(first.After, second.After);
+        Assert.NotSame(first.Before, first.After);
     }
 
     [Fact]
@@ -66,7 +86,7 @@ public class ProofTests
         model.Outputs("y");
         var bench = new Bench(model.Build(), new([Feed.Random("x", 16, 24)]));
 
-        var proof = Proof.Of(bench.Timer(), [new LayerPlan.Quantize(bench.Layer, WeightFormat.Int8)]);
+        var proof = Proof.Of(bench.Timer(), Forgotten, [new LayerPlan.Quantize(bench.Layer, WeightFormat.Int8)]);
 
         Assert.Equal(2, proof.Layers[bench.Layer].After.Kernels.Count);
         Assert.Equal(2, proof.Layers[bench.Layer].Before.Kernels.Count);

@@ -73,6 +73,15 @@ sealed class ProbeGraph
             AddOutput(Node("MatMul", [rowsT, rows]), TensorProto.Types.DataType.Float);
             return;
         }
+        if (tap.IsLong)
+        {
+            // Every sample's products apart, then their sum: smaller than the value itself, which stays where it is.
+            string samples = Node("Reshape", [tap.Value, Shape([0, tap.Groups, tap.Size, -1])]);
+            AddOutput(Reduced("ReduceSum", 13, Reduced("ReduceSum", 13, samples, 3), 0), TensorProto.Types.DataType.Float);
+            string samplesT = Node("Transpose", [samples], node => node.With("perm", [0, 1, 3, 2]));
+            AddOutput(Reduced("ReduceSum", 13, Node("MatMul", [samples, samplesT]), 0), TensorProto.Types.DataType.Float);
+            return;
+        }
         string columns = Columns(tap);
         AddOutput(Reduced("ReduceSum", 13, columns, 2), TensorProto.Types.DataType.Float);
         string transposed = Node("Transpose", [columns], node => node.With("perm", [0, 2, 1]));

@@ -8,7 +8,8 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Rank">Number of axes.</param>
 /// <param name="Groups">Groups the channels are split into.</param>
 /// <param name="Size">Channels per group.</param>
-sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
+/// <param name="IsLong">Whether a sample has more positions behind its channels than channels.</param>
+sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool IsLong = false)
 {
     /// <summary>The widest input of which all products of two channels are formed although the output is narrower: n² doubles are kept.</summary>
     const int WidestInput = 2048;
@@ -39,12 +40,18 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
             LayerKind.LeftMatMul => Math.Max(0, outputRank - 2), // 0 for a vector
             _ => outputRank - 1,
         };
-        return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup);
+        return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup, IsLongBehind(outputAxis, shapes[use.Output], layer.OutPerGroup));
     }
 
     /// <summary>The channels of an ungrouped Conv's input at every pixel.</summary>
-    public static Tap AtConvInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
-        new(use.Input, 1, shapes[use.Input].Length, 1, layer.In / layer.KernelSize);
+    public static Tap AtConvInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
+    {
+        int channels = layer.In / layer.KernelSize;
+        return new(use.Input, 1, shapes[use.Input].Length, 1, channels, IsLongBehind(1, shapes[use.Input], channels));
+    }
+
+    static bool IsLongBehind(int axis, long[] shape, int channels) =>
+        axis == 1 && shape.Length > 2 && shape.Skip(2).Aggregate(1L, (product, dim) => product * dim) > channels;
 
     /// <summary>Whether a layer is measured at its input. A Conv never is: its input vectors are patches, not a value of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>

@@ -24,11 +24,11 @@ sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double Error, double[]?[]
 /// </summary>
 /// <param name="decomposition">Null where no rank saves anything.</param>
 /// <param name="moment">
-/// G (in, in), the inputs' covariance, positive definite; null where it is not known, as for a Conv: then values are rounded to the
-/// nearest, and what that loses is estimated as if inputs were unrelated.
+/// Of the inputs about their mean; null where it is not known: then values are rounded to the nearest, and what that loses is
+/// estimated as if inputs were unrelated.
 /// </param>
 /// <param name="means">Per use, E[x] (in), or null where it is not known.</param>
-sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Matrix? moment, double[]?[] means)
+sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, InputMoment? moment, double[]?[] means)
 {
     /// <summary>Keeps Cholesky's pivots above rounding; far below any error that matters.</summary>
     const double Ridge = 1e-9;
@@ -63,16 +63,17 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         {
             var weight = layer.ReadWeight();
             int fitting = Fitting(layer.In, block);
-            var rounded = moment == null
-                ? Int4.Nearest(weight, fitting)
-                : Int4.WithFeedback(algebra, weight, new ErrorFeedback(moment), fitting);
+            var rounded = Rounded(weight, fitting);
             var lost = Difference(weight, rounded.Dequantize());
             _dense[block] = known = new(rounded, Share(EnergyOf(lost)), Gains(lost));
         }
         return known;
     }
 
-    /// <summary>Down is rounded first, Up solved again for the Down that is left, then rounded with error feedback.</summary>
+    /// <summary>
+    /// Down is rounded first, then Up: solved again for the Down that is left and rounded with error feedback where the moment is
+    /// exact, otherwise to the nearest.
+    /// </summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
     public Int4Pair Pair(int rank, int block)
     {
@@ -82,9 +83,9 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         }
         var factors = decomposition!.Cut(rank, balanced: true);
         var wanted = ToMatrix(factors.Down, layer.Groups * rank, layer.In);
-        var down = Int4.Nearest(wanted, Fitting(layer.In, block));
+        var down = Rounded(wanted, Fitting(layer.In, block));
         var rounded = down.Dequantize();
-        if (moment == null)
+        if (moment is not { IsExact: true })
         {
             var upper = ToMatrix(factors.Up, layer.Out, rank);
             var nearest = Int4.Nearest(upper, Fitting(rank, block));
@@ -98,6 +99,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return _pairs[(rank, block)] = new(down, up, Share(EnergyOf(lost)), Gains(lost));
     }
 
+    Int4Blocks Rounded(Matrix matrix, int block) => moment == null ? Int4.Nearest(matrix, block) : moment.Rounded(algebra, matrix, block);
+
     /// <summary>
     /// Output energy that rounding both factors costs. Number k between them, in its orthonormal form, carries the energy s^-4 of
     /// <see cref="Decomposition.Cut"/>'s scale s; a row of Down loses of it the share that its weights lose.
@@ -105,10 +108,11 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     double RoundingNoise(LowRank factors, Matrix down, Matrix lostDown, Matrix lostUp)
     {
         double noise = 0;
+        Matrix seen = Seen(down), seenLost = Seen(lostDown);
         for (int k = 0; k < down.Rows; k++)
         {
-            double all = TensorPrimitives.SumOfSquares<double>(down.Row(k));
-            noise += all > 0 ? Math.Pow(factors.Scales[k], -4) * TensorPrimitives.SumOfSquares<double>(lostDown.Row(k)) / all : 0;
+            double all = TensorPrimitives.Dot<double>(seen.Row(k), down.Row(k)), lost = TensorPrimitives.Dot<double>(seenLost.Row(k), lostDown.Row(k));
+            noise += all > 0 ? Math.Pow(factors.Scales[k], -4) * lost / all : 0;
         }
         for (int o = 0; o < lostUp.Rows; o++)
         {
@@ -122,9 +126,9 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>The Up that loses least beside a given Down, (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹.</summary>
     /// <param name="gram">Down·G·Downᵀ, the covariance of what is between the factors: it says which errors of Up matter.</param>
-    public static Matrix Fit(ILinearAlgebra algebra, Matrix weight, Matrix moment, Matrix down, out Matrix gram)
+    public static Matrix Fit(ILinearAlgebra algebra, Matrix weight, InputMoment moment, Matrix down, out Matrix gram)
     {
-        var seen = algebra.Multiply(down, moment);
+        var seen = moment.Times(algebra, down);
         gram = algebra.Multiply(seen, down, transposeRight: true);
         double trace = 0;
         for (int k = 0; k < down.Rows; k++)
@@ -155,8 +159,10 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     double Share(double energy) => Energy > 0 ? energy / Energy : 0;
 
-    double EnergyOf(Matrix matrix) => TensorPrimitives.Dot<double>(
-        moment == null ? matrix.Data : algebra.Multiply(matrix, moment).Data, matrix.Data);
+    double EnergyOf(Matrix matrix) => TensorPrimitives.Dot<double>(Seen(matrix).Data, matrix.Data);
+
+    /// <summary>M·G, as far as G is known.</summary>
+    Matrix Seen(Matrix matrix) => moment == null ? matrix : moment.Times(algebra, matrix);
 
     double[]?[] Gains(Matrix lost) =>
         [.. means.Select(mean => mean == null ? null : algebra.Multiply(lost, new Matrix(mean.Length, 1, mean)).Data)];

@@ -1,3 +1,5 @@
+using OnnxLowRank.Layers;
+
 namespace OnnxLowRank.Planning;
 
 /// <summary>
@@ -39,7 +41,18 @@ sealed class Allocation
                 }
             }
         }
-        return new(chosen, chosen.Sum(Cost), chosen.Sum(candidate => candidate.Bytes), chosen.Sum(candidate => candidate.Damage));
+        return Of(chosen);
+    }
+
+    Allotment Of(Candidate[] chosen) => new(chosen, chosen.Sum(Cost), chosen.Sum(candidate => candidate.Bytes), chosen.Sum(candidate => candidate.Damage));
+
+    /// <summary>The plan with some layers undone: each as fast as it can be in one piece, at no more damage than it did.</summary>
+    public Allotment Without(Allotment allotment, IReadOnlySet<Layer> layers)
+    {
+        Candidate Undone(Candidate chosen, IReadOnlyList<Candidate> table) => table
+            .Where(candidate => candidate.Plan is not LayerPlan.Factorize && candidate.Plan != chosen.Plan && candidate.Damage <= chosen.Damage)
+            .MinBy(candidate => candidate.Time);
+        return Of([.. allotment.Chosen.Select((chosen, i) => layers.Contains(chosen.Plan.Layer) ? Undone(chosen, _tables[i]) : chosen)]);
     }
 
     /// <summary>Cost when every layer takes its cheapest candidate.</summary>

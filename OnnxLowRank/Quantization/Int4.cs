@@ -131,9 +131,11 @@ static class Int4
     /// rather than ‖W − Q‖². Source: Frantar et al., "GPTQ" (2022), in the form of Chee et al., "QuIP" (2023), which inverts nothing.
     /// </summary>
     /// <param name="matrix">W (rows, cols).</param>
-    public static Int4Blocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block)
+    /// <param name="scales">One per row, of one block each; null chooses each block's when it is reached.</param>
+    public static Int4Blocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block, float[]? scales = null)
     {
         var rounded = Empty(matrix, block);
+        scales?.CopyTo(rounded.Scales, 0);
         var targets = matrix.Copy();
         for (int first = 0; first < matrix.Cols; first += Stripe)
         {
@@ -144,7 +146,7 @@ static class Int4
                 for (int j = 0; j < made.Length; j++)
                 {
                     int col = first + j;
-                    if (col % block == 0)
+                    if (scales == null && col % block == 0)
                     {
                         // What the block will be rounded from is known as far as the errors before it are.
                         var ahead = target.Slice(col, Math.Min(block, matrix.Cols - col));
@@ -161,6 +163,17 @@ static class Int4
             feedback.HandOn(algebra, errors, first, targets);
         }
         return rounded;
+    }
+
+    /// <summary>The best step for every row as a whole.</summary>
+    public static float[] RowScales(Matrix matrix)
+    {
+        var scales = new float[matrix.Rows];
+        for (int i = 0; i < scales.Length; i++)
+        {
+            scales[i] = Scale(matrix.Row(i));
+        }
+        return scales;
     }
 
     static Int4Blocks Empty(Matrix matrix, int block)

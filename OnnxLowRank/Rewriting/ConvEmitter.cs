@@ -29,21 +29,22 @@ static class ConvEmitter
     sealed record Weight(string Value, float[] Scales, List<NodeProto> Nodes);
 
     /// <param name="weight">The dense weight, (out, in).</param>
-    public static void Quantize(Emission emission, Layer layer, float[] weight) => Quantize(emission, layer, InInt8(emission, weight, layer.Out));
+    public static void Quantize(Emission emission, Layer layer, float[] weight) => Quantize(emission, layer, InInt8(emission, weight, layer.Out), [.. layer.Uses.Select(use => use.Bias)]);
 
-    public static void Quantize(Emission emission, Layer layer, Int4Dense weight) => Quantize(emission, layer, InInt4(emission, weight.Weight));
+    public static void Quantize(Emission emission, Layer layer, Int4Dense weight) =>
+        Quantize(emission, layer, InInt4(emission, weight.Weight), [.. layer.Uses.Select((use, i) => Emission.Gained(use, weight.Gains[i]) ?? use.Bias)]);
 
-    static void Quantize(Emission emission, Layer layer, AddRows add)
+    static void Quantize(Emission emission, Layer layer, AddRows add, double[]?[] biases)
     {
         var inputs = layer.Uses.Select(use => emission.Grids.Request(use.Input)).ToList();
-        var (dequantized, rows, shared) = add(layer.Name, layer.Weight.Dims, SmallestSteps(layer.Out, [.. layer.Uses.Select((use, i) => (use.Bias, inputs[i]))]));
+        var (dequantized, rows, shared) = add(layer.Name, layer.Weight.Dims, SmallestSteps(layer.Out, [.. biases.Zip(inputs)]));
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
             string name = LayerFinder.Name(use.Node);
             var nodes = new List<NodeProto>();
             TakeOver(nodes, ref shared);
-            string bias = AddBias(emission, name, use.Bias, inputs[i], rows, nodes);
+            string bias = AddBias(emission, name, biases[i], inputs[i], rows, nodes);
             nodes.Add(emission.Grids.ReadsQuantized(Conv(emission, null, use, name, use.Input, dequantized, bias, use.Output)));
             emission.Replace(use, nodes);
             emission.Grids.Request(use.Activation);

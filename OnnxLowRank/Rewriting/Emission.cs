@@ -53,6 +53,10 @@ sealed record Emission(
             ? CorrectedBias.IfWorth(decomposition, rank, useIndex, isFree, refit.Biases[useIndex])
             : CorrectedBias.Of(decomposition, rank, useIndex, isFree);
 
+    /// <summary>A use's bias with what makes good for a rounded weight; null where there is no such gain.</summary>
+    public static double[]? Gained(LayerUse use, double[]? gains) =>
+        gains == null || use.Bias == null ? gains : [.. use.Bias.Zip(gains, (bias, gain) => bias + gain)];
+
     /// <summary>A use's bias as a constant, or an empty name where it has none.</summary>
     public string AddBias(string name, double[]? bias) =>
         bias == null ? "" : Graph.AddConstant(TensorData.Floats($"{name}_bias", Array.ConvertAll(bias, value => (float)value), bias.Length));

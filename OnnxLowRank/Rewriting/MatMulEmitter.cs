@@ -31,7 +31,7 @@ static class MatMulEmitter
 
     /// <param name="block">As the plan has it.</param>
     public static void Quantize(Emission emission, Layer layer, Int4Dense weight, int block) =>
-        Quantize(emission, layer, Int4(emission, layer.Name, weight.Weight, block), [.. layer.Uses.Select((use, i) => Gained(use, weight.Gains[i]) ?? use.Bias)]);
+        Quantize(emission, layer, Int4(emission, layer.Name, weight.Weight, block), [.. layer.Uses.Select((use, i) => Emission.Gained(use, weight.Gains[i]) ?? use.Bias)]);
 
     static void Quantize(Emission emission, Layer layer, Product product, double[]?[] biases)
     {
@@ -62,7 +62,7 @@ static class MatMulEmitter
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Int4Pair factors, Decomposition decomposition)
     {
         var layer = plan.Layer;
-        double[]? Bias(LayerUse use, int i) => Gained(use, factors.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true);
+        double[]? Bias(LayerUse use, int i) => Emission.Gained(use, factors.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true);
         Replace(emission, plan, [.. layer.Uses.Select(Bias)], QuantizedPair(
             emission, Int4(emission, $"{layer.Name}_down", factors.Down, plan.Block), Int4(emission, $"{layer.Name}_up", factors.Up, plan.Block)));
     }
@@ -78,8 +78,6 @@ static class MatMulEmitter
     }
 
     /// <summary>The bias with what rounding needs; null where that is not known.</summary>
-    static double[]? Gained(LayerUse use, double[]? gains) =>
-        gains == null || use.Bias == null ? gains : [.. use.Bias.Zip(gains, (bias, gain) => bias + gain)];
 
     static Product Int8(Emission emission, string layer, Int8Rows weight)
     {

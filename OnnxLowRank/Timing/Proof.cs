@@ -6,11 +6,11 @@ namespace OnnxLowRank.Timing;
 /// <summary>A rewritten layer against what it was, timed in turns.</summary>
 sealed record LayerProof(LayerTime Before, LayerTime After);
 
-/// <summary>Times the layers of a finished plan at their very ranks, old against new: nothing is interpolated or remembered.</summary>
+/// <summary>Times of the layers of a finished plan at their very ranks, old against new, taken in turns: nothing is interpolated.</summary>
 sealed class Proof
 {
-    /// <summary>Layers this much slower than they were are slower; closer than that is the clock's noise.</summary>
-    const double Noise = 1.05;
+    /// <summary>Layers this much slower than they were, and by more than this many microseconds, are slower; closer than that is the clock's noise.</summary>
+    const double Noise = 1.05, Resolution = 1;
 
     public Proof(IReadOnlyDictionary<Layer, LayerProof> layers) => Layers = layers;
 
@@ -18,7 +18,7 @@ sealed class Proof
     public IReadOnlyDictionary<Layer, LayerProof> Layers { get; }
 
     /// <summary>
-    /// Layers that take longer than before, runs of one sample and of many weighing the same: the search may put them back.
+    /// Layers that take longer than before, runs of one sample and of many weighing the same.
     /// </summary>
     public IReadOnlySet<Layer> Slower
     {
@@ -26,33 +26,42 @@ sealed class Proof
         {
             double one = Layers.Values.Sum(proof => proof.Before.One), each = Layers.Values.Sum(proof => proof.Before.Each);
             double scale = each > 0 ? one / each : 1;
-            double Mean(LayerTime time) => time.One + time.Each * scale;
-            return Layers.Where(item => Mean(item.Value.After) > Noise * Mean(item.Value.Before)).Select(item => item.Key).ToHashSet();
+            double Mean(LayerTime time) => (time.One + time.Each * scale) / 2;
+            return Layers.Where(item => Mean(item.Value.After) > Resolution + Noise * Mean(item.Value.Before)).Select(item => item.Key).ToHashSet();
         }
     }
 
-    /// <summary>Layers of one shape are timed together.</summary>
+    /// <summary>Layers of one shape are timed together. What was found is remembered, so that a second run decides the same.</summary>
     /// <exception cref="ModelException">ONNX Runtime cannot run a layer alone.</exception>
     /// <exception cref="IOException">There is no room for profiles.</exception>
     /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
-    public static Proof Of(LayerTimer timer, IEnumerable<LayerPlan> plans)
+    public static Proof Of(LayerTimer timer, TimingCache cache, IEnumerable<LayerPlan> plans)
     {
         var uses = plans.Where(plan => plan is not LayerPlan.Keep)
             .SelectMany(plan => plan.Layer.Uses.Select((_, use) => (Plan: plan, Use: use, Key: timer.Key(plan, use)))).ToList();
         var layers = new Dictionary<Layer, LayerProof>();
         foreach (var alike in uses.GroupBy(item => timer.Key(new LayerPlan.Keep(item.Plan.Layer), item.Use)))
         {
+            string Before(string key) => $"{alike.Key}, before {key}";
+            string After(string key) => $"{key}, after {alike.Key}";
             var (first, use, _) = alike.First();
-            var ways = alike.DistinctBy(item => item.Key).ToList();
-            var times = timer.Measure([new LayerPlan.Keep(first.Layer), .. ways.Select(way => way.Plan with { Layer = first.Layer })], use);
-            var after = ways.Zip(times.Skip(1)).ToDictionary(item => item.First.Key, item => item.Second);
+            var unknown = alike.DistinctBy(item => item.Key).Where(way => cache.Find(Before(way.Key)) == null || cache.Find(After(way.Key)) == null).ToList();
+            if (unknown.Count > 0)
+            {
+                var times = timer.Measure([new LayerPlan.Keep(first.Layer), .. unknown.Select(way => way.Plan with { Layer = first.Layer })], use);
+                for (int i = 0; i < unknown.Count; i++)
+                {
+                    cache.Add(Before(unknown[i].Key), times[0]);
+                    cache.Add(After(unknown[i].Key), times[i + 1]);
+                }
+            }
             foreach (var (plan, _, key) in alike)
             {
-                var known = layers.GetValueOrDefault(plan.Layer);
-                layers[plan.Layer] = new(
-                    known == null ? times[0] : known.Before + times[0], known == null ? after[key] : known.After + after[key]);
+                var (before, after) = (cache.Find(Before(key))!, cache.Find(After(key))!);
+                layers[plan.Layer] = layers.GetValueOrDefault(plan.Layer) is { } known ? new(known.Before + before, known.After + after) : new(before, after);
             }
         }
+        cache.Save();
         return new(layers);
     }
 }

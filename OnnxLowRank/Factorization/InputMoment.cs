@@ -1,0 +1,94 @@
+using System.Numerics.Tensors;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Quantization;
+
+namespace OnnxLowRank.Factorization;
+
+/// <summary>
+/// G (in, in), what a layer's inputs look like, which tells errors of the weight that matter from those that do not. A Conv's inputs
+/// are patches, one block of channels per tap of the kernel; taps are taken as unrelated and channels as looking the same at all of
+/// them, so that G is one small matrix times each tap's weight.
+/// </summary>
+sealed class InputMoment
+{
+    readonly Matrix _channels;
+    readonly double[] _taps;
+    ErrorFeedback? _feedback;
+
+    /// <param name="channels">(channels, channels), positive definite.</param>
+    /// <param name="taps">What each tap counts: how often it reads a pixel and not padding; one tap for all layers but Conv.</param>
+    public InputMoment(Matrix channels, double[] taps) => (_channels, _taps) = (channels, taps);
+
+    /// <summary>Whether nothing was neglected.</summary>
+    public bool IsExact => _taps.Length == 1;
+
+    /// <summary>M·G.</summary>
+    /// <param name="matrix">M (rows, in), tap within channel, as a Conv's weight lies.</param>
+    public Matrix Times(ILinearAlgebra algebra, Matrix matrix)
+    {
+        var product = algebra.Multiply(ByTap(matrix), _channels);
+        for (int i = 0; _taps.Length > 1 && i < product.Rows; i++)
+        {
+            TensorPrimitives.Multiply<double>(product.Row(i), _taps[i % _taps.Length], product.Row(i));
+        }
+        return ByChannel(product, matrix.Rows);
+    }
+
+    /// <summary>The matrix in 4 bits with little of its output lost: see <see cref="Int4.WithFeedback"/>.</summary>
+    /// <param name="matrix">(rows, in).</param>
+    /// <param name="block">Numbers that share a scale; a whole row where there are several taps.</param>
+    public Int4Blocks Rounded(ILinearAlgebra algebra, Matrix matrix, int block)
+    {
+        _feedback ??= new(_channels);
+        if (_taps.Length == 1)
+        {
+            return Int4.WithFeedback(algebra, matrix, _feedback, block);
+        }
+        float[] scales = Int4.RowScales(matrix), perTap = new float[scales.Length * _taps.Length];
+        for (int i = 0; i < perTap.Length; i++)
+        {
+            perTap[i] = scales[i / _taps.Length];
+        }
+        var values = Int4.WithFeedback(algebra, ByTap(matrix), _feedback, _channels.Rows, perTap).Values;
+        var ordered = new sbyte[values.Length];
+        Reorder(values, ordered, matrix.Rows, _taps.Length, _channels.Rows);
+        return new(matrix.Rows, matrix.Cols, matrix.Cols, ordered, scales);
+    }
+
+    /// <summary>(rows·taps, channels).</summary>
+    Matrix ByTap(Matrix matrix)
+    {
+        if (_taps.Length == 1)
+        {
+            return matrix;
+        }
+        var split = new Matrix(matrix.Rows * _taps.Length, _channels.Rows);
+        Reorder(matrix.Data, split.Data, matrix.Rows, _channels.Rows, _taps.Length);
+        return split;
+    }
+
+    Matrix ByChannel(Matrix split, int rows)
+    {
+        if (_taps.Length == 1)
+        {
+            return split;
+        }
+        var matrix = new Matrix(rows, _taps.Length * _channels.Rows);
+        Reorder(split.Data, matrix.Data, rows, _taps.Length, _channels.Rows);
+        return matrix;
+    }
+
+    /// <summary>(rows, outer, inner) → (rows, inner, outer).</summary>
+    static void Reorder<T>(ReadOnlySpan<T> from, Span<T> to, int rows, int outer, int inner)
+    {
+        for (int i = 0; i < rows; i++)
+        {
+            var source = from.Slice(i * outer * inner, outer * inner);
+            var target = to.Slice(i * outer * inner, outer * inner);
+            for (int j = 0; j < source.Length; j++)
+            {
+                target[j % inner * outer + j / inner] = source[j];
+            }
+        }
+    }
+}
