@@ -88,12 +88,10 @@ sealed class Rewriter(
                 ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
                 break;
             case LayerPlan.Quantize:
-                MatMulEmitter.Quantize(emission, plan.Layer, Int8.PerRow(Dense(plan.Layer), plan.Layer.Out));
+                MatMulEmitter.Quantize(emission, plan.Layer, Int8.PerRow(Dense(plan.Layer), plan.Layer.Out, bits: weightBits));
                 break;
         }
     }
-
-    Int8Rows DenseInt8(Layer layer) => Int8.PerRow(Dense(layer), layer.Out, bits: weightBits);
 
     /// <summary>The rows of a table in 8 bits.</summary>
     static Int8Rows Table(Layer layer) => Int8.PerRow(layer.Weight.Read(), layer.In);

@@ -47,7 +47,7 @@ static class TableEmitter
         var down = Store(graph, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer), isInt8);
         if (layer.Kind == LayerKind.Gather && isInt8)
         {
-            var weight = Int8Product.AddWeight(graph, $"{layer.Name}_up", Int8.PerRow(factors.Up, layer.Out));
+            var weight = Int8Product.AddWeight(graph, $"{layer.Name}_up", Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits));
             LookUp((name, input, bias, output) => Int8Product.Nodes(graph, emission.Dialect, $"{name}_up", input, weight, bias, output));
             return;
         }
