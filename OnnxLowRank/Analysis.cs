@@ -163,7 +163,7 @@ sealed record Analysis(
         use.Addend == null && (layer.Kind != LayerKind.LeftMatMul || use.Bias != null);
 
     /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
-    static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
+    public static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
 
     /// <summary>The second moment over all uses of a weight, each about its own mean.</summary>
     static Matrix Pooled(Moments[] moments, int group, bool centred)
