@@ -1,11 +1,11 @@
 // What each part of the method earns: the smallest file within tolerance with the first part alone, then with one more at a time, and at last
-// with all but one.
+// without one of the earlier ones.
 //
 //   dotnet run -c Release --project scripts/ablation -- MODEL CALIB LABELS OUT_DIR [--tolerance X] [--threads N] [--seed N]
 //
 // Prints one line per step, fields separated by tabs: name, parameters and bytes in units of the original's, verified loss of accuracy, and the
-// file in OUT_DIR; where no plan passed, the original's 1 and 1, and "-" for loss and file. Parameters are elements of weights, whatever their
-// bits. Plans go by bytes alone, so that no clock has a say.
+// file in OUT_DIR; where no plan passed, what the original has, and "-" for the file. Parameters are elements of weights, whatever their bits.
+// Plans go by bytes alone, so that no clock has a say.
 
 using System.Globalization;
 using Ablation;
@@ -16,7 +16,6 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
-using OnnxLowRank.Rewriting;
 
 CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 if (args.Length < 4)
@@ -48,21 +47,22 @@ var moments = new Calibrator(workspace.Model, found.Layers, workspace.Device, op
     .Collect(workspace.Sampling, workspace.Shares.Moments, analysis.Shapes, withRanges: false).Moments;
 Analysis With(Func<Layer, Decomposition> decompose) =>
     analysis with { Decompositions = analysis.Decompositions.Keys.ToDictionary(layer => layer, decompose) };
-var rewriter = new Rewriter(
-    workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, new Dictionary<string, string>());
-var sensitivity = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
+var svd = With(layer => WeakerMethods.PlainSvd(algebra, layer));
+var uncentred = With(layer => WeakerMethods.Uncentred(algebra, layer, moments[layer]));
 var equal = found.Layers.ToDictionary(layer => layer, _ => new DamageCurve(Scale: 1, Exponent: 1));
+IReadOnlyDictionary<Layer, DamageCurve> SensitivityTo(Analysis factors) =>
+    Sensitivity.Of(workspace, factors, Step.RewriterOf(factors, workspace, options), options, clock);
 
 var plain = new Step("plain SVD, cut alike")
 {
-    Analysis = With(layer => WeakerMethods.PlainSvd(algebra, layer)),
+    Analysis = svd,
     Damage = equal,
     CutsAlike = true,
 };
 var global = plain with { Name = "+ one budget", CutsAlike = false };
-var fromData = global with { Name = "+ from data", Analysis = With(layer => WeakerMethods.Uncentred(algebra, layer, moments[layer])) };
+var fromData = global with { Name = "+ from data", Analysis = uncentred };
 var centred = fromData with { Name = "+ centred, biases corrected", Analysis = analysis };
-var sensitive = centred with { Name = "+ sensitivity", Damage = sensitivity };
+var sensitive = centred with { Name = "+ sensitivity", Damage = SensitivityTo(analysis) };
 var refitted = sensitive with { Name = "+ refit", Refits = true };
 var int8 = refitted with { Name = "+ int8", Formats = [WeightFormat.Int8] };
 var schemes = int8 with { Name = "+ schemes", HasSchemes = true };
@@ -70,6 +70,8 @@ var all = schemes with { Name = "+ int4, mixed", Formats = [WeightFormat.Int8, W
 Step[] steps =
 [
     plain, global, fromData, centred, sensitive, refitted, int8, schemes, all,
+    sensitive with { Name = "up to sensitivity, but SVD", Analysis = svd, Damage = SensitivityTo(svd) },
+    sensitive with { Name = "up to sensitivity, uncentred", Analysis = uncentred, Damage = SensitivityTo(uncentred) },
     all with { Name = "all but sensitivity", Damage = equal },
     all with { Name = "all but refit", Refits = false },
     all with { Name = "all but schemes", HasSchemes = false },
@@ -82,7 +84,7 @@ for (int i = 0; i < steps.Length; i++)
     string file = Path.Combine(args[3], $"{i + 1}.onnx");
     File.Delete(file);
     var plan = steps[i].Run(workspace, options with { Output = file }, algebra);
-    Console.WriteLine(plan == null ? $"{steps[i].Name}\t1.000\t1.000\t-\t-" : string.Join('\t',
+    Console.WriteLine(plan == null ? $"{steps[i].Name}\t1.000\t1.000\t0.0000\t-" : string.Join('\t',
         steps[i].Name,
         $"{1 + plan.Allotment.Plans.Sum(item => item.Elements - item.Layer.Elements) / parameters:0.000}",
         $"{(double)plan.Bytes / workspace.SourceBytes:0.000}",

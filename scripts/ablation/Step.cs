@@ -38,8 +38,7 @@ sealed record Step(string Name)
         // The search refits for methods that know data; it asks for the method for no other reason.
         options = options with { Method = Refits ? Method.Output : Method.Svd };
         using var output = new StagedOutput(options.Output);
-        var rewriter = new Rewriter(
-            workspace.Model, Analysis.Decompositions, Analysis.Int4, Analysis.Ranges, options.Dialect, new Dictionary<string, string>());
+        var rewriter = RewriterOf(Analysis, workspace, options);
         var refitter = new Refitter(workspace.Model, rewriter, Analysis.Decompositions, Analysis.Shapes, algebra, workspace.Device, options.Threads);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, new(null));
         if (search.Run(Tables(workspace, options)) is not { Passed: true } best)
@@ -50,6 +49,9 @@ sealed record Step(string Name)
         output.Commit();
         return best;
     }
+
+    public static Rewriter RewriterOf(Analysis analysis, Workspace workspace, CompressionOptions options) => new(
+        workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, new Dictionary<string, string>());
 
     List<List<Candidate>> Tables(Workspace workspace, CompressionOptions options)
     {
