@@ -181,7 +181,7 @@ sealed record Analysis(
         use.Addend == null && (layer.Kind != LayerKind.LeftMatMul || use.Bias != null);
 
     /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
-    static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
+    public static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
 
     /// <summary>Every row of a table counts as if it had been seen once more: samples never meet most of a large vocabulary.</summary>
     public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);

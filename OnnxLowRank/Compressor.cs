@@ -15,7 +15,7 @@ namespace OnnxLowRank;
 public static class Compressor
 {
     /// <summary>Numbers that share a scale, in 4 bits, where an output channel's are too many.</summary>
-    const int Block = 32;
+    internal const int Block = 32;
 
     /// <summary>
     /// A plan that is this much slower than the original is not worth its size when the format is chosen automatically. Far from 1,
