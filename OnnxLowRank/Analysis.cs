@@ -225,6 +225,9 @@ sealed record Analysis(
     /// <summary>Whether 8 bits with one scale for all rows of the layer's input are not safe.</summary>
     public bool IsUneven(Layer layer) => Spreads.GetValueOrDefault(layer, 1) > LargestSpread;
 
+    /// <summary>What a report needs of it: the rest takes more memory than the model.</summary>
+    public Analysis Summary => this with { Decompositions = new Dictionary<Layer, Decomposition>(), Int4 = new Dictionary<Layer, Int4Weights>() };
+
     /// <summary>Multiply-adds per sample in the layers, when done like this.</summary>
     public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Product.Of(plan, Positions[plan.Layer]).Sum(product => product.Macs));
 

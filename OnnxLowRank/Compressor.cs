@@ -71,6 +71,7 @@ public static class Compressor
         report.Probes = search.Probes;
         clock.Enter("verify");
         search.Stage(best);
+        report.Analysis = analysis.Summary;
         report.Inspect(best, output.ModelPath);
         cancellation.ThrowIfCancellationRequested();
         output.Commit();
@@ -116,8 +117,8 @@ public static class Compressor
             var tables = timed ?? Tables(shapes, formats);
             var plan = search.Run(tables);
             // Measured layers decide where there are any: the clock may say something else in the next run.
-            double slowdown = plan == null ? double.PositiveInfinity
-                : timed == null ? plan.Slowdown
+            double slowdown = plan is not { Passed: true } ? double.PositiveInfinity
+                : timed == null ? search.Slowdown(plan)
                 : plan.Allotment.Chosen.Sum(candidate => candidate.Time) / tables.Sum(table => table[0].Time);
             if (plan != null && (best == null || IsBetter(plan, slowdown, best, bestSlowdown)))
             {

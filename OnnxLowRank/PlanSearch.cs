@@ -15,9 +15,8 @@ namespace OnnxLowRank;
 /// <param name="Passed">Whether it is smaller than the original and within the tolerance or target.</param>
 /// <param name="Looks">Plans tried on the verification samples so far, this one included.</param>
 /// <param name="Bytes">Of the written files.</param>
-/// <param name="Slowdown">Time of one run of several samples in units of the original's.</param>
 sealed record VerifiedPlan(
-    Allotment Allotment, Allocation Allocation, bool IsRefitted, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes, double Slowdown);
+    Allotment Allotment, Allocation Allocation, bool IsRefitted, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes);
 
 /// <summary>
 /// Looks for the cheapest plan within tolerance on the search share, or for the best one within a target, then verifies it on samples
@@ -241,13 +240,16 @@ sealed class PlanSearch(
         }
         _probes.Add(new("verify", allotment.Bytes, loss.Estimate, isWithin));
         bool isSmaller = bytes < workspace.SourceBytes, passed = isWithin && (isSmaller || !options.HasTolerance) && double.IsFinite(loss.Estimate);
-        double slowdown = double.PositiveInfinity;
-        if (passed)
-        {
-            var (original, compressed) = Milliseconds(session, workspace.Sampling.RunSize);
-            slowdown = compressed / original;
-        }
-        return _staged = new(allotment, _allocation!, _isRefitted, rewritten, loss, passed, isSmaller, _looks, bytes, slowdown);
+        return _staged = new(allotment, _allocation!, _isRefitted, rewritten, loss, passed, isSmaller, _looks, bytes);
+    }
+
+    /// <summary>Time of one run of several samples in units of the original's.</summary>
+    public double Slowdown(VerifiedPlan plan)
+    {
+        Stage(plan);
+        using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
+        var (original, compressed) = Milliseconds(session, workspace.Sampling.RunSize);
+        return compressed / original;
     }
 
     (double Original, double Compressed) Milliseconds(ModelSession session, int samples)

@@ -85,7 +85,7 @@ public class Int4Tests
         var moment = Correlated(size, seed: 3);
 
         double nearest = Lost(weight, Int4.Nearest(weight, block), moment);
-        double fedBack = Lost(weight, Int4.WithFeedback(s_algebra, weight, new(moment), block), moment);
+        double fedBack = Lost(weight, Int4.WithFeedback(s_algebra, weight, new(s_algebra, moment), block), moment);
 
         Assert.InRange(fedBack / nearest, 0, 0.5);
     }
@@ -95,7 +95,7 @@ public class Int4Tests
     {
         var weight = Gaussian.Random(6, 200, seed: 4);
 
-        var fedBack = Int4.WithFeedback(s_algebra, weight, new(Matrix.Identity(200)), 32);
+        var fedBack = Int4.WithFeedback(s_algebra, weight, new(s_algebra, Matrix.Identity(200)), 32);
 
         Assert.Equal(Int4.Nearest(weight, 32).Values, fedBack.Values);
         Assert.Equal(Int4.Nearest(weight, 32).Scales, fedBack.Scales);
@@ -104,6 +104,6 @@ public class Int4Tests
     [Fact]
     public void A_moment_that_is_not_positive_definite_is_refused()
     {
-        Assert.Throws<ArithmeticException>(() => new ErrorFeedback(new(2, 2, [1, 1, 1, 1])));
+        Assert.Throws<ArithmeticException>(() => new ErrorFeedback(s_algebra, new(2, 2, [1, 1, 1, 1])));
     }
 }

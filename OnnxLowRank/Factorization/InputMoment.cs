@@ -44,7 +44,7 @@ sealed class InputMoment
     {
         if (!_feedback.TryGetTarget(out var feedback))
         {
-            _feedback.SetTarget(feedback = new(_channels.Read()));
+            _feedback.SetTarget(feedback = new(algebra, _channels.Read()));
         }
         if (_taps.Length == 1)
         {

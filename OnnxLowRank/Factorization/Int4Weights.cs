@@ -113,7 +113,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             return new(down, nearest, error, new double[means.Length][]);
         }
         var weight = layer.ReadWeight();
-        var up = Int4.WithFeedback(algebra, Fit(algebra, weight, moment, rounded, out var gram), new ErrorFeedback(gram), Fitting(rank, block));
+        var up = Int4.WithFeedback(algebra, Fit(algebra, weight, moment, rounded, out var gram), new ErrorFeedback(algebra, gram), Fitting(rank, block));
         var lost = Difference(weight, algebra.Multiply(up.Dequantize(), rounded));
         return new(down, up, Share(EnergyOf(lost)), Gains(lost));
     }

@@ -10,6 +10,8 @@ abstract class CheckedAlgebra : ILinearAlgebra
 {
     public abstract string Name { get; }
 
+    public abstract int Threads { get; }
+
     public SymmetricEigen Eigen(Matrix symmetric)
     {
         RequireSymmetric(symmetric, nameof(symmetric));

@@ -16,6 +16,9 @@ interface ILinearAlgebra
     /// <summary>What runs, for the report: "OpenBLAS 0.3.21 (SkylakeX, 2 threads)" or "Math.NET Numerics 5.0.0 (2 threads)".</summary>
     string Name { get; }
 
+    /// <summary>Threads that work may be spread over.</summary>
+    int Threads { get; }
+
     /// <summary>Eigenvalues, largest first, and orthonormal eigenvectors of a symmetric matrix (n, n); only its lower triangle is read.</summary>
     SymmetricEigen Eigen(Matrix symmetric);
 

@@ -14,6 +14,8 @@ sealed class ManagedAlgebra(int threads) : CheckedAlgebra
     readonly ManagedLinearAlgebraProvider _mathNet = new();
     readonly ParallelOptions _parallel = new() { MaxDegreeOfParallelism = threads };
 
+    public override int Threads => threads;
+
     public override string Name { get; } = $"Math.NET Numerics 5.0.0 ({threads} thread{(threads == 1 ? "" : "s")})";
 
     protected override SymmetricEigen EigenOf(Matrix symmetric)

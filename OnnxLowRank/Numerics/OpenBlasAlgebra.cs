@@ -18,12 +18,15 @@ sealed unsafe class OpenBlasAlgebra : CheckedAlgebra
     public OpenBlasAlgebra(OpenBlasLibrary library, int threads)
     {
         _blas = library;
+        Threads = threads;
         library.openblas_set_num_threads(threads);
         int running = library.openblas_get_num_threads(); // builds have an upper limit
         Name = $"{library.Version} ({library.Core}, {running} thread{(running == 1 ? "" : "s")})";
     }
 
     public override string Name { get; }
+
+    public override int Threads { get; }
 
     /// <summary>Divide and conquer, dsyevd. Our lower triangle is LAPACK's upper one; its eigenvector columns are our rows.</summary>
     protected override SymmetricEigen EigenOf(Matrix symmetric)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 
@@ -10,14 +11,18 @@ namespace OnnxLowRank.Quantization;
 /// </summary>
 sealed class ErrorFeedback
 {
+    /// <summary>Below, a thread's share of a column is done before another thread has woken up.</summary>
+    const int FewestInParallel = 256;
+
     /// <summary>Uᵀ: row k holds what column k gets from those before it.</summary>
     readonly Matrix _columns;
 
     /// <param name="moment">H (n, n), the second moment of the inputs, positive definite.</param>
     /// <exception cref="ArithmeticException">H is not positive definite.</exception>
-    public ErrorFeedback(Matrix moment)
+    public ErrorFeedback(ILinearAlgebra algebra, Matrix moment)
     {
         _columns = moment.Copy();
+        var threads = new ParallelOptions { MaxDegreeOfParallelism = algebra.Threads };
         for (int k = moment.Rows - 1; k >= 0; k--)
         {
             double pivot = _columns[k, k];
@@ -26,13 +31,28 @@ sealed class ErrorFeedback
                 throw new ArithmeticException($"the moment is not positive definite at input {k}");
             }
             var shared = _columns.Row(k)[..k];
-            for (int i = 0; i < k; i++)
+            if (k < FewestInParallel)
             {
-                double factor = -shared[i] / pivot;
-                var rest = _columns.Row(i)[..(i + 1)];
-                TensorPrimitives.MultiplyAdd<double>(shared[..(i + 1)], factor, rest, rest);
+                Eliminate(k, pivot, 0, k);
+            }
+            else
+            {
+                int column = k;
+                Parallel.ForEach(Partitioner.Create(0, k), threads, rows => Eliminate(column, pivot, rows.Item1, rows.Item2));
             }
             TensorPrimitives.Divide<double>(shared, pivot, shared);
+        }
+    }
+
+    /// <summary>Takes column k's part off some rows before it.</summary>
+    void Eliminate(int k, double pivot, int first, int end)
+    {
+        var shared = _columns.Row(k)[..k];
+        for (int i = first; i < end; i++)
+        {
+            double factor = -shared[i] / pivot;
+            var rest = _columns.Row(i)[..(i + 1)];
+            TensorPrimitives.MultiplyAdd<double>(shared[..(i + 1)], factor, rest, rest);
         }
     }
 

@@ -140,26 +140,27 @@ static class Int4
         for (int first = 0; first < matrix.Cols; first += Stripe)
         {
             var errors = new Matrix(matrix.Rows, Math.Min(Stripe, matrix.Cols - first));
-            for (int i = 0; i < matrix.Rows; i++)
+            int start = first;
+            Parallel.For(0, matrix.Rows, new ParallelOptions { MaxDegreeOfParallelism = algebra.Threads }, i =>
             {
                 Span<double> made = errors.Row(i), target = targets.Row(i);
                 for (int j = 0; j < made.Length; j++)
                 {
-                    int col = first + j;
+                    int col = start + j;
                     if (scales == null && col % block == 0)
                     {
                         // What the block will be rounded from is known as far as the errors before it are.
                         var ahead = target.Slice(col, Math.Min(block, matrix.Cols - col));
                         for (int k = 0; j > 0 && k < ahead.Length && j + k < made.Length; k++)
                         {
-                            ahead[k] += feedback.Carried(col + k, first, made[..j]);
+                            ahead[k] += feedback.Carried(col + k, start, made[..j]);
                         }
                         rounded.Scales[i * rounded.BlocksPerRow + col / block] = Scale(ahead);
                     }
-                    int start = Math.Max(0, col / block * block - first); // errors before the block are in the target
-                    made[j] = matrix[i, col] - Set(rounded, i, col, target[col] + feedback.Carried(col, first + start, made[start..j]));
+                    int known = Math.Max(0, col / block * block - start); // errors before the block are in the target
+                    made[j] = matrix[i, col] - Set(rounded, i, col, target[col] + feedback.Carried(col, start + known, made[known..j]));
                 }
-            }
+            });
             feedback.HandOn(algebra, errors, first, targets);
         }
         return rounded;
