@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.RegularExpressions;
 using OnnxLowRank.Rewriting;
+using OnnxLowRank.Runtime;
 using OnnxLowRank.Validation;
 
 namespace OnnxLowRank.Cli;
@@ -39,6 +40,7 @@ sealed class CompressCommand
     readonly Option<Method?> _method = Choice("--method", "How weights are factorized", "output", s_methods);
     readonly Option<Dialect?> _dialect = Choice("--dialect", "Operators to emit", "ort", s_dialects);
     readonly Option<string?> _device = new("--device") { Description = "Where models run: auto, cpu, cuda or cuda:N [auto].", HelpName = "D" };
+    readonly Option<TargetCpu?> _targetCpu = Choice("--target-cpu", "Processor that the model will run on", "native", Names<TargetCpu>());
     readonly Option<Regex?> _only = Pattern("--only", "Rewrite only layers whose node name matches.");
     readonly Option<Regex?> _skip = Pattern("--skip", "Leave layers alone whose node name matches.");
     readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
@@ -56,7 +58,7 @@ sealed class CompressCommand
     {
         Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
         {
-            _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _dialect, _device, _only, _skip,
+            _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _dialect, _device, _targetCpu, _only, _skip,
             _constantInputs, _noTiming, _confident, _bestEffort, _seed, _threads, _batch, _report, _quiet, Verbose, _noColor,
         };
         Root.SetAction(_ => 0);
@@ -85,6 +87,7 @@ sealed class CompressCommand
             Method = parsed.GetValue(_method) ?? defaults.Method,
             Dialect = parsed.GetValue(_dialect) ?? defaults.Dialect,
             Device = parsed.GetValue(_device) ?? defaults.Device,
+            TargetCpu = parsed.GetValue(_targetCpu) ?? defaults.TargetCpu,
             Only = parsed.GetValue(_only),
             Skip = parsed.GetValue(_skip),
             ConstantInputs = parsed.GetValue(_constantInputs),

@@ -26,7 +26,7 @@ sealed class Bench
         (Model, _samples) = (model, samples);
         Found = LayerFinder.Find(model, filter ?? new());
         _sampling = new Sampling(samples, batch, CancellationToken.None);
-        _calibrator = new Calibrator(model, Found.Layers, Device.Cpu, threads: 1);
+        _calibrator = new Calibrator(model, [.. Found.Layers.Where(layer => layer.Kind != LayerKind.Constant)], Device.Cpu, threads: 1);
         Shapes = _calibrator.Shapes(_sampling);
         Measured = _calibrator.Collect(_sampling, samples.All, Shapes, withRanges: true);
     }
@@ -51,6 +51,10 @@ sealed class Bench
         }
         var weight = layer.ReadWeight();
         int rows = layer.OutPerGroup, rank = Math.Min(rows, layer.In);
+        if (layer.Kind == LayerKind.Constant)
+        {
+            return _decompositions[layer] = new(s_algebra, layer, [SvdMethod.Of(s_algebra, weight, rank)], weight, [null]);
+        }
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => use.Addend == null);
         var moments = Measured.Moments[layer];
         var bases = Enumerable.Range(0, layer.Groups).Select(g =>
@@ -70,16 +74,16 @@ sealed class Bench
         return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means, input);
     }
 
-    /// <summary>In 4 bits, from the moment of the layer's input, or of a Conv without any.</summary>
+    /// <summary>In 4 bits, from the moment of the layer's input, or, of a Conv or a table, without any.</summary>
     public Int4Weights InFewBits(Layer layer)
     {
         if (!_int4.TryGetValue(layer, out var known))
         {
-            var moments = Measured.Moments[layer];
-            if (layer.Kind == LayerKind.Conv)
+            if (layer.Kind == LayerKind.Conv || layer.IsTable)
             {
                 return _int4[layer] = new(s_algebra, layer, Decompose(layer), null, new double[layer.Uses.Count][]);
             }
+            var moments = Measured.Moments[layer];
             var second = moments[0].Second(0, centred: true);
             double damping = 1e-4 * Enumerable.Range(0, second.Rows).Sum(i => second[i, i]) / second.Rows;
             for (int i = 0; i < second.Rows; i++)
@@ -102,10 +106,10 @@ sealed class Bench
 
     public Rewritten Quantize(Dialect dialect = Dialect.Ort) => Rewrite(dialect, layer => new LayerPlan.Quantize(layer, WeightFormat.Int8));
 
-    public Rewritten Rewrite(Dialect dialect, Func<Layer, LayerPlan> plan)
+    public Rewritten Rewrite(Dialect dialect, Func<Layer, LayerPlan> plan, int weightBits = 8)
     {
         LayerPlan[] plans = [.. Found.Layers.Select(plan)];
-        return RewriterFor(plans, dialect).Apply(plans);
+        return RewriterFor(plans, dialect, weightBits).Apply(plans);
     }
 
     /// <summary>The plans with their factors fitted to each other on the first samples.</summary>
@@ -113,15 +117,15 @@ sealed class Bench
     {
         var rewriter = RewriterFor(plans, Dialect.Ort);
         var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
-        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1).Refit(_sampling, _samples.All[..samples], plans);
+        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1).Refit(_sampling, _samples.All[..samples], plans);
         return (rewriter.Apply(plans, refits), refits);
     }
 
-    Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect)
+    Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect, int weightBits = 8)
     {
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>());
+        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>(), weightBits);
     }
 
     Dictionary<Layer, Int4Weights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);

@@ -53,14 +53,17 @@ static class ModelRuns
     }
 
     /// <summary>How often each operator stands in the graph that ONNX Runtime makes of a model; its own operators have their domain's name in front.</summary>
-    public static Dictionary<string, int> Optimized(OnnxModel model)
+    public static Dictionary<string, int> Optimized(OnnxModel model) => Operators(OptimizedGraph(model));
+
+    /// <summary>The graph that ONNX Runtime makes of a model when it loads it.</summary>
+    public static GraphProto OptimizedGraph(OnnxModel model)
     {
         using var folder = new TempFolder();
         string path = folder.File("model.onnx", model.ToBytes()), optimized = Path.Combine(folder.Path, "optimized.onnx");
         using (ModelSession.Open(path, Device.Cpu, threads: 1, optimized))
         {
         }
-        return Operators(ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimized)).Graph);
+        return ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimized)).Graph;
     }
 
     public static Dictionary<string, int> Operators(GraphProto graph) =>

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -15,10 +16,11 @@ namespace OnnxLowRank;
 /// <param name="Shapes">Of the layers' inputs and outputs for one sample.</param>
 /// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
 /// <param name="RunShapes">Of every value that enters a layer.</param>
+/// <param name="Spreads">As <see cref="Measured.Spreads"/>; empty where 8 bits are not allowed.</param>
 sealed record Analysis(
     FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, Int4Weights> Int4,
     IReadOnlyDictionary<string, long[]> Shapes, IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges,
-    IReadOnlyDictionary<string, RunShape> RunShapes)
+    IReadOnlyDictionary<string, RunShape> RunShapes, IReadOnlyDictionary<Layer, double> Spreads)
 {
     /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
     const double LargestShrinkage = 1e-2;
@@ -30,7 +32,7 @@ sealed record Analysis(
     public static Analysis Of(
         Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock)
     {
-        var layers = found.Layers;
+        Layer[] layers = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant)]; // what constants are is known
         var sampling = workspace.Sampling;
         var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, options.Threads);
         bool wantsInt8 = options.Format != FormatChoice.Float32;
@@ -40,19 +42,25 @@ sealed record Analysis(
         var shapes = shapesOf[0];
         sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
-        var positions = layers.ToDictionary(layer => layer, layer => PositionsOf(layer, shapes));
+        var positions = found.Layers.ToDictionary(layer => layer, layer => layer.Kind == LayerKind.Constant ? default : PositionsOf(layer, shapes));
 
         clock.Enter("decompose");
         var decompositions = new Dictionary<Layer, Decomposition>();
-        foreach (var layer in layers.Where(layer => options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise))
+        var int4 = new Dictionary<Layer, Int4Weights>();
+        var moments = new ConditionalWeakTable<Moments, InputMoment?>();
+        foreach (var layer in found.Layers)
         {
-            decompositions[layer] = Decompose(algebra, layer, measured, options);
+            if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
+            {
+                decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer) : Decompose(algebra, layer, measured, options);
+            }
+            if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+            {
+                int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments);
+            }
+            measured.Forget(layer); // the next layers' decompositions take its place in memory
+            Garbage.Collect(layer);
         }
-
-        var moments = new Dictionary<Moments, InputMoment?>(ReferenceEqualityComparer.Instance);
-        var int4 = layers.Where(layer => options.Format is FormatChoice.Auto or FormatChoice.Int4
-            && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
-            .ToDictionary(layer => layer, layer => InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments));
 
         clock.Enter("calibrate");
         var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
@@ -61,7 +69,7 @@ sealed record Analysis(
         var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
         return new(
             found, decompositions, int4, shapes, positions, new(measured.Grids, inner, entry),
-            inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])));
+            inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), measured.Spreads);
     }
 
     static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)
@@ -71,6 +79,15 @@ sealed record Analysis(
         return new(layer.Kind == LayerKind.Conv ? layer.Uses.Sum(use => Vectors(use.Input, layer.Groups * (layer.In / layer.KernelSize))) : output, output);
     }
 
+    /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
+    static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer)
+    {
+        var weight = layer.ReadWeight();
+        int rank = layer.BreakEvenRank;
+        var basis = layer.Out < layer.In ? OutputMethod.FromOutput(algebra, algebra.Gram(weight), weight, shrinkage: 0, rank) : SvdMethod.Of(algebra, weight, rank);
+        return new(algebra, layer, [basis], weight, [null]);
+    }
+
     static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
     {
         var moments = measured.Moments[layer];
@@ -78,7 +95,8 @@ sealed record Analysis(
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
         int rank = layer.BreakEvenRank;
         bool isSolvedAtInput = isAtInput && layer.In < layer.Out;
-        double shrinkage = Shrinkage(moments.Sum(use => use.Count), isSolvedAtInput ? layer.In : layer.OutPerGroup);
+        double vectors = moments.Sum(use => use.Count);
+        double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, isSolvedAtInput ? layer.In : layer.OutPerGroup);
         var groups = new OutputBasis[layer.Groups];
         for (int g = 0; g < groups.Length; g++)
         {
@@ -114,10 +132,10 @@ sealed record Analysis(
     static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>
         algebra.Multiply(algebra.Multiply(weight, covariance), weight, transposeRight: true);
 
-    /// <param name="known">Moments of values that several layers read.</param>
+    /// <param name="known">Moments of values that several layers read, which it does not keep alive.</param>
     static Int4Weights InFewBits(
         ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, IReadOnlyDictionary<string, long[]> shapes, Method method,
-        Dictionary<Moments, InputMoment?> known)
+        ConditionalWeakTable<Moments, InputMoment?> known)
     {
         bool isConv = measured.InputMoments.ContainsKey(layer);
         if (method is Method.Svd or Method.Randomized || !(isConv || Tap.IsAtInput(layer)))
@@ -142,7 +160,7 @@ sealed record Analysis(
         }
         if (!known.TryGetValue(moments[0], out var shared))
         {
-            known[moments[0]] = shared = Damped(moments[0].Second(0, centred: true), taps);
+            known.Add(moments[0], shared = Damped(moments[0].Second(0, centred: true), taps));
         }
         return new(algebra, layer, decomposition, shared, means);
     }
@@ -164,6 +182,9 @@ sealed record Analysis(
 
     /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
     public static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
+
+    /// <summary>Every row of a table counts as if it had been seen once more: samples never meet most of a large vocabulary.</summary>
+    public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);
 
     /// <summary>The second moment over all uses of a weight, each about its own mean.</summary>
     static Matrix Pooled(Moments[] moments, int group, bool centred)
@@ -194,14 +215,29 @@ sealed record Analysis(
             : [.. mean.Select((value, i) => value - (use.Bias?[i] ?? 0))];
     }
 
+    /// <summary>
+    /// Largest <see cref="RowMaxima.Spread"/> of an input that may get one 8-bit scale per run. At k = 16 half of the rows are left with
+    /// log2(256/16) = 4 bits when the largest one is in the batch. With rows of Gaussian numbers, whose maximum is about 3.5σ, the step
+    /// 2·16·3.5σ/255 then adds noise of 1.6 % of their energy: a hundred times the noise that plans count with, and it depends on the batch.
+    /// </summary>
+    const double LargestSpread = 16;
+
+    /// <summary>Whether 8 bits with one scale for all rows of the layer's input are not safe.</summary>
+    public bool IsUneven(Layer layer) => Spreads.GetValueOrDefault(layer, 1) > LargestSpread;
+
     /// <summary>Multiply-adds per sample in the layers, when done like this.</summary>
     public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Product.Of(plan, Positions[plan.Layer]).Sum(product => product.Macs));
 
     /// <summary>The table of candidates per layer, in graph order.</summary>
     public List<List<Candidate>> Tables(
         IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Allowed allowed, Dialect dialect, int opset) =>
-        [.. Found.Layers.Select(layer => Candidates.Of(
-            layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0, allowed))];
+        [.. Found.Layers.Select(layer =>
+        {
+            Garbage.Collect(layer);
+            return Candidates.Of(
+                layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
+                IsUneven(layer) ? allowed.WithoutScalesPerRun() : allowed);
+        })];
 
     /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>
     const int OldestInt8Conv = 10;
@@ -211,6 +247,7 @@ sealed record Analysis(
         format == WeightFormat.Float32 ? ""
         : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
+        : format == WeightFormat.Int4 && layer.IsTable && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
         : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
 

@@ -1,7 +1,9 @@
 using System.Text.RegularExpressions;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
+using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
+using OnnxLowRank.Runtime;
 using OnnxLowRank.Validation;
 
 namespace OnnxLowRank;
@@ -34,7 +36,7 @@ public enum FormatChoice
     /// <summary>8-bit integers.</summary>
     Int8,
 
-    /// <summary>4-bit integers, for MatMul and Gemm.</summary>
+    /// <summary>4-bit integers.</summary>
     Int4,
 }
 
@@ -112,6 +114,9 @@ public sealed record CompressionOptions
     /// <summary>auto, cpu, cuda or cuda:N.</summary>
     public string Device { get; init; } = "auto";
 
+    /// <summary>What the written model will run on: decides how large 8-bit weights may be.</summary>
+    public TargetCpu TargetCpu { get; init; } = TargetCpu.Native;
+
     /// <summary>Layers to consider, by node name; null for all.</summary>
     public Regex? Only { get; init; }
 
@@ -144,6 +149,12 @@ public sealed record CompressionOptions
 
     /// <summary>How much of a plan's cost is time; the rest is bytes.</summary>
     internal double TimeShare => Objective switch { Objective.Size => 0, Objective.Time => 0.95, _ => 0.15 };
+
+    /// <summary>The kind of processor that <see cref="TargetCpu"/> means.</summary>
+    internal TargetCpu Cpu => TargetCpu == TargetCpu.Native ? Processor.Native : TargetCpu;
+
+    /// <summary>Bits of weights that run on 8-bit kernels.</summary>
+    internal int WeightBits => Cpu == TargetCpu.Avx2 ? Int8.UnsaturatedBits : Int8.Bits;
 
     /// <summary>Which layers may be rewritten.</summary>
     internal LayerFilter Layers => new(Only, Skip, ConstantInputs);

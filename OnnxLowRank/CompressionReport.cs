@@ -48,6 +48,9 @@ public sealed record LayerReport(
     string Name, string Op, long[] Shape, string Action, int? Rank, int? InputRank, string? Format, string? Scheme, long BytesBefore, long BytesAfter,
     double? PredictedError, string? Reason)
 {
+    /// <summary>The largest row maximum of a MatMul's or Gemm's input in units of the median one; null where 8 bits are not allowed.</summary>
+    public double? InputSpread { get; init; }
+
     /// <summary>Operators that ONNX Runtime makes of the layer, in the order in which they run; null where it was not timed.</summary>
     public string? Kernel { get; init; }
 

@@ -50,9 +50,11 @@ public static class Compressor
         workspace.Sampling.OnSamplesRun = _ => clock.ReportCalibration(workspace.Sampling.Passes);
         var analysis = Analysis.Of(workspace, found, options, algebra, clock);
         report.Analysis = analysis;
-        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, report.Provenance);
+        AddNotes(workspace, analysis, options);
+        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, report.Provenance, options.WeightBits);
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
-        var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads);
+        double macs = analysis.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer)));
+        var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads, macs);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
         var timer = Timer(workspace, analysis, options, cancellation);
         var times = Times(workspace, options);
@@ -75,6 +77,19 @@ public static class Compressor
         return report.Written(best, clock);
     }
 
+    static void AddNotes(Workspace workspace, Analysis analysis, CompressionOptions options)
+    {
+        string[] uneven = [.. analysis.Found.Layers.Where(analysis.IsUneven).Select(layer => layer.Name)];
+        if (uneven.Length > 0)
+        {
+            workspace.Notes.Add($"no 8 bits with one scale per run where a few rows of the input are far larger than the others: {string.Join(", ", uneven)}");
+        }
+        if (options.Timing && options.Cpu != Processor.Native)
+        {
+            workspace.Notes.Add($"times are those of this machine, not of --target-cpu {options.Cpu.ToString().ToLowerInvariant()}");
+        }
+    }
+
     /// <summary>The verified plan of the first format that is allowed, passes and is not slower than the original.</summary>
     static VerifiedPlan? Best(
         PlanSearch search, Analysis analysis, IReadOnlyDictionary<Layer, DamageCurve> damage, MeasuredCostModel? measured, Workspace workspace,
@@ -91,7 +106,7 @@ public static class Compressor
         };
         var shapes = new ShapeCostModel(analysis.Positions);
         List<List<Candidate>> Tables(ICostModel cost, WeightFormat[] formats) =>
-            analysis.Tables(damage, cost, new(formats, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Block] : [0]), options.Dialect, workspace.Model.Opset);
+            analysis.Tables(damage, cost, new(formats, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Block] : [0], options.WeightBits), options.Dialect, workspace.Model.Opset);
         VerifiedPlan? best = null;
         double bestSlowdown = double.PositiveInfinity;
         foreach (var formats in choices)
@@ -182,7 +197,7 @@ public static class Compressor
     }
 
     static string WhyNone(FoundLayers found) => found.LeftAlone.Count == 0
-        ? "no layer can be rewritten: the model has no MatMul, Gemm or Conv"
+        ? "no layer can be rewritten: the model has no MatMul, Gemm, Conv or embedding table"
         : $"no layer can be rewritten: {found.LeftAlone[0].Op} '{found.LeftAlone[0].Name}': {found.LeftAlone[0].Reason}"
             + (found.LeftAlone.Count == 1 ? "" : $"; {found.LeftAlone.Count - 1} more");
 

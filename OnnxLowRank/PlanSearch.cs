@@ -195,13 +195,15 @@ sealed class PlanSearch(
     /// </summary>
     (bool IsGood, double Loss) Judge(Allotment allotment)
     {
-        using var session = ModelSession.Open(Build(allotment).Model.ToBytes(), workspace.Device, options.Threads);
+        using var session = ModelSession.Open(Build(allotment).Model, workspace.Device, options.Threads);
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Search, OneStandardError);
         double standardError = (loss.High - loss.Low) / 2;
         bool isGood = smooth is { } estimate
             ? estimate.Estimate + Margin * (estimate.High - estimate.Low) / 2 <= options.Tolerance && loss.Estimate <= options.Tolerance + standardError
             : loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
         _probes.Add(new(_isRefitted ? "refit" : "search", allotment.Bytes, loss.Estimate, isGood));
+        // Fits are as large as the factors; only those of the best plan so far are asked for again.
+        _refits.RemoveAll(item => item.Allotment.SameAs(allotment) != isGood);
         return (isGood, loss.Estimate);
     }
 
@@ -251,7 +253,8 @@ sealed class PlanSearch(
     (double Original, double Compressed) Milliseconds(ModelSession session, int samples)
     {
         double[] times = [];
-        workspace.Sampling.First(samples, run => times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget));
+        using var original = workspace.OpenOriginal();
+        workspace.Sampling.First(samples, run => times = Latency.Milliseconds([original, session], run, s_timingBudget));
         return (times[0], times[1]);
     }
 

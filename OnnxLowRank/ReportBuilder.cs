@@ -83,6 +83,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["method"] = options.Method.ToString().ToLowerInvariant(),
         ["dialect"] = options.Dialect.ToString().ToLowerInvariant(),
         ["device"] = workspace.Device.Name,
+        ["target-cpu"] = options.Cpu.ToString().ToLowerInvariant(),
         ["seed"] = options.Seed.ToString(CultureInfo.InvariantCulture),
         ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
     };
@@ -93,9 +94,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         InspectKernels(plan, stagedPath);
         NoteSlower(plan);
         using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads);
+        using var original = workspace.OpenOriginal();
         workspace.Sampling.First(1, run =>
         {
-            double[] times = Latency.Milliseconds([workspace.Original, session], run, s_timingBudget);
+            double[] times = Latency.Milliseconds([original, session], run, s_timingBudget);
             (_millisecondsBefore, _millisecondsAfter) = (times[0], times[1]);
             if (times[1] > times[0])
             {
@@ -124,7 +126,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads, optimized);
             using var file = File.OpenRead(optimized);
             _kernels = ModelFiles.Operators(ModelProto.Parser.ParseFrom(file).Graph);
-            RequireFastKernels(plan);
+            if (workspace.Device.CudaId == null)
+            {
+                workspace.Notes.AddRange(FastKernels.Missing([.. plan.Allotment.Plans], _kernels));
+            }
         }
         catch (Exception e) when (e is ModelException or IOException or InvalidProtocolBufferException)
         {
@@ -136,28 +141,6 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             {
                 File.Delete(file);
             }
-        }
-    }
-
-    /// <summary>Says so when ONNX Runtime runs 8-bit layers as floats, which nobody would notice otherwise.</summary>
-    void RequireFastKernels(VerifiedPlan plan)
-    {
-        RequireFastKernels(plan, "convolutions", isConv: true, "QLinearConv");
-        RequireFastKernels(plan, "matrix products", isConv: false, "DynamicQuantizeMatMul", "MatMulIntegerToFloat");
-    }
-
-    void RequireFastKernels(VerifiedPlan plan, string what, bool isConv, params string[] integerKernels)
-    {
-        int expected = plan.Allotment.Plans.Where(layer => layer.Layer.Kind == LayerKind.Conv == isConv).Sum(layer => layer.Layer.Uses.Count * layer switch
-        {
-            LayerPlan.Quantize { Block: 0 } => 1,
-            LayerPlan.Factorize { Format: not WeightFormat.Float32, Block: 0 } factorize => 1 + (factorize.InputRank == null ? 0 : 1) + (factorize.HasUp ? 1 : 0),
-            _ => 0,
-        });
-        int actual = integerKernels.Sum(kernel => _kernels.GetValueOrDefault(kernel));
-        if (actual < expected && workspace.Device.CudaId == null)
-        {
-            workspace.Notes.Add($"ONNX Runtime runs only {actual} of {expected} 8-bit {what} on integers");
         }
     }
 
@@ -202,7 +185,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     LayerReport Of(Layer layer, Candidate? chosen)
     {
         var kept = new LayerReport(
-            layer.Name, layer.Node.OpType, layer.Weight.Dims, "keep", null, null, null, null, layer.Bytes, layer.Bytes, null, KeepReason(layer, chosen != null));
+            layer.Name, layer.Node.OpType, layer.Weight.Dims, "keep", null, null, null, null, layer.Bytes, layer.Bytes, null, KeepReason(layer, chosen != null))
+        {
+            InputSpread = Analysis is { } analysis && analysis.Spreads.TryGetValue(layer, out double spread) ? spread : null,
+        };
         long bytes = (long)(chosen?.Bytes ?? 0);
         if (chosen != null && Proof?.Layers.GetValueOrDefault(layer) is { } proof)
         {
@@ -215,9 +201,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
                 BatchMicrosecondsAfter = proof.After.Each,
             };
         }
+        string? uneven = WhyUneven(layer) is { Length: > 0 } why ? why : null;
         return chosen?.Plan switch
         {
-            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format), BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = null },
+            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format), BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
@@ -227,7 +214,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
                 Scheme = layer.Kind == LayerKind.Conv ? factorize.Scheme : null,
                 BytesAfter = bytes,
                 PredictedError = chosen.Value.Error,
-                Reason = null,
+                Reason = uneven,
             },
             _ => kept,
         };
@@ -235,13 +222,18 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
 
     static string Name(WeightFormat format) => format switch { WeightFormat.Int4 => "int4", WeightFormat.Int8 => "int8", _ => "fp32" };
 
+    /// <summary>Why a layer is not offered 8 bits with one scale per run, or nothing.</summary>
+    string WhyUneven(Layer layer) => Analysis?.IsUneven(layer) == true
+        ? $"the input's largest row is {Analysis.Spreads[layer]:0} times the median one: no 8 bits with one scale for all rows"
+        : "";
+
     string KeepReason(Layer layer, bool wasPlanned)
     {
         string cannotQuantize = options.Format == FormatChoice.Float32 ? "" : Analysis.Obstacle(layer, options.Format == FormatChoice.Int4 ? WeightFormat.Int4 : WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
         string shape = layer.IsDepthwise ? "depthwise: one input per output, nothing to factorize"
             : layer.BreakEvenRank < 1 ? "no rank saves anything"
             : "";
-        string[] obstacles = [.. new[] { shape, cannotQuantize }.Where(text => text.Length > 0)];
+        string[] obstacles = [.. new[] { shape, cannotQuantize, WhyUneven(layer) }.Where(text => text.Length > 0)];
         return obstacles.Length > 0 ? string.Join("; ", obstacles)
             : wasPlanned ? "what it would save is worth less than what it would lose"
             : "no plan was accepted";

@@ -18,8 +18,11 @@ static class Sensitivity
     /// <summary>Gains outside of this are noise.</summary>
     const double SmallestGain = 0.1, LargestGain = 30;
 
-    /// <summary>Samples per measurement; the divergence is smooth, so few suffice.</summary>
-    const int Samples = 256;
+    /// <summary>Samples per measurement at most and at least; the divergence is smooth, so few suffice.</summary>
+    const int MostSamples = 256, FewestSamples = 8;
+
+    /// <summary>Work in units of a pass over all of the user's samples: with more layers, each is measured on fewer samples.</summary>
+    const int Passes = 8;
 
     /// <summary>A curve per layer: error → ‖Δy‖²/‖y‖² of the model's output. Layers that no rank makes smaller get the median one.</summary>
     public static IReadOnlyDictionary<Layer, DamageCurve> Of(
@@ -28,11 +31,13 @@ static class Sensitivity
         clock.Enter("search");
         // These samples shape the plan, so they are taken from those that shape it anyway.
         var moments = workspace.Shares.Moments;
-        var samples = moments[..Math.Min(Samples, moments.Length)];
+        var samples = moments[..Math.Min(SamplesEach(workspace.Shares.Count, analysis.Decompositions.Values.Sum(Measurements)), moments.Length)];
+        workspace.ReleaseOriginal(samples);
         var measured = new Dictionary<Layer, DamageCurve>();
         double Damage(LayerPlan.Factorize plan)
         {
-            using var session = ModelSession.Open(rewriter.Apply([plan]).Model.ToBytes(), workspace.Device, options.Threads);
+            using var session = ModelSession.Open(rewriter.Apply([plan]).Model, workspace.Device, options.Threads);
+            Garbage.Collect(plan.Layer);
             double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
             return divergence * divergence;
         }
@@ -46,7 +51,7 @@ static class Sensitivity
         foreach (var (layer, decomposition) in analysis.Decompositions)
         {
             var points = new List<(double Error, double Damage)>();
-            foreach (int rank in s_triedErrors.Select(error => RankNear(decomposition.Error, decomposition.MaxRank, error)).Distinct())
+            foreach (int rank in TriedRanks(decomposition))
             {
                 points.Add((decomposition.Error(rank), Damage(new(layer, rank, WeightFormat.Float32))));
             }
@@ -57,6 +62,15 @@ static class Sensitivity
         var median = measured.Count > 0 ? measured.Values.OrderBy(curve => curve.At(s_triedErrors[0])).ElementAt(measured.Count / 2) : new(1, 1);
         return analysis.Found.Layers.ToDictionary(layer => layer, layer => measured.GetValueOrDefault(layer, median));
     }
+
+    static int Measurements(Decomposition decomposition) => TriedRanks(decomposition).Count() + (decomposition.Tucker == null ? 0 : 1);
+
+    /// <summary>Samples per measurement, so that all measurements together keep within the work allowed.</summary>
+    internal static int SamplesEach(int allSamples, int measurements) =>
+        (int)Math.Clamp((long)Passes * allSamples / Math.Max(1, measurements), FewestSamples, MostSamples);
+
+    static IEnumerable<int> TriedRanks(Decomposition decomposition) =>
+        s_triedErrors.Select(error => RankNear(decomposition.Error, decomposition.MaxRank, error)).Distinct();
 
     static int RankNear(Func<int, double> errorAt, int maxRank, double error) =>
         Enumerable.Range(1, maxRank).MinBy(rank => Math.Abs(Math.Log((errorAt(rank) + 1e-12) / error)));

@@ -15,9 +15,13 @@ namespace OnnxLowRank;
 sealed class Workspace : IDisposable
 {
     readonly SampleSource _source;
+    readonly CompressionOptions _options;
 
-    Workspace(OnnxModel model, long sourceBytes, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric, SampleShares shares)
+    Workspace(
+        CompressionOptions options, OnnxModel model, long sourceBytes, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric,
+        SampleShares shares)
     {
+        _options = options;
         (Model, SourceBytes, Device, Original, _source, Sampling, Metric, Shares) = (model, sourceBytes, device, original, source, sampling, metric, shares);
         Notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
         Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
@@ -32,6 +36,7 @@ sealed class Workspace : IDisposable
 
     public Device Device { get; }
 
+    /// <summary>The user's model, to tell what it computes.</summary>
     public ModelSession Original { get; }
 
     public Sampling Sampling { get; }
@@ -61,7 +66,7 @@ sealed class Workspace : IDisposable
         SampleSource? source = null;
         try
         {
-            original = ModelSession.Open(model.ToBytes(), device, options.Threads);
+            original = ModelSession.Open(model, device, options.Threads);
             source = SampleSource.Open(options.Calibration, [.. original.Inputs.Select(input => Spec(input.Key, input.Value))]);
             RequireIntact(options, model, source);
             var labels = options.Labels == null ? null : Labels.Read(options.Labels);
@@ -72,7 +77,7 @@ sealed class Workspace : IDisposable
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
             var stacked = Siblings.Stacked(model, LayerFinder.Find(model, options.Layers).Layers);
-            return new(stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+            return new(options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
         }
         catch
         {
@@ -100,6 +105,22 @@ sealed class Workspace : IDisposable
             }
         }
     }
+
+    /// <summary>
+    /// Lets the original say all that will be asked and closes it, if that can be remembered: its weights are not those of
+    /// <see cref="Model"/> where layers are stacked.
+    /// </summary>
+    /// <param name="diverging">Samples on which <see cref="Divergence"/> will be measured.</param>
+    public void ReleaseOriginal(ReadOnlyMemory<int> diverging)
+    {
+        if (Divergence.Prepare(diverging) && Evaluator.Prepare(Shares.Search) && Evaluator.Prepare(Shares.Verification))
+        {
+            Original.Dispose();
+        }
+    }
+
+    /// <summary>The user's model as it is deployed, to tell how long it takes. The caller disposes it.</summary>
+    public ModelSession OpenOriginal() => ModelSession.Open(_options.Input, Device, _options.Threads);
 
     static InputSpec Spec(string name, NodeMetadata metadata)
     {

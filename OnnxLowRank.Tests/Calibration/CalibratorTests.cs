@@ -136,6 +136,30 @@ public class CalibratorTests
     }
 
     [Theory]
+    [InlineData("MatMul")]
+    [InlineData("MatMul of rank 4")]
+    [InlineData("Gemm transA")]
+    public void The_spread_is_that_of_the_input_s_rows(string name)
+    {
+        var (model, samples) = LayerCases.Make(name);
+        var bench = new Bench(model, samples);
+        var seen = bench.Run(model, "x")[0];
+        float[] maxima = [.. seen.Vectors(bench.Layer.Uses[0].TransA ? 0 : seen.Shape.Length - 1).Select(row => row.Max(MathF.Abs)).Order()];
+
+        double exact = maxima[^1] / maxima[(maxima.Length - 1) / 2];
+
+        Assert.InRange(bench.Measured.Spreads[bench.Layer], exact, 1.032 * exact);
+    }
+
+    [Fact]
+    public void Convolutions_have_ranges_instead_of_a_spread()
+    {
+        var (model, samples) = LayerCases.Make("Conv");
+
+        Assert.Empty(new Bench(model, samples).Measured.Spreads);
+    }
+
+    [Theory]
     [InlineData("Conv with bias then BatchNormalization")]
     [InlineData("Conv with groups")]
     [InlineData("Conv over one axis")]

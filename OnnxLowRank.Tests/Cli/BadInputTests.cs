@@ -197,7 +197,7 @@ public class BadInputTests
         ["perplexity without tokens"] = new(Model, ["perplexity", "'y'"], _ => [.. Usual, "--metric", "perplexity"]),
 
         // Nothing to gain
-        ["no layer to rewrite"] = new(NotMet, ["no layer", "MatMul, Gemm or Conv"], playground => Changed(playground, model =>
+        ["no layer to rewrite"] = new(NotMet, ["no layer", "MatMul, Gemm, Conv"], playground => Changed(playground, model =>
         {
             model.Graph.Node.Clear();
             model.Graph.Node.Add(NodeAttributes.Create("Relu", "relu", ["x"], ["y"]));

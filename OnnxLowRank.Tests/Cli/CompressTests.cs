@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Runtime;
 
 namespace OnnxLowRank.Tests.Cli;
 
@@ -58,6 +59,41 @@ public sealed class CompressTests : IDisposable
         var after = _playground.Contents();
         Assert.True(after.Remove("out.onnx") && after.Remove("report.json"));
         Assert.Equal(before, after);
+    }
+
+    /// <summary>Ids are no floats: nothing may measure or time them as if they were.</summary>
+    [Theory]
+    [InlineData("auto")]
+    [InlineData("fp32")]
+    public void Tables_and_positions_are_compressed_too(string format)
+    {
+        var graph = new GraphProto
+        {
+            Name = "embedder",
+            Input = { Playground.Value("ids", TensorProto.Types.DataType.Int32, null, 16) },
+            Output = { Playground.Value("y", TensorProto.Types.DataType.Float, null, 16, 8) },
+            Initializer = { Playground.Weight("words", 400, 64), Playground.Weight("positions", 16, 64), Playground.Weight("head", 64, 8) },
+            Node =
+            {
+                NodeAttributes.Create("Gather", "look", ["words", "ids"], ["e"]),
+                NodeAttributes.Create("Add", "place", ["e", "positions"], ["p"]),
+                NodeAttributes.Create("MatMul", "out", ["p", "head"], ["y"]),
+            },
+        };
+        _playground.Save(Playground.Model(graph));
+        File.Delete(_playground.PathOf("calib/x.npy"));
+        _playground.Npy("calib/ids.npy", [64, 16], [.. Enumerable.Range(0, 64 * 16).Select(i => i * 37 % 800 - 400)]);
+
+        var report = Report("--format", format, "--metric", "cosine");
+
+        var layers = report.GetProperty("layers").EnumerateArray().ToDictionary(layer => layer.GetProperty("name").GetString()!);
+        Assert.Equal("Gather", layers["look"].GetProperty("op").GetString());
+        Assert.NotEqual("keep", layers["look"].GetProperty("action").GetString());
+        Assert.Equal("Constant", layers["positions"].GetProperty("op").GetString());
+        Assert.NotEqual("keep", layers["positions"].GetProperty("action").GetString());
+        Assert.DoesNotContain(Written().Graph.Initializer, tensor => tensor.Name is "words" or "positions");
+        Assert.Equal(64 * 8 * 16, report.GetProperty("before").GetProperty("macs").GetDouble());
+        Assert.DoesNotContain(report.GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("timed"));
     }
 
     [Fact]
@@ -170,7 +206,7 @@ public sealed class CompressTests : IDisposable
         Assert.All(rewritten, layer =>
         {
             string kernel = layer.GetProperty("op").GetString() == "Conv" ? "QLinearConv" : "DynamicQuantizeMatMul";
-            Assert.Equal(layer.GetProperty("action").GetString() == "factorize" ? $"{kernel}+{kernel}" : kernel, layer.GetProperty("kernel").GetString());
+            Assert.Equal(string.Join('+', Enumerable.Repeat(kernel, layer.GetProperty("action").GetString() != "factorize" ? 1 : layer.GetProperty("scheme").GetString() == "tucker" ? 3 : 2)), layer.GetProperty("kernel").GetString());
             Assert.All(
                 ["microsecondsBefore", "microsecondsAfter", "batchMicrosecondsBefore", "batchMicrosecondsAfter"],
                 name => Assert.True(layer.GetProperty(name).GetDouble() >= 0));
@@ -219,7 +255,7 @@ public sealed class CompressTests : IDisposable
 
         Assert.Equal(0, result.Exit);
         Assert.All(
-            ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--only", "--skip", "--report",
+            ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--target-cpu", "--only", "--skip", "--report",
                 "--best-effort", "--confident", "--constant-inputs", "--no-timing", "--seed", "--threads", "--batch", "--quiet", "--verbose", "--no-color"],
             option => Assert.Contains(option, result.Output));
         Assert.DoesNotContain("[default:", result.Output);
@@ -312,6 +348,41 @@ public sealed class CompressTests : IDisposable
 
         Assert.All(report.GetProperty("layers").EnumerateArray(), layer => Assert.NotEqual("factorize", layer.GetProperty("action").GetString()));
         Assert.Contains(report.GetProperty("layers").EnumerateArray(), layer => layer.GetProperty("action").GetString() == "quantize");
+    }
+
+    [Theory]
+    [InlineData("avx2", 64)]
+    [InlineData("vnni", 127)]
+    [InlineData("arm", 127)]
+    public void The_target_decides_how_large_8_bit_weights_are(string target, int largest)
+    {
+        var report = Report("--method", "none", "--format", "int8", "--no-timing", "--target-cpu", target);
+
+        var weights = Written().Graph.Initializer.Where(tensor => tensor.DataType == (int)TensorProto.Types.DataType.Int8).ToList();
+        Assert.Equal(2, weights.Count);
+        Assert.All(weights, tensor => Assert.Equal(largest, tensor.RawData.Max(value => Math.Abs((int)(sbyte)value))));
+        Assert.Equal(target, report.GetProperty("options").GetProperty("target-cpu").GetString());
+    }
+
+    [Theory]
+    [InlineData("avx2")]
+    [InlineData("arm")]
+    public void Times_that_are_not_those_of_the_target_are_noted(string target)
+    {
+        bool isForeign = Enum.Parse<TargetCpu>(target, ignoreCase: true) != Processor.Native;
+
+        var notes = Report("--target-cpu", target).GetProperty("notes").EnumerateArray();
+
+        Assert.Equal(isForeign, notes.Any(note => note.GetString() == $"times are those of this machine, not of --target-cpu {target}"));
+    }
+
+    [Fact]
+    public void The_target_is_this_machine_unless_said_otherwise()
+    {
+        string target = Processor.Native.ToString().ToLowerInvariant();
+
+        Assert.Equal(target, Report().GetProperty("options").GetProperty("target-cpu").GetString());
+        Assert.Contains($"--target-cpu {target}", Written().MetadataProps.Single(entry => entry.Key == "onnx_lowrank.options").Value);
     }
 
     [Theory]

@@ -54,6 +54,24 @@ public class Int4WeightsTests
         }
     }
 
+    [Fact]
+    public void What_is_asked_for_again_is_the_same_whatever_was_asked_for_between()
+    {
+        var bench = Open("MatMul");
+        var int4 = bench.InFewBits(bench.Layer);
+        var (dense, pair) = (int4.Dense(0), int4.Pair(4, 32));
+        Assert.Same(pair, int4.Pair(4, 32));
+
+        var (againDense, againPair) = (int4.Dense(0), int4.Pair(4, 32));
+
+        Assert.Equal(dense.Weight.Values, againDense.Weight.Values);
+        Assert.Equal(dense.Weight.Scales, againDense.Weight.Scales);
+        Assert.Equal(pair.Up.Values, againPair.Up.Values);
+        Assert.Equal(pair.Down.Values, againPair.Down.Values);
+        Assert.Equal(dense.Error, int4.DenseError(0));
+        Assert.NotEqual(dense.Error, int4.DenseError(16));
+    }
+
     /// <summary>Inputs of 24 numbers that are mixtures of 8, so that what one rounded weight does, others can make good.</summary>
     static Bench Correlated()
     {

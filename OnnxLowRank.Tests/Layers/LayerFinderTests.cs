@@ -437,7 +437,7 @@ public class LayerFinderTests
     public void Weights_of_another_rank_are_left_alone()
     {
         var model = Model();
-        model.Node("MatMul", ["x", model.Weight("w3", 3, 24, 16)], "y");
+        model.Node("MatMul", ["x", model.Weight("w3", 2, 24, 16)], "y");
         model.Node("MatMul", ["x", model.Weight("w1", 24)], "z");
         model.Outputs("y", "z");
 
@@ -501,8 +501,135 @@ public class LayerFinderTests
         subgraph.Node("If", ["condition"], "row", ("then_branch", Branch("Relu", "w")), ("else_branch", Branch("Neg", "w")));
         subgraph.Outputs("y", "row");
 
-        AssertLeftAlone(Find(gather), "its weight 'w' is also used by 'row_node' (Gather)");
+        AssertLeftAlone(Find(gather, new(Only: new("y"))), "not selected by --only", "its weight 'w' is also used by 'row_node' (Gather)");
         AssertLeftAlone(Find(subgraph), "its weight 'w' is also used by 'row_node' (If)");
+    }
+
+    /// <summary>A model of int64 ids (?, 5) and a float table (40, 12).</summary>
+    static TinyModel TableModel()
+    {
+        var model = new TinyModel();
+        model.Graph.Input.Add(TinyModel.Value("ids", DataType.Int64, null, 5));
+        model.Weight("table", 40, 12);
+        return model;
+    }
+
+    [Fact]
+    public void Gather_of_an_embedding_table()
+    {
+        var model = TableModel();
+        model.Node("Gather", ["table", "ids"], "y");
+        model.Node("Gather", ["table", "ids"], "z");
+        model.Outputs("y", "z");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal((LayerKind.Gather, 12, 40, 1), (layer.Kind, layer.Out, layer.In, layer.Groups));
+        Assert.Equal([("ids", "y"), ("ids", "z")], layer.Uses.Select(use => (use.Input, use.Output)));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats()[5 * 12 + 3], layer.ReadWeight()[3, 5]);
+        Assert.Equal(4 * 40 * 12, layer.Bytes);
+    }
+
+    [Fact]
+    public void Gathers_that_are_no_lookup_of_rows_are_left_alone()
+    {
+        var columns = TableModel();
+        columns.Node("Gather", ["table", "ids"], "y", ("axis", 1));
+        var half = TableModel();
+        half.Tensor(TensorData.Create<short>("half", DataType.Float16, new short[40 * 12], 40, 12));
+        half.Node("Gather", ["half", "ids"], "y");
+        var deep = TableModel();
+        deep.Node("Gather", [deep.Weight("deep", 40, 3, 4), "ids"], "y");
+        var output = TableModel();
+        output.Node("Gather", ["table", "ids"], "y");
+        output.Outputs("y", "table");
+        var overridable = TableModel();
+        overridable.Node("Gather", ["table", "ids"], "y");
+
+        AssertLeftAlone(Find(columns), "it picks columns of its table, not rows");
+        AssertLeftAlone(Find(half), "its weight is float16, not float32");
+        AssertLeftAlone(Find(deep), "its weight has rank 3");
+        AssertLeftAlone(Find(output), "its weight 'table' is also a graph output");
+        AssertLeftAlone(Find(overridable, listInitializers: true), "its weight 'table' is also a graph input, which a caller may override; --constant-inputs says that none does");
+    }
+
+    [Fact]
+    public void Gathers_of_no_table_are_no_layers()
+    {
+        var model = Model();
+        model.Node("Gather", [model.Node("Shape", ["x"], "shape"), model.Ints("first", 0)], "size");
+        model.Node("Gather", [model.Ints("list", 3, 4, 5), "size"], "entry");
+        model.Node("Gather", ["x", "first"], "row");
+        model.Outputs("entry", "row");
+
+        AssertLeftAlone(Find(model));
+    }
+
+    [Fact]
+    public void A_table_that_is_the_head_too_is_left_alone()
+    {
+        var model = TableModel();
+        model.Node("Gather", ["table", "ids"], "y");
+        model.Node("Transpose", ["table"], "t");
+        model.Node("MatMul", ["y", "t"], "z");
+
+        AssertLeftAlone(Find(model),
+            "its weight 'table' is also used by 'z_node' (MatMul): the table and the product would each need a copy",
+            "its weight 'table' is also used by 'y_node' (Gather): the table and the product would each need a copy");
+    }
+
+    [Fact]
+    public void A_large_constant_that_is_added_is_a_layer_of_its_own()
+    {
+        var model = Model();
+        model.Node("Add", ["x", model.Weight("positions", 2, 30, 24)], "y");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal(("positions", LayerKind.Constant, 24, 60), (layer.Name, layer.Kind, layer.Out, layer.In));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats()[(5 * 24) + 3], layer.ReadWeight()[3, 5]);
+    }
+
+    [Fact]
+    public void A_weight_that_cannot_be_rewritten_where_it_is_used_is_still_a_constant()
+    {
+        var model = Model();
+        model.Node("MatMul", ["x", model.Weight("w", 3, 24, 32)], "y");
+
+        var found = Find(model);
+
+        Assert.Equal("its weight has rank 3", Assert.Single(found.LeftAlone).Reason);
+        Assert.Equal(("w", LayerKind.Constant), (Assert.Single(found.Layers).Name, found.Layers[0].Kind));
+    }
+
+    public static TheoryData<string> OtherConstants => ["small", "infinite", "huge", "vector", "output", "input", "skipped", "bias", "unused"];
+
+    [Theory, MemberData(nameof(OtherConstants))]
+    public void Other_constants_are_left_alone(string why)
+    {
+        var model = Model();
+        float[] values = TinyModel.Random([60 * 24], 3);
+        values[7] = why switch { "infinite" => float.NegativeInfinity, "huge" => -1e20f, _ => 0 };
+        string constant = why switch
+        {
+            "small" => model.Weight("c", 42, 24),
+            "vector" => model.Weight("c", 2400),
+            "bias" => model.Weight("c", 1, 1440),
+            _ => model.Floats("c", values, 60, 24),
+        };
+        if (why == "bias")
+        {
+            model.Node("Gemm", ["x", model.Weight("w", 24, 1440), constant], "y");
+        }
+        else
+        {
+            model.Node(why == "unused" ? "Relu" : "Add", why == "unused" ? ["x"] : ["x", constant], "y");
+        }
+        model.Outputs(why == "output" ? ["y", "c"] : ["y"]);
+
+        var found = Find(model, new(Skip: why == "skipped" ? new("y_node") : null), listInitializers: why == "input");
+
+        Assert.DoesNotContain(found.Layers, layer => layer.Kind == LayerKind.Constant);
     }
 
     static GraphProto Branch(string op, params string[] inputs) => new()
@@ -562,7 +689,7 @@ public class LayerFinderTests
     public void Uses_that_disagree_are_left_alone(string about)
     {
         var model = new TinyModel();
-        model.Weight("w", about is "strides" or "norm" ? [12, 12, 3, 3] : [24, 24]);
+        model.Weight("w", about is "strides" or "norm" ? [12, 12, 3, 2] : [24, 24]);
         model.Input("x", about is "strides" or "norm" ? [null, 12, 9, 9] : [null, 24]);
         model.Node(about is "alpha" or "kind" or "addend" ? "Gemm" : about is "strides" or "norm" ? "Conv" : "MatMul", ["x", "w"], "y");
         switch (about)

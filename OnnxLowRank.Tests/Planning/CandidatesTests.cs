@@ -49,8 +49,35 @@ public class CandidatesTests
         Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, null, Cost(bench), s_asError, _ => true, new([WeightFormat.Float32, WeightFormat.Int8], true, []))));
     }
 
+    [Fact]
+    public void Without_scales_per_run_there_are_floats_and_blocks()
+    {
+        var bench = Open("MatMul");
+        List<Candidate> Of(params WeightFormat[] formats) => Candidates.Of(
+            bench.Layer, bench.Decompose(bench.Layer), bench.InFewBits(bench.Layer), Cost(bench), s_asError, _ => true, new Allowed(formats, true, [0, 32]).WithoutScalesPerRun());
+        static bool IsFloat(Candidate candidate) => candidate.Plan is LayerPlan.Keep or LayerPlan.Factorize { Format: WeightFormat.Float32 };
+        static bool IsInBlocks(Candidate candidate) => candidate.Plan is LayerPlan.Quantize { Block: 32 } or LayerPlan.Factorize { Block: 32 };
+
+        var (int8, both) = (Of(WeightFormat.Int8), Of(WeightFormat.Int8, WeightFormat.Int4));
+
+        Assert.True(int8.Count > 1 && int8.TrueForAll(IsFloat));
+        Assert.Contains(both, IsInBlocks);
+        Assert.All(both, candidate => Assert.True(IsFloat(candidate) || IsInBlocks(candidate)));
+    }
+
+    [Fact]
+    public void Weights_of_7_bits_are_noisier_and_of_the_same_size()
+    {
+        var bench = Open("MatMul");
+        List<Candidate> Of(int bits) => Candidates.Of(
+            bench.Layer, bench.Decompose(bench.Layer), null, Cost(bench), s_asError, _ => true, new([WeightFormat.Int8], true, [], bits));
+
+        Assert.All(Of(8).Skip(1).Zip(Of(7).Skip(1)), pair => Assert.True(pair.Second.Error > pair.First.Error && pair.Second.Bytes == pair.First.Bytes));
+    }
+
     [Theory]
     [InlineData("MatMul then Add")]
+    [InlineData("Gather")]
     [InlineData("Gemm transB")]
     [InlineData("Conv with groups")]
     [InlineData("Conv with bias then BatchNormalization")]

@@ -31,6 +31,47 @@ public class Int8Tests
         }
     }
 
+    /// <summary>What vpmaddubsw does, the multiply-add of x86 without dot-product instructions: two products are added in 16 bits and saturate there.</summary>
+    static int SaturatingDot(byte[] activations, sbyte[] weights)
+    {
+        int sum = 0;
+        for (int i = 0; i < weights.Length; i += 2)
+        {
+            sum += Math.Clamp(activations[i] * weights[i] + activations[i + 1] * weights[i + 1], short.MinValue, short.MaxValue);
+        }
+        return sum;
+    }
+
+    [Theory]
+    [InlineData(8, true)]
+    [InlineData(7, false)]
+    public void Weights_of_7_bits_never_saturate_the_sum_of_two_products_and_those_of_8_bits_do(int bits, bool saturates)
+    {
+        var random = new Random(1);
+        float[][] rows = [[1, 1, -1, -1], [-1, -1, -1, -1], .. Enumerable.Range(0, 50).Select(_ => TinyModel.Random([64], random.Next()))];
+        int wrong = 0;
+        foreach (float[] row in rows)
+        {
+            sbyte[] weights = Int8.PerRow(row, rows: 1, bits: bits).Values;
+            foreach (bool isLargest in new[] { true, false })
+            {
+                byte[] activations = [.. weights.Select(_ => isLargest ? (byte)255 : (byte)random.Next(256))];
+                wrong += SaturatingDot(activations, weights) != weights.Select((weight, i) => weight * activations[i]).Sum() ? 1 : 0;
+            }
+        }
+
+        Assert.Equal(saturates, wrong > 0);
+    }
+
+    [Fact]
+    public void Seven_bits_have_steps_twice_as_large()
+    {
+        var quantized = Int8.PerRow([-2, 2, 1, -0.5f], rows: 1, bits: 7);
+
+        Assert.Equal([-64, 64, 32, -16], quantized.Values);
+        Assert.Equal([2f / 64], quantized.Scales);
+    }
+
     [Fact]
     public void Rows_of_zeros_or_of_next_to_nothing_are_zeros()
     {

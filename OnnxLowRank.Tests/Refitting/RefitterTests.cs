@@ -1,5 +1,6 @@
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Refitting;
 
 namespace OnnxLowRank.Tests.Refitting;
 
@@ -34,6 +35,15 @@ public class RefitterTests
         model.Outputs("y2");
         return new(model.Build(), new([Feed.Random("x", count, sample)]));
     }
+
+    [Theory]
+    [InlineData(1000, 1e8, 24, 512)] // small: all that helps
+    [InlineData(64, 1e9, 24, 64)]
+    [InlineData(1000, 1.1e10, 6, 30)] // the size of BERT
+    [InlineData(1000, 1e13, 6, 16)]
+    [InlineData(10, 1e13, 6, 10)]
+    public void Large_models_get_fewer_blocks_then_fewer_samples(int samples, double macs, int blocks, int used) =>
+        Assert.Equal((blocks, used), Refitter.Effort(samples, macs));
 
     static LayerPlan[] Plans(Bench bench, WeightFormat format = WeightFormat.Float32) =>
         [.. bench.Found.Layers.Select((layer, i) => new LayerPlan.Factorize(layer, i == 0 ? layer.Out / 5 : layer.Out * 3 / 4, format))];

@@ -1,3 +1,4 @@
+using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 
@@ -54,6 +55,34 @@ public class Int8Tests
         var rewritten = bench.Factorize(Bench.LowRank, WeightFormat.Int8, dialect).Model;
 
         ModelRuns.AssertNear(bench.Run(floats, output)[0], bench.Run(rewritten, output)[0], Noise);
+    }
+
+    public static TheoryData<string, Dialect, WeightFormat> NarrowCases => [.. (
+        from name in new[] { "MatMul then Add", "Gemm transB with alpha and beta", "Conv with groups", "Conv then residual Add" }
+        from dialect in Enum.GetValues<Dialect>()
+        from format in new[] { WeightFormat.Int8, WeightFormat.Int4 }
+        select (name, dialect, format))];
+
+    /// <summary>Two products of such a weight and an activation fit 16 bits, where processors without dot products add them.</summary>
+    [Theory, MemberData(nameof(NarrowCases))]
+    public void Weights_of_7_bits_run_on_the_same_kernels(string name, Dialect dialect, WeightFormat format)
+    {
+        var (model, samples) = LayerCases.Make(name);
+        var bench = new Bench(model, samples);
+        string output = bench.Layer.Uses[0].Output;
+        foreach (LayerPlan plan in new LayerPlan[] { new LayerPlan.Quantize(bench.Layer, format), new LayerPlan.Factorize(bench.Layer, Bench.LowRank(bench.Layer), format) })
+        {
+            var wide = bench.Rewrite(dialect, _ => plan).Model;
+
+            var narrow = bench.Rewrite(dialect, _ => plan, weightBits: 7).Model;
+
+            var optimized = ModelRuns.OptimizedGraph(narrow);
+            Assert.Equal(ModelRuns.Optimized(wide), ModelRuns.Operators(optimized));
+            var weights = optimized.Initializer.Where(tensor => tensor.DataType == (int)TensorProto.Types.DataType.Int8 && tensor.Dims.Count > 1).ToList();
+            Assert.Equal(plan is LayerPlan.Quantize ? 1 : 2, weights.Count);
+            Assert.All(weights, tensor => Assert.InRange(tensor.RawData.Max(value => Math.Abs((int)(sbyte)value)), 56, 64));
+            ModelRuns.AssertNear(bench.Run(wide, output)[0], bench.Run(narrow, output)[0], Noise);
+        }
     }
 
     public static TheoryData<string, Dialect, int> FusedCases => [.. (

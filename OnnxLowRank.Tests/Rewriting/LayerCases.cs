@@ -17,6 +17,7 @@ static class LayerCases
         MatMuls();
         Gemms();
         Convs();
+        Gathers();
     }
 
     public static IEnumerable<string> Names => s_cases.Keys;
@@ -43,6 +44,26 @@ static class LayerCases
         }
         return new(model.Build(), new([Feed.Random("x", Count, sample)], isWhole));
     });
+
+    /// <summary>Ids from −20 to 20, below zero counted from the end, for tables of 24 rows.</summary>
+    static void Gathers()
+    {
+        const int Int32 = 6, Int64 = 7;
+        void Gather(string name, long[] sample, int type = Int64, bool isWhole = false, Func<TinyModel, string>? table = null) => Add(name, sample, model =>
+        {
+            model.Node("Tanh", ["x"], "small");
+            model.Node("Mul", ["small", model.Floats("most", [20.9f])], "large");
+            string ids = model.Node("Cast", ["large"], "ids", ("to", type));
+            model.Node("Gather", [table == null ? model.Weight("w", 24, 16) : table(model), ids], "y");
+        }, isWhole);
+
+        Gather("Gather", [5]);
+        Gather("Gather by a vector", []);
+        Gather("Gather by a scalar", [], isWhole: true);
+        Gather("Gather by a cube", [3, 2]);
+        Gather("Gather by int32", [5], Int32);
+        Gather("Gather of a transposed table", [5], table: model => model.Node("Transpose", [model.Weight("w", 16, 24)], "t"));
+    }
 
     static void MatMuls()
     {

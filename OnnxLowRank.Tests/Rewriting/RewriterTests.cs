@@ -16,7 +16,7 @@ public class RewriterTests
     public static TheoryData<string> CasesWithoutAddend => [.. LayerCases.WithoutAddend];
 
     public static TheoryData<string, int> CasesPerOpset => [.. (
-        from name in new[] { "MatMul then Add", "Gemm transB with alpha and beta", "Conv then Relu and MaxPool", "Conv with groups then BatchNormalization" }
+        from name in new[] { "MatMul then Add", "Gemm transB with alpha and beta", "Conv then Relu and MaxPool", "Conv with groups then BatchNormalization", "Gather" }
         from opset in s_opsets
         select (name, opset))];
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using OnnxLowRank.Runtime;
 
 namespace OnnxLowRank.Tests.Runtime;
@@ -9,4 +10,16 @@ public class ProcessorTests
     [InlineData("processor\t: 0\nBogoMIPS\t: 243\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n", "CPU implementer 0x41, CPU part 0xd40")]
     [InlineData("", "")]
     public void The_kind_is_named_and_what_changes_from_day_to_day_is_not(string description, string kind) => Assert.Equal(kind, Processor.Of(description));
+
+    [Fact]
+    public void The_target_is_what_Linux_says_of_the_processor()
+    {
+        Assert.SkipUnless(File.Exists("/proc/cpuinfo"), "no /proc/cpuinfo");
+        string description = File.ReadAllText("/proc/cpuinfo");
+        bool isX86 = RuntimeInformation.ProcessArchitecture == Architecture.X64;
+
+        Assert.Equal(
+            !isX86 ? TargetCpu.Arm : description.Contains("avx512_vnni", StringComparison.Ordinal) || description.Contains("avx_vnni", StringComparison.Ordinal) ? TargetCpu.Vnni : TargetCpu.Avx2,
+            Processor.Native);
+    }
 }

@@ -30,6 +30,21 @@ public class EvaluatorTests
         return evaluator.Measure(second, samples.All, 0.05);
     }
 
+    [Fact]
+    public void What_the_original_said_before_is_remembered()
+    {
+        var samples = Samples();
+        OnnxModel original = Model(1), candidate = Model(1.1f);
+        var first = ModelSession.Open(original, Device.Cpu, threads: 1);
+        using var second = ModelSession.Open(candidate, Device.Cpu, threads: 1);
+        var evaluator = new Evaluator(new RelativeScorer(), ["y"], new Sampling(samples, 4, CancellationToken.None), first);
+
+        Assert.True(evaluator.Prepare(samples.All));
+        first.Dispose();
+
+        Assert.Equal(Measure(new RelativeScorer(), original, candidate, samples, ["y"]), evaluator.Measure(second, samples.All, 0.05));
+    }
+
     static MemorySamples Samples() => new([Feed.Random("x", 10, 24)]);
 
     public static TheoryData<string> Scorers => ["accuracy", "agreement", "perplexity", "kl", "cosine", "relative"];

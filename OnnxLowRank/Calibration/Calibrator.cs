@@ -11,10 +11,21 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
 /// <param name="InputMoments">Per Conv layer whose input channels may be combined, the moments of those channels.</param>
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
+/// <param name="Spreads">Per MatMul and Gemm layer, <see cref="RowMaxima.Spread"/> of its input; the largest where it has several.</param>
 sealed record Measured(
-    IReadOnlyDictionary<Layer, Moments[]> Moments, IReadOnlyDictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids);
+    Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids,
+    IReadOnlyDictionary<Layer, double> Spreads)
+{
+    /// <summary>Lets go of a layer's moments, which are among the largest things of a job.</summary>
+    public void Forget(Layer layer)
+    {
+        Moments.Remove(layer);
+        InputMoments.Remove(layer);
+    }
+}
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
+/// <param name="layers">Those that are measured; there may be none.</param>
 sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device device, int threads)
 {
     /// <summary>Shape of every layer's inputs and outputs when one sample runs.</summary>
@@ -25,13 +36,18 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="ModelException">The model cannot be loaded or run.</exception>
     public IReadOnlyDictionary<string, long[]>[] Shapes(Sampling sampling, int[] samples)
     {
-        string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Distinct()];
+        LayerUse[] lookups = [.. layers.Where(layer => layer.Kind == LayerKind.Gather).SelectMany(layer => layer.Uses)];
+        string[] values = [.. Uses().SelectMany(use => new[] { use.Input, use.Output }).Except(lookups.Select(use => use.Input))];
+        if (values.Length == 0)
+        {
+            return Array.ConvertAll(samples, _ => (IReadOnlyDictionary<string, long[]>)new Dictionary<string, long[]>());
+        }
         var graph = new ProbeGraph(model);
         foreach (string value in values)
         {
             graph.AddValue(value);
         }
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         return Array.ConvertAll(samples, count =>
         {
             var shapes = new Dictionary<string, long[]>(StringComparer.Ordinal);
@@ -42,6 +58,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 {
                     shapes[values[i]] = results[i].GetTensorTypeAndShape().Shape;
                 }
+                foreach (var use in lookups)
+                {
+                    shapes[use.Input] = shapes[use.Output][..^1];
+                }
             });
             return (IReadOnlyDictionary<string, long[]>)shapes;
         });
@@ -49,24 +69,32 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     IEnumerable<LayerUse> Uses() => layers.SelectMany(layer => layer.Uses);
 
-    /// <summary>Moments of every layer, and the ranges of Conv layers' inputs and outputs when asked for.</summary>
+    /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
+        if (layers.Count == 0)
+        {
+            return new([], [], new Dictionary<string, UInt8Grid>(), new Dictionary<Layer, double>());
+        }
         Layer[] combinable = [.. layers.Where(layer => layer.BreakEvenInputRank > 0)];
         var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes)))
             .Concat(combinable.SelectMany(layer => layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)))).Distinct().ToList();
         string[] ranged = withRanges ? [.. RangedValues()] : [];
+        Layer[] products = withRanges ? [.. layers.Where(layer => layer.Kind is LayerKind.MatMul or LayerKind.Gemm)] : [];
+        Tap[] rows = [.. products.SelectMany(layer => layer.Uses.Select(use => Tap.AtInput(layer, use, shapes))).Distinct()];
         var graph = new ProbeGraph(model);
         taps.ForEach(graph.AddMoments);
         foreach (string value in ranged)
         {
             graph.AddRange(value);
         }
+        Array.ForEach(rows, graph.AddRowMaxima);
 
         var moments = taps.ToDictionary(tap => tap, tap => new Moments(tap.Groups, tap.Size));
+        var maxima = rows.ToDictionary(tap => tap, _ => new RowMaxima());
         double[] lowest = new double[ranged.Length], highest = new double[ranged.Length];
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
@@ -81,12 +109,17 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 RequireFinite(float.IsFinite(min) && float.IsFinite(max), ranged[i]);
                 (lowest[i], highest[i]) = (Math.Min(lowest[i], min), Math.Max(highest[i], max));
             }
+            for (int i = 0; i < rows.Length; i++)
+            {
+                maxima[rows[i]].Add(Floats(results[3 * taps.Count + 2 * ranged.Length + i]));
+            }
         });
 
         return new(
             layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
             combinable.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.AtConvInput(layer, use, shapes)]).ToArray()),
-            ranged.Select((value, i) => (value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.value, item => item.Grid));
+            ranged.Select((value, i) => (value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.value, item => item.Grid),
+            products.ToDictionary(layer => layer, layer => layer.Uses.Max(use => maxima[Tap.AtInput(layer, use, shapes)].Spread)));
     }
 
     IEnumerable<string> RangedValues() => layers.Where(layer => layer.Kind == LayerKind.Conv)
@@ -142,7 +175,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             graph.AddProjectedRange(projection.Tap, projection.BasisT);
         }
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);

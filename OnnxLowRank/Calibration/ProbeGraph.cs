@@ -26,10 +26,10 @@ sealed class ProbeGraph
     public IReadOnlyList<string> Outputs => _outputs;
 
     /// <summary>The model without nodes and constants that no added output needs.</summary>
-    public byte[] ToBytes()
+    public OnnxModel ToModel()
     {
         DropUnneeded();
-        return _model.ToBytes();
+        return _model;
     }
 
     void DropUnneeded()
@@ -73,6 +73,15 @@ sealed class ProbeGraph
             AddOutput(Node("MatMul", [rowsT, rows]), TensorProto.Types.DataType.Float);
             return;
         }
+        if (tap.IsLong)
+        {
+            // Every sample's products apart, then their sum: smaller than the value itself, which stays where it is.
+            string samples = Node("Reshape", [tap.Value, Shape([0, tap.Groups, tap.Size, -1])]);
+            AddOutput(Reduced("ReduceSum", 13, Reduced("ReduceSum", 13, samples, 3), 0), TensorProto.Types.DataType.Float);
+            string samplesT = Node("Transpose", [samples], node => node.With("perm", [0, 1, 3, 2]));
+            AddOutput(Reduced("ReduceSum", 13, Node("MatMul", [samples, samplesT]), 0), TensorProto.Types.DataType.Float);
+            return;
+        }
         string columns = Columns(tap);
         AddOutput(Reduced("ReduceSum", 13, columns, 2), TensorProto.Types.DataType.Float);
         string transposed = Node("Transpose", [columns], node => node.With("perm", [0, 2, 1]));
@@ -100,6 +109,10 @@ sealed class ProbeGraph
         AddOutput(Node("ReduceMin", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
         AddOutput(Node("ReduceMax", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
     }
+
+    /// <summary>Adds an output: the largest magnitude of each of the value's vectors, one number per vector.</summary>
+    public void AddRowMaxima(Tap tap) =>
+        AddOutput(Reduced("ReduceMax", 18, Node("Abs", [tap.Value]), tap.Axis), TensorProto.Types.DataType.Float);
 
     /// <summary>Adds two outputs: the smallest and largest of each number U_gᵀ·v over the value's vectors, (groups, k).</summary>
     /// <param name="basisT">U_gᵀ of all groups, (groups, k, size).</param>

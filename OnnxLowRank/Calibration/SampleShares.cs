@@ -10,6 +10,9 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Verification">A quarter.</param>
 sealed record SampleShares(ReadOnlyMemory<int> Moments, ReadOnlyMemory<int> Search, ReadOnlyMemory<int> Verification)
 {
+    /// <summary>All samples.</summary>
+    public int Count => Moments.Length + Search.Length + Verification.Length;
+
     /// <summary>One sample per share, and one more for the moments.</summary>
     const int Fewest = 4;
 

@@ -8,25 +8,26 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Rank">Number of axes.</param>
 /// <param name="Groups">Groups the channels are split into.</param>
 /// <param name="Size">Channels per group.</param>
-sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
+/// <param name="IsLong">Whether a sample has more positions behind its channels than channels.</param>
+sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool IsLong = false)
 {
     /// <summary>The widest input of which all products of two channels are formed although the output is narrower: n² doubles are kept.</summary>
     const int WidestInput = 2048;
 
     /// <summary>
     /// Where a layer is measured: MatMul and Gemm at their input, which says what rounding a weight does and is often shared by
-    /// several layers; Conv, and layers with an input that is too wide for it, at their output.
+    /// several layers; Conv, Gather, and layers with an input that is too wide for it, at their output.
     /// </summary>
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
-    public static Tap Of(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
+    public static Tap Of(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
+        IsAtInput(layer) ? AtInput(layer, use, shapes) : AtOutput(layer, use, shapes);
+
+    /// <summary>The input vectors of a MatMul or Gemm.</summary>
+    public static Tap AtInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
     {
-        if (IsAtInput(layer))
-        {
-            int rank = shapes[use.Input].Length;
-            int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
-            return new(use.Input, axis, rank, 1, layer.In);
-        }
-        return AtOutput(layer, use, shapes);
+        int rank = shapes[use.Input].Length;
+        int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
+        return new(use.Input, axis, rank, 1, layer.In);
     }
 
     /// <summary>The layer's output vectors.</summary>
@@ -39,16 +40,22 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size)
             LayerKind.LeftMatMul => Math.Max(0, outputRank - 2), // 0 for a vector
             _ => outputRank - 1,
         };
-        return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup);
+        return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup, IsLongBehind(outputAxis, shapes[use.Output], layer.OutPerGroup));
     }
 
     /// <summary>The channels of an ungrouped Conv's input at every pixel.</summary>
-    public static Tap AtConvInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes) =>
-        new(use.Input, 1, shapes[use.Input].Length, 1, layer.In / layer.KernelSize);
+    public static Tap AtConvInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
+    {
+        int channels = layer.In / layer.KernelSize;
+        return new(use.Input, 1, shapes[use.Input].Length, 1, channels, IsLongBehind(1, shapes[use.Input], channels));
+    }
 
-    /// <summary>Whether a layer is measured at its input. A Conv never is: its input vectors are patches, not a value of the graph.</summary>
+    static bool IsLongBehind(int axis, long[] shape, int channels) =>
+        axis == 1 && shape.Length > 2 && shape.Skip(2).Aggregate(1L, (product, dim) => product * dim) > channels;
+
+    /// <summary>Whether a layer is measured at its input. A Conv or Gather never is: patches and ones among zeros are no values of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
-        layer.Kind != LayerKind.Conv && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
+        layer.Kind != LayerKind.Conv && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
 
     /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
     public static double Vectors(Tap tap, ReadOnlySpan<long> shape)

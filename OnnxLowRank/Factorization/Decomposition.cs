@@ -4,12 +4,13 @@ using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Factorization;
 
-/// <summary>Everything about one layer that a probe needs, computed once: factors up to the break-even rank and the loss at every rank.</summary>
+/// <summary>Everything about one layer that a probe needs, computed once: Up at the break-even rank and the loss at every rank.</summary>
+/// <remarks>Down, as large as the weight, is a product that is formed when it is asked for.</remarks>
 sealed class Decomposition
 {
-    readonly OutputBasis[] _groups;
+    readonly ILinearAlgebra _algebra;
+    readonly Spectrum[] _groups;
     readonly float[] _up;
-    readonly float[] _down;
 
     /// <param name="layer">Whose weight it is.</param>
     /// <param name="groups">One basis per group, of the same size.</param>
@@ -18,19 +19,16 @@ sealed class Decomposition
     /// <param name="input">The input channels' basis of a Conv that has one, or null.</param>
     public Decomposition(ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, Matrix weight, double[]?[] means, InputBasis? input = null)
     {
+        _algebra = algebra;
         Layer = layer;
         Means = means;
-        _groups = groups;
+        _groups = [.. groups.Select(group => new Spectrum(group.Energy, group.Total))];
         MaxRank = groups[0].Vectors.Cols;
         _up = new float[layer.Out * MaxRank];
-        _down = new float[layer.Groups * MaxRank * layer.In];
         int rows = layer.OutPerGroup;
         for (int g = 0; g < groups.Length; g++)
         {
-            var part = layer.GroupOf(weight, g);
-            var down = algebra.Multiply(groups[g].Vectors, part, transposeLeft: true);
             TensorPrimitives.ConvertTruncating<double, float>(groups[g].Vectors.Data, _up.AsSpan(g * rows * MaxRank));
-            TensorPrimitives.ConvertTruncating<double, float>(down.Data, _down.AsSpan(g * MaxRank * layer.In));
         }
         Energy = groups.Sum(group => group.Total);
         Tucker = input == null ? null : new(algebra, layer, input, groups[0].Vectors);
@@ -66,16 +64,32 @@ sealed class Decomposition
         return new(rank, CutUp(rank, scales), CutDown(rank, scales), scales);
     }
 
-    /// <summary>Down (groups·r, in), its rows multiplied by the scales.</summary>
+    /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
+        var weight = Layer.ReadWeight();
         var down = new float[scales.Length * Layer.In];
-        for (int i = 0; i < scales.Length; i++)
+        for (int g = 0; g < Layer.Groups; g++)
         {
-            var row = _down.AsSpan((i / rank * MaxRank + i % rank) * Layer.In, Layer.In);
-            TensorPrimitives.Multiply(row, (float)scales[i], down.AsSpan(i * Layer.In));
+            var part = _algebra.Multiply(Directions(g, rank), Layer.GroupOf(weight, g), transposeLeft: true);
+            for (int k = 0; k < rank; k++)
+            {
+                TensorPrimitives.Multiply(part.Row(k), scales[g * rank + k], part.Row(k));
+            }
+            TensorPrimitives.ConvertTruncating<double, float>(part.Data, down.AsSpan(g * rank * Layer.In));
         }
         return down;
+    }
+
+    /// <summary>The first directions of a group, U_r (out/groups, r).</summary>
+    Matrix Directions(int group, int rank)
+    {
+        var directions = new Matrix(Layer.OutPerGroup, rank);
+        for (int o = 0; o < directions.Rows; o++)
+        {
+            TensorPrimitives.ConvertTruncating<float, double>(_up.AsSpan((group * directions.Rows + o) * MaxRank, rank), directions.Row(o));
+        }
+        return directions;
     }
 
     /// <summary>What each number between the factors is multiplied by, (groups·r); see <see cref="Cut"/>.</summary>
@@ -158,16 +172,16 @@ sealed class Decomposition
         int rows = Layer.OutPerGroup;
         for (int g = 0; g < Layer.Groups; g++)
         {
-            var vectors = _groups[g].Vectors;
+            var vectors = Directions(g, rank);
             var part = mean.AsSpan(g * rows, rows);
             var inner = new double[rank];
             for (int o = 0; o < rows; o++)
             {
-                TensorPrimitives.MultiplyAdd(vectors.Row(o)[..rank], part[o], inner, inner);
+                TensorPrimitives.MultiplyAdd(vectors.Row(o), part[o], inner, inner);
             }
             for (int o = 0; o < rows; o++)
             {
-                correction[g * rows + o] = part[o] - TensorPrimitives.Dot<double>(vectors.Row(o)[..rank], inner);
+                correction[g * rows + o] = part[o] - TensorPrimitives.Dot<double>(vectors.Row(o), inner);
             }
         }
         return correction;

@@ -11,13 +11,16 @@ namespace OnnxLowRank.Factorization;
 /// </summary>
 sealed class InputMoment
 {
-    readonly Matrix _channels;
+    readonly int _size;
+    readonly StoredSymmetric _channels;
     readonly double[] _taps;
-    ErrorFeedback? _feedback;
+
+    /// <summary>As large as the moment twice over, so it is only kept while memory is not short.</summary>
+    readonly WeakReference<ErrorFeedback?> _feedback = new(null);
 
     /// <param name="channels">(channels, channels), positive definite.</param>
     /// <param name="taps">What each tap counts: how often it reads a pixel and not padding; one tap for all layers but Conv.</param>
-    public InputMoment(Matrix channels, double[] taps) => (_channels, _taps) = (channels, taps);
+    public InputMoment(Matrix channels, double[] taps) => (_size, _channels, _taps) = (channels.Rows, new(channels), taps);
 
     /// <summary>Whether nothing was neglected.</summary>
     public bool IsExact => _taps.Length == 1;
@@ -26,7 +29,7 @@ sealed class InputMoment
     /// <param name="matrix">M (rows, in), tap within channel, as a Conv's weight lies.</param>
     public Matrix Times(ILinearAlgebra algebra, Matrix matrix)
     {
-        var product = algebra.Multiply(ByTap(matrix), _channels);
+        var product = algebra.Multiply(ByTap(matrix), _channels.Read());
         for (int i = 0; _taps.Length > 1 && i < product.Rows; i++)
         {
             TensorPrimitives.Multiply<double>(product.Row(i), _taps[i % _taps.Length], product.Row(i));
@@ -39,19 +42,22 @@ sealed class InputMoment
     /// <param name="block">Numbers that share a scale; a whole row where there are several taps.</param>
     public Int4Blocks Rounded(ILinearAlgebra algebra, Matrix matrix, int block)
     {
-        _feedback ??= new(_channels);
+        if (!_feedback.TryGetTarget(out var feedback))
+        {
+            _feedback.SetTarget(feedback = new(_channels.Read()));
+        }
         if (_taps.Length == 1)
         {
-            return Int4.WithFeedback(algebra, matrix, _feedback, block);
+            return Int4.WithFeedback(algebra, matrix, feedback, block);
         }
         float[] scales = Int4.RowScales(matrix), perTap = new float[scales.Length * _taps.Length];
         for (int i = 0; i < perTap.Length; i++)
         {
             perTap[i] = scales[i / _taps.Length];
         }
-        var values = Int4.WithFeedback(algebra, ByTap(matrix), _feedback, _channels.Rows, perTap).Values;
+        var values = Int4.WithFeedback(algebra, ByTap(matrix), feedback, _size, perTap).Values;
         var ordered = new sbyte[values.Length];
-        Reorder(values, ordered, matrix.Rows, _taps.Length, _channels.Rows);
+        Reorder(values, ordered, matrix.Rows, _taps.Length, _size);
         return new(matrix.Rows, matrix.Cols, matrix.Cols, ordered, scales);
     }
 
@@ -62,8 +68,8 @@ sealed class InputMoment
         {
             return matrix;
         }
-        var split = new Matrix(matrix.Rows * _taps.Length, _channels.Rows);
-        Reorder(matrix.Data, split.Data, matrix.Rows, _channels.Rows, _taps.Length);
+        var split = new Matrix(matrix.Rows * _taps.Length, _size);
+        Reorder(matrix.Data, split.Data, matrix.Rows, _size, _taps.Length);
         return split;
     }
 
@@ -73,8 +79,8 @@ sealed class InputMoment
         {
             return split;
         }
-        var matrix = new Matrix(rows, _taps.Length * _channels.Rows);
-        Reorder(split.Data, matrix.Data, rows, _taps.Length, _channels.Rows);
+        var matrix = new Matrix(rows, _taps.Length * _size);
+        Reorder(split.Data, matrix.Data, rows, _taps.Length, _size);
         return matrix;
     }
 

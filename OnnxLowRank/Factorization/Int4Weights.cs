@@ -6,7 +6,7 @@ using OnnxLowRank.Quantization;
 namespace OnnxLowRank.Factorization;
 
 /// <summary>A dense weight in 4 bits.</summary>
-/// <param name="Weight">Q ≈ W, (out, in).</param>
+/// <param name="Weight">Q ≈ W, (out, in); Wᵀ for Gather and Constant, as scales belong to rows.</param>
 /// <param name="Error">Share of the layer's output energy that is lost.</param>
 /// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
 sealed record Int4Dense(Int4Blocks Weight, double Error, double[]?[] Gains);
@@ -19,9 +19,13 @@ sealed record Int4Dense(Int4Blocks Weight, double Error, double[]?[] Gains);
 sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double Error, double[]?[] Gains);
 
 /// <summary>
-/// What one layer's weight becomes in 4 bits: made when first asked for, then remembered. 4 bits are so coarse that rounding to the
+/// What one layer's weight becomes in 4 bits: made when first asked for. 4 bits are so coarse that rounding to the
 /// nearest value is not enough; what the layer's inputs look like decides which errors matter.
 /// </summary>
+/// <remarks>
+/// Errors are remembered; of weights only the one that was asked for last, which the next plan likely asks for again. All that a large
+/// model's plans may ask for would take more memory than the model.
+/// </remarks>
 /// <param name="decomposition">Null where no rank saves anything.</param>
 /// <param name="moment">
 /// Of the inputs about their mean; null where it is not known: then values are rounded to the nearest, and what that loses is
@@ -36,15 +40,19 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>Ranks at which rounding is measured, a factor of this apart; between them its share changes slowly.</summary>
     const int RankRatio = 8;
 
-    readonly Dictionary<int, Int4Dense> _dense = [];
-    readonly Dictionary<(int Rank, int Block), Int4Pair> _pairs = [];
+    /// <summary>Stands for the dense weight where there may be a rank.</summary>
+    const int NoRank = 0;
+
+    readonly Dictionary<(int Rank, int Block), double> _errors = [];
+    (int Rank, int Block, object Weight)? _last;
     double? _energy;
 
     /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels.</summary>
     double Energy => _energy ??= EnergyOf(layer.ReadWeight());
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
-    public static double DenseBytes(Layer layer, int block) => Bytes(layer.Out, layer.In, block);
+    public static double DenseBytes(Layer layer, int block) =>
+        layer.IsTable ? Bytes(layer.In, layer.Out, block) : Bytes(layer.Out, layer.In, block);
 
     static double Bytes(int rows, int cols, int block) =>
         block == 0 ? Int4.RowBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
@@ -57,17 +65,30 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         Bytes(layer.Groups * rank, layer.In, block) + Bytes(layer.Out, rank, block);
 
     /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
-    public Int4Dense Dense(int block)
+    public Int4Dense Dense(int block) => LastOr(NoRank, block, () => MakeDense(block), weight => weight.Error);
+
+    /// <summary><see cref="Int4Dense.Error"/> of the dense weight.</summary>
+    public double DenseError(int block) => _errors.TryGetValue((NoRank, block), out double known) ? known : Dense(block).Error;
+
+    T LastOr<T>(int rank, int block, Func<T> make, Func<T, double> error) where T : class
     {
-        if (!_dense.TryGetValue(block, out var known))
+        if (_last is { } last && (last.Rank, last.Block) == (rank, block))
         {
-            var weight = layer.ReadWeight();
-            int fitting = Fitting(layer.In, block);
-            var rounded = Rounded(weight, fitting);
-            var lost = Difference(weight, rounded.Dequantize());
-            _dense[block] = known = new(rounded, Share(EnergyOf(lost)), Gains(lost));
+            return (T)last.Weight;
         }
-        return known;
+        _last = null;
+        var made = make();
+        _errors[(rank, block)] = error(made);
+        _last = (rank, block, made);
+        return made;
+    }
+
+    Int4Dense MakeDense(int block)
+    {
+        var weight = layer.IsTable ? layer.ReadWeight().Transposed() : layer.ReadWeight();
+        var rounded = Rounded(weight, Fitting(weight.Cols, block));
+        var lost = Difference(weight, rounded.Dequantize());
+        return new(rounded, Share(EnergyOf(lost)), Gains(lost));
     }
 
     /// <summary>
@@ -75,12 +96,10 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// exact, otherwise to the nearest.
     /// </summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
-    public Int4Pair Pair(int rank, int block)
+    public Int4Pair Pair(int rank, int block) => LastOr(rank, block, () => MakePair(rank, block), pair => pair.Error);
+
+    Int4Pair MakePair(int rank, int block)
     {
-        if (_pairs.TryGetValue((rank, block), out var known))
-        {
-            return known;
-        }
         var factors = decomposition!.Cut(rank, balanced: true);
         var wanted = ToMatrix(factors.Down, layer.Groups * rank, layer.In);
         var down = Rounded(wanted, Fitting(layer.In, block));
@@ -91,12 +110,12 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             var nearest = Int4.Nearest(upper, Fitting(rank, block));
             double noise = RoundingNoise(factors, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
             double error = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
-            return _pairs[(rank, block)] = new(down, nearest, error, new double[means.Length][]);
+            return new(down, nearest, error, new double[means.Length][]);
         }
         var weight = layer.ReadWeight();
         var up = Int4.WithFeedback(algebra, Fit(algebra, weight, moment, rounded, out var gram), new ErrorFeedback(gram), Fitting(rank, block));
         var lost = Difference(weight, algebra.Multiply(up.Dequantize(), rounded));
-        return _pairs[(rank, block)] = new(down, up, Share(EnergyOf(lost)), Gains(lost));
+        return new(down, up, Share(EnergyOf(lost)), Gains(lost));
     }
 
     Int4Blocks Rounded(Matrix matrix, int block) => moment == null ? Int4.Nearest(matrix, block) : moment.Rounded(algebra, matrix, block);
@@ -155,7 +174,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return decomposition.Error(rank) + (1 - share) * Rounding(below, block) + share * Rounding(above, block);
     }
 
-    double Rounding(int rank, int block) => Math.Max(0, Pair(rank, block).Error - decomposition!.Error(rank));
+    double Rounding(int rank, int block) =>
+        Math.Max(0, (_errors.TryGetValue((rank, block), out double known) ? known : Pair(rank, block).Error) - decomposition!.Error(rank));
 
     double Share(double energy) => Energy > 0 ? energy / Energy : 0;
 

@@ -3,15 +3,18 @@ using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Factorization;
 
+/// <summary>How a layer's output is spread over directions.</summary>
+/// <param name="Energy">k numbers, largest first: what each direction carries, in the method's own unit (variance, or σ²).</param>
+/// <param name="Total">Energy of all directions, those beyond k included.</param>
+record Spectrum(double[] Energy, double Total)
+{
+    /// <summary>Energy lost when only the first <paramref name="rank"/> directions are kept; never negative.</summary>
+    public double Tail(int rank) => Math.Max(0, Total - TensorPrimitives.Sum<double>(Energy.AsSpan(0, rank)));
+}
+
 /// <summary>
 /// Directions of a layer's output, most important first. Any method boils down to one: keeping the first r of them gives
 /// W ≈ U_r·(U_rᵀ·W), so a basis is computed once and cut at any rank.
 /// </summary>
 /// <param name="Vectors">U (m, k), orthonormal columns.</param>
-/// <param name="Energy">k numbers, largest first: what each direction carries, in the method's own unit (variance, or σ²).</param>
-/// <param name="Total">Energy of all m directions, those beyond k included.</param>
-sealed record OutputBasis(Matrix Vectors, double[] Energy, double Total)
-{
-    /// <summary>Energy lost when only the first <paramref name="rank"/> directions are kept; never negative.</summary>
-    public double Tail(int rank) => Math.Max(0, Total - TensorPrimitives.Sum<double>(Energy.AsSpan(0, rank)));
-}
+sealed record OutputBasis(Matrix Vectors, double[] Energy, double Total) : Spectrum(Energy, Total);

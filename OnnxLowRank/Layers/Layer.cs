@@ -17,6 +17,12 @@ enum LayerKind
 
     /// <summary>Conv over 1, 2 or 3 spatial axes: channels are axis 1.</summary>
     Conv,
+
+    /// <summary>Gather(Wᵀ, ids): rows of an embedding table (in, out), as if x had a one where the id points; channels are the last axis.</summary>
+    Gather,
+
+    /// <summary>Wᵀ itself, (…, out), in products in all: a constant that is read in some other way, such as positions or a mask. It is stored small and made floats of when the model is loaded.</summary>
+    Constant,
 }
 
 /// <summary>A weight that nodes apply as y = W·x + b, W (out, in) per group; the unit that is factorized and quantized.</summary>
@@ -25,7 +31,7 @@ enum LayerKind
 /// <param name="Weight">The constant as the nodes read it.</param>
 /// <param name="Uses">Every node that applies the weight, in graph order; they agree on everything but input, output and bias.</param>
 /// <param name="Out">Output channels, all groups together.</param>
-/// <param name="In">Inputs of one group: C_in/groups times the kernel's size for Conv.</param>
+/// <param name="In">Inputs of one group: C_in/groups times the kernel's size for Conv, rows for Gather and Constant.</param>
 /// <param name="Groups">Groups of a Conv; 1 otherwise.</param>
 sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<LayerUse> Uses, int Out, int In, int Groups)
 {
@@ -41,6 +47,9 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     public long Bytes => Weight.StoredBytes + Uses.Sum(use => 4L * (use.Bias?.Length ?? 0));
 
     public bool IsDepthwise => Kind == LayerKind.Conv && Groups > 1 && In == KernelSize;
+
+    /// <summary>Whether rows are read as they are, so that there is no input to round.</summary>
+    public bool IsTable => Kind is LayerKind.Gather or LayerKind.Constant;
 
     /// <summary>The shape of a Conv's kernel, empty for the other kinds.</summary>
     public long[] Kernel => Kind == LayerKind.Conv ? Weight.Dims[2..] : [];
@@ -86,7 +95,7 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         float[] stored = Weight.Read();
         var weight = new Matrix(Out, In);
         double alpha = Uses[0].Alpha;
-        bool transposed = Kind == LayerKind.MatMul || (Kind == LayerKind.Gemm && !Uses[0].TransB);
+        bool transposed = Kind == LayerKind.MatMul || IsTable || (Kind == LayerKind.Gemm && !Uses[0].TransB);
         for (int o = 0; o < Out; o++)
         {
             double scale = alpha * (Uses[0].OutScale?[o] ?? 1);
@@ -101,9 +110,9 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
 }
 
 /// <summary>One application of a layer's weight.</summary>
-/// <param name="Node">The MatMul, Gemm or Conv.</param>
+/// <param name="Node">The MatMul, Gemm, Conv or Gather; for Constant one that stands for it and is not in the graph.</param>
 /// <param name="Absorbed">Nodes behind it that belong to the layer: BatchNormalization, Add of a constant.</param>
-/// <param name="Input">Name of x.</param>
+/// <param name="Input">Name of x; of the ids for Gather.</param>
 /// <param name="Output">Name of y, after the absorbed nodes.</param>
 /// <param name="Bias">b, one number per output channel with everything absorbed in it, or null.</param>
 /// <param name="OutScale">Factor per output channel that an absorbed BatchNormalization puts on the weight, or null.</param>

@@ -15,7 +15,7 @@ sealed record FoundLayers(IReadOnlyList<Layer> Layers, IReadOnlyList<LeftAlone> 
 /// <param name="ConstantInputs">Whether initializers that are also graph inputs are constants from IR version 4 on.</param>
 sealed record LayerFilter(Regex? Only = null, Regex? Skip = null, bool ConstantInputs = false);
 
-/// <summary>Finds MatMul, Gemm and Conv nodes of the main graph whose weight is constant.</summary>
+/// <summary>Finds MatMul, Gemm and Conv nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
 static class LayerFinder
 {
     /// <summary>Rewritten nodes use nothing newer, but older models differ in too many operators to be edited safely.</summary>
@@ -31,7 +31,7 @@ static class LayerFinder
 
         foreach (var node in model.Graph.Node)
         {
-            if (KindOf(node) == null)
+            if (!AppliesWeight(node) && !ReadsTable(index, node))
             {
                 continue;
             }
@@ -55,13 +55,31 @@ static class LayerFinder
 
         leftAlone.AddRange(InsideSubgraphs(model));
         var layers = Merge(index, found, leftAlone);
+        layers.AddRange(Constants(model, index, layers, inputsAreConstant, reader => model.Opset >= OldestOpset && Filtered(Name(reader), filter).Length == 0));
         return new(layers, leftAlone);
     }
 
     public static string Name(NodeProto node) => node.Name.Length > 0 ? node.Name : node.Output.FirstOrDefault() ?? "";
 
-    static LayerKind? KindOf(NodeProto node) =>
-        node.Is("Conv") ? LayerKind.Conv : node.Is("Gemm") ? LayerKind.Gemm : node.Is("MatMul") ? LayerKind.MatMul : null;
+    static bool AppliesWeight(NodeProto node) => node.Is("Conv") || node.Is("Gemm") || node.Is("MatMul");
+
+    /// <summary>Whether a Gather picks from a stored table; most pick a number from a shape, which is nobody's concern.</summary>
+    static bool ReadsTable(GraphIndex index, NodeProto node)
+    {
+        if (!node.Is("Gather"))
+        {
+            return false;
+        }
+        string name = node.Input[0];
+        while (index.Producer(name) is { } producer && IsView(producer))
+        {
+            name = producer.Input[0];
+        }
+        var table = index.Initializer(name) ?? (index.Producer(name) is { } constant && constant.Is("Constant") ? constant.Tensor("value") : null);
+        return table?.Dims.Count >= 2;
+    }
+
+    static bool IsView(NodeProto node) => node.Is("Identity") || node.Is("Transpose") || node.Is("Cast") || node.Is("Reshape");
 
     static string Filtered(string name, LayerFilter filter) =>
         filter.Only?.IsMatch(name) == false ? "not selected by --only"
@@ -73,13 +91,13 @@ static class LayerFinder
 
     static IEnumerable<LeftAlone> InsideSubgraphs(OnnxModel model)
     {
-        foreach (var node in ModelWalk.Subgraphs(model.Graph.Node).SelectMany(graph => graph.Node).Where(node => KindOf(node) != null))
+        foreach (var node in ModelWalk.Subgraphs(model.Graph.Node).SelectMany(graph => graph.Node).Where(AppliesWeight))
         {
             yield return Alone(node, null, "it is inside a subgraph (If, Loop or Scan)");
         }
         foreach (var function in model.Proto.Functions)
         {
-            foreach (var node in function.Node.Where(node => KindOf(node) != null))
+            foreach (var node in function.Node.Where(AppliesWeight))
             {
                 yield return Alone(node, null, $"it is inside the model's function '{function.Name}'");
             }
@@ -106,13 +124,41 @@ static class LayerFinder
                     continue;
                 }
             }
-            leftAlone.AddRange(uses.Select(item => Alone(item.Use.Node, item.Weight, reason)));
+            leftAlone.AddRange(uses.Select(item => Alone(item.Use.Node, item.Weight, Tie(group.Key, item.Kind, uses) ?? reason)));
         }
         return layers;
     }
 
     /// <summary>Below this, the nodes around a quantized weight take more bytes than it saves.</summary>
     const int SmallestWeight = 128;
+
+    /// <summary>Smaller constants are not worth the nodes that expand them.</summary>
+    const int SmallestConstant = 1024;
+
+    /// <summary>Squares of larger numbers overflow. Masks may hold infinities.</summary>
+    const float LargestNumber = 1e15f;
+
+    /// <summary>Constants of two and more axes that no layer reads; some rank makes them smaller, so that what an error in them does can be measured.</summary>
+    /// <param name="mayChange">Whether what a node reads may be changed.</param>
+    static IEnumerable<Layer> Constants(OnnxModel model, GraphIndex index, List<Layer> layers, bool inputsAreConstant, Func<NodeProto, bool> mayChange)
+    {
+        var taken = layers.SelectMany(layer => layer.Uses).SelectMany(use => use.Absorbed.Prepend(use.Node)).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        foreach (var tensor in model.Graph.Initializer.Where(tensor => tensor.Dims.Count >= 2 && tensor.DataType == (int)TensorProto.Types.DataType.Float))
+        {
+            var readers = Readers(index, tensor.Name).ToList();
+            if (index.IsOutput(tensor.Name) || readers.Count == 0 || readers.Any(reader => taken.Contains(reader) || !mayChange(reader))
+                || Constant.Find(index, tensor.Name, inputsAreConstant, out _) is not { } constant)
+            {
+                continue;
+            }
+            var node = new NodeProto { OpType = "Constant", Name = tensor.Name };
+            var layer = Create([(constant, LayerKind.Constant, new(node, [], tensor.Name, tensor.Name, null, null))]);
+            if (layer.Elements >= SmallestConstant && layer.BreakEvenRank >= 1 && Array.TrueForAll(constant.Read(), value => Math.Abs(value) <= LargestNumber))
+            {
+                yield return layer;
+            }
+        }
+    }
 
     static string Disagreement(GraphIndex index, string root, List<(Constant Weight, LayerKind Kind, LayerUse Use)> uses)
     {
@@ -138,6 +184,13 @@ static class LayerFinder
         return agree ? "" : $"its weight '{root}' is shared by {uses.Count} nodes that apply it differently";
     }
 
+    /// <summary>Why one side of a table that is the weight of a product too, as the head of a language model's often is, is left alone; null where there is no such tie.</summary>
+    static string? Tie(string root, LayerKind kind, List<(Constant Weight, LayerKind Kind, LayerUse Use)> uses)
+    {
+        var other = uses.Find(item => item.Kind == LayerKind.Gather != (kind == LayerKind.Gather)).Use;
+        return other == null ? null : $"its weight '{root}' is also used by {GraphOrder.Describe(other.Node)}: the table and the product would each need a copy";
+    }
+
     static bool SameAttributes(NodeProto a, NodeProto b) =>
         a.Attribute.OrderBy(attribute => attribute.Name, StringComparer.Ordinal)
             .SequenceEqual(b.Attribute.OrderBy(attribute => attribute.Name, StringComparer.Ordinal));
@@ -147,8 +200,7 @@ static class LayerFinder
     {
         foreach (var reader in index.Readers(value))
         {
-            bool isView = reader.Is("Identity") || reader.Is("Transpose") || reader.Is("Cast") || (reader.Is("Reshape") && reader.Input[0] == value);
-            if (!isView || index.IsOutput(reader.Output[0]))
+            if (!IsView(reader) || reader.Input[0] != value || index.IsOutput(reader.Output[0]))
             {
                 yield return reader;
                 continue;
@@ -166,8 +218,9 @@ static class LayerFinder
         long[] dims = weight.Dims;
         (long rows, long cols) = kind switch
         {
+            LayerKind.Constant => (dims[^1], dims[..^1].Aggregate(1L, (product, dim) => product * dim)),
             LayerKind.Conv => (dims[0], dims[1..].Aggregate(1L, (product, dim) => product * dim)),
-            LayerKind.MatMul => (dims[1], dims[0]),
+            LayerKind.MatMul or LayerKind.Gather => (dims[1], dims[0]),
             LayerKind.Gemm when !use.TransB => (dims[1], dims[0]),
             _ => (dims[0], dims[1]),
         };

@@ -11,8 +11,8 @@ static class LayerReader
     public static LayerUse? Read(
         GraphIndex index, NodeProto node, bool inputsAreConstant, out Constant? weight, out LayerKind kind, out string reason)
     {
-        kind = node.Is("Conv") ? LayerKind.Conv : node.Is("Gemm") ? LayerKind.Gemm : LayerKind.MatMul;
-        weight = Constant.Find(index, node.InputOrEmpty(1), inputsAreConstant, out reason);
+        kind = node.Is("Conv") ? LayerKind.Conv : node.Is("Gemm") ? LayerKind.Gemm : node.Is("Gather") ? LayerKind.Gather : LayerKind.MatMul;
+        weight = Constant.Find(index, node.InputOrEmpty(kind == LayerKind.Gather ? 0 : 1), inputsAreConstant, out reason);
         if (weight == null && kind == LayerKind.MatMul
             && Constant.Find(index, node.InputOrEmpty(0), inputsAreConstant, out string leftReason) is { } left)
         {
@@ -41,6 +41,7 @@ static class LayerReader
         {
             LayerKind.Conv => ReadConv(index, node, dims, inputsAreConstant, out reason),
             LayerKind.Gemm => ReadGemm(index, node, dims, inputsAreConstant),
+            LayerKind.Gather => ReadGather(node, out reason),
             _ => ReadMatMul(index, node, dims, kind, inputsAreConstant),
         };
     }
@@ -53,6 +54,13 @@ static class LayerReader
         return AbsorbAdd(index, use, inputsAreConstant, bias => isLeft
             ? bias.Dims is [var rows, 1] && rows == channels
             : bias.Dims is [var cols] && cols == channels, channels);
+    }
+
+    static LayerUse? ReadGather(NodeProto node, out string reason)
+    {
+        bool picksRows = node.Int("axis", 0) is 0 or -2;
+        reason = picksRows ? "" : "it picks columns of its table, not rows";
+        return picksRows ? new(node, [], node.Input[1], node.Output[0], null, null) : null;
     }
 
     static LayerUse ReadGemm(GraphIndex index, NodeProto node, long[] dims, bool inputsAreConstant)

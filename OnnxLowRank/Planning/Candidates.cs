@@ -14,13 +14,30 @@ readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, doub
 /// <param name="Formats">Formats of rewritten weights.</param>
 /// <param name="Factorizes">Whether ranks are cut; otherwise weights are only quantized.</param>
 /// <param name="Blocks">How many numbers may share a scale in 4 bits; 0: those of an output channel.</param>
-sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes, IReadOnlyList<int> Blocks);
+/// <param name="WeightBits">Of weights that run on 8-bit kernels: 8 or 7.</param>
+sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes, IReadOnlyList<int> Blocks, int WeightBits = 8)
+{
+    /// <summary>
+    /// What is left for a MatMul or Gemm whose input no single 8-bit scale suits, neither one per run nor one for all runs, which would
+    /// have to cover the same outliers: floats, and blocks, which scale every row by itself.
+    /// </summary>
+    public Allowed WithoutScalesPerRun() => this with
+    {
+        Formats = [.. Formats.Where(format => format != WeightFormat.Int8).Append(WeightFormat.Float32).Distinct()],
+        Blocks = [.. Blocks.Where(block => block > 0)],
+    };
+}
 
 /// <summary>The table of ways to do one layer; the first is always to keep it.</summary>
 static class Candidates
 {
     /// <summary>Share of output energy that rounding a weight and its input to 8 bits costs; measured order of magnitude, per product.</summary>
     const double Int8Noise = 1.5e-4;
+
+    /// <summary>The same with weights of 7 bits: four times the weight's part of it and as much as before of the input's; twice as measured.</summary>
+    const double Int7Noise = 2 * Int8Noise;
+    /// <summary>The same for a table, where nothing but a row is rounded.</summary>
+    const double TableNoise = 5e-5;
 
     /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
     const double OverheadPerNode = 130;
@@ -34,22 +51,24 @@ static class Candidates
     {
         Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
+        double noise = layer.IsTable ? TableNoise : allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
         var ranks = allowed.Factorizes && decomposition != null ? Ranks(decomposition.MaxRank) : [];
         foreach (var format in allowed.Formats.Where(canRun))
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || layer.Kind != LayerKind.Conv))
+                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || (layer.Kind != LayerKind.Conv && !layer.IsTable)))
                 {
-                    table.Add(Row(new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block), int4!.Dense(block).Error + Int8Noise));
-                    table.AddRange(ranks.Select(rank => Row(
-                        new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block), int4.PairError(rank, block) + 2 * Int8Noise)));
+                    table.Add(Row(
+                        new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block, allowed.WeightBits), int4!.DenseError(block) + (layer.IsTable ? 0 : Int8Noise)));
+                    table.AddRange((layer.IsTable ? [] : ranks).Select(rank => Row(
+                        new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block, allowed.WeightBits), int4.PairError(rank, block) + 2 * Int8Noise)));
                 }
                 continue;
             }
             if (format == WeightFormat.Int8)
             {
-                table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), Int8Noise));
+                table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), noise));
             }
             if (!allowed.Factorizes || decomposition == null)
             {
@@ -58,7 +77,7 @@ static class Candidates
             foreach (var plan in Plans(layer, decomposition, format))
             {
                 double error = decomposition.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
-                table.Add(Row(plan, FactorizedBytes(plan), error + (format == WeightFormat.Int8 ? 2 * Int8Noise : 0)));
+                table.Add(Row(plan, FactorizedBytes(plan), error + (format == WeightFormat.Int8 ? 2 * noise : 0)));
             }
         }
         return table;
@@ -86,21 +105,33 @@ static class Candidates
 
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
-    static double DenseBytes(Layer layer) => layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: false);
+    static double DenseBytes(Layer layer) => layer.IsTable ? TableBytes(layer.In, layer.Out, nodes: 4)
+        : layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, unpacking: 0);
 
-    static double Int4DenseBytes(Layer layer, int block) =>
-        Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, isPacked: block == 0);
+    /// <summary>A table in 8 bits with a scale per row, and the nodes that look rows up.</summary>
+    static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
 
-    static double Int4PairBytes(Layer layer, int rank, int block) =>
-        Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, isPacked: block == 0);
+    static double Int4DenseBytes(Layer layer, int block, int bits) => layer.IsTable
+        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 8
+        : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
+
+    static double Int4PairBytes(Layer layer, int rank, int block, int bits) =>
+        Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, block == 0 ? UnpackingNodes(bits) : 0);
+
+    /// <summary>Nodes that make 8 bits of 4, as a file's bytes count them.</summary>
+    static int UnpackingNodes(int bits) => bits < 8 ? 7 : 4;
 
     static double FactorizedBytes(LayerPlan.Factorize plan)
     {
         var layer = plan.Layer;
         int weights = 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
+        if (layer.IsTable && plan.Format == WeightFormat.Int8)
+        {
+            return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer);
+        }
         double inner = (plan.HasUp ? (double)layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
         return plan.Format == WeightFormat.Int8
-            ? plan.Elements + 4 * (inner + layer.Out) + IntegerBiases(layer) + Overhead(layer, weights, isPacked: false)
+            ? plan.Elements + 4 * (inner + layer.Out) + IntegerBiases(layer) + Overhead(layer, weights, unpacking: 0)
             : 4 * plan.Elements + Biases(layer) + (weights - 1) * OverheadPerNode;
     }
 
@@ -111,11 +142,11 @@ static class Candidates
     /// Names, shapes and nodes, beyond those of the layer as it was: with their scales a product's weights count as two nodes, those of
     /// a Conv with what quantizes around them as three and more.
     /// </summary>
-    /// <param name="isPacked">Whether weights are unpacked by nodes.</param>
-    static double Overhead(Layer layer, int weights, bool isPacked)
+    /// <param name="unpacking">Nodes that unpack one weight.</param>
+    static double Overhead(Layer layer, int weights, int unpacking)
     {
         int nodes = layer.Kind == LayerKind.Conv ? 5 * weights - 2 : 2 * weights;
-        return OverheadPerNode * (nodes + (isPacked ? 4 * weights : 0));
+        return OverheadPerNode * (nodes + unpacking * weights);
     }
 
     static IEnumerable<int> Ranks(int most)

@@ -1,3 +1,5 @@
+using OnnxLowRank.Layers;
+
 namespace OnnxLowRank.Planning;
 
 /// <summary>How often a layer's weight is applied to one sample.</summary>
@@ -7,7 +9,7 @@ readonly record struct Positions(double Input, double Output);
 
 /// <summary>One of the operators that a plan makes of a layer.</summary>
 /// <param name="Positions">Vectors per sample.</param>
-/// <param name="Elements">Elements of its weight: multiply-adds per vector.</param>
+/// <param name="Elements">Elements of its weight that every vector meets, each once: multiply-adds per vector, none for a table's rows.</param>
 /// <param name="Outputs">Numbers it writes per vector.</param>
 readonly record struct Product(double Positions, double Elements, double Outputs)
 {
@@ -18,9 +20,14 @@ readonly record struct Product(double Positions, double Elements, double Outputs
     public static IEnumerable<Product> Of(LayerPlan plan, Positions positions)
     {
         var layer = plan.Layer;
+        if (layer.Kind == LayerKind.Constant)
+        {
+            yield break; // what there is to do is done when the model is loaded
+        }
+        bool isLookup = layer.Kind == LayerKind.Gather;
         if (plan is not LayerPlan.Factorize factorize)
         {
-            yield return new(positions.Output, layer.Elements, layer.Out);
+            yield return new(positions.Output, isLookup ? 0 : layer.Elements, layer.Out);
             yield break;
         }
         double inner = (double)layer.Groups * factorize.Rank, read = layer.In;
@@ -29,7 +36,7 @@ readonly record struct Product(double Positions, double Elements, double Outputs
             yield return new(positions.Input, (double)inputRank * (layer.In / layer.KernelSize), inputRank);
             read = (double)inputRank * layer.KernelSize;
         }
-        yield return new(positions.Output, inner * read, inner);
+        yield return new(positions.Output, isLookup ? 0 : inner * read, inner);
         if (factorize.HasUp)
         {
             yield return new(positions.Output, (double)layer.Out * factorize.Rank, layer.Out);

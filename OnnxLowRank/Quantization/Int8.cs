@@ -2,7 +2,8 @@ using System.Numerics.Tensors;
 
 namespace OnnxLowRank.Quantization;
 
-/// <summary>A matrix in 8 bits with one scale per row: element ≈ Scales[row]·Values[row, col], values −127…127.</summary>
+/// <summary>A matrix in 8 bits with one scale per row: element ≈ Scales[row]·Values[row, col].</summary>
+/// <param name="Values">−127…127, or less where fewer bits are used.</param>
 readonly record struct Int8Rows(sbyte[] Values, float[] Scales)
 {
     /// <summary>The values transposed, (cols, rows), as MatMul's second operand wants them.</summary>
@@ -24,11 +25,23 @@ readonly record struct Int8Rows(sbyte[] Values, float[] Scales)
 /// <summary>Symmetric 8-bit quantization of weights, and the 8-bit grid of activations.</summary>
 static class Int8
 {
+    /// <summary>Bits of a weight where nothing forbids it.</summary>
+    public const int Bits = 8;
+
+    /// <summary>Bits of a weight with which the sum of two products with activations fits 16 bits: 2·255·64 &lt; 2¹⁵.</summary>
+    public const int UnsaturatedBits = 7;
+
+    /// <summary>The largest magnitude of a weight.</summary>
+    /// <param name="bits">8 or 7.</param>
+    public static int Largest(int bits) => Math.Min(127, 1 << (bits - 1));
+
     /// <summary>Rounds each row to the grid of step max|row|/127; a row of zeros gets step 1. At 8 bits nothing cleverer pays.</summary>
     /// <param name="matrix">(rows, cols), row-major.</param>
     /// <param name="smallestScales">Per row, a lower bound of the step, or empty: see <see cref="SmallestScaleForBias"/>.</param>
-    public static Int8Rows PerRow(ReadOnlySpan<float> matrix, int rows, ReadOnlySpan<float> smallestScales = default)
+    /// <param name="bits">8, or 7 for 64 in the place of 127.</param>
+    public static Int8Rows PerRow(ReadOnlySpan<float> matrix, int rows, ReadOnlySpan<float> smallestScales = default, int bits = Bits)
     {
+        int end = Largest(bits);
         int cols = rows == 0 ? 0 : matrix.Length / rows;
         var values = new sbyte[matrix.Length];
         var scales = new float[rows];
@@ -36,11 +49,11 @@ static class Int8
         {
             var row = matrix.Slice(i * cols, cols);
             float largest = cols == 0 ? 0 : MathF.Abs(TensorPrimitives.MaxMagnitude(row));
-            float scale = Math.Max(largest / 127, smallestScales.IsEmpty ? 0 : smallestScales[i]);
-            scales[i] = scale = scale > float.Epsilon * 127 ? scale : 1;
+            float scale = Math.Max(largest / end, smallestScales.IsEmpty ? 0 : smallestScales[i]);
+            scales[i] = scale = scale > float.Epsilon * end ? scale : 1;
             for (int j = 0; j < cols; j++)
             {
-                values[i * cols + j] = (sbyte)Math.Clamp(MathF.Round(row[j] / scale), -127, 127);
+                values[i * cols + j] = (sbyte)Math.Clamp(MathF.Round(row[j] / scale), -end, end);
             }
         }
         return new(values, scales);

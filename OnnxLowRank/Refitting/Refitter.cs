@@ -20,18 +20,22 @@ namespace OnnxLowRank.Refitting;
 /// A block of layers is fitted at a time, with all earlier ones already fitted: were all fitted at once, each would correct the same
 /// error again. A fit is kept only where it also lowers the layer's error on samples it was not fitted on.
 /// </remarks>
+/// <param name="macs">Multiply-adds that a sample takes in the original's layers.</param>
 sealed class Refitter(
     OnnxModel model, Rewriter rewriter, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<string, long[]> shapes,
-    ILinearAlgebra algebra, Device device, int threads)
+    ILinearAlgebra algebra, Device device, int threads, double macs)
 {
     /// <summary>λ in units of the mean variance of h.</summary>
     const double Damping = 1e-2;
 
-    /// <summary>Samples used at most; a quarter of them judges the fits.</summary>
-    const int MostSamples = 512;
+    /// <summary>Samples used at most, and at least as far as there are any; a quarter of them judges the fits.</summary>
+    const int MostSamples = 512, FewestSamples = 16;
 
-    /// <summary>Blocks, and so sessions, at most.</summary>
-    const int MostBlocks = 24;
+    /// <summary>Blocks, and so sessions, at most and at least.</summary>
+    const int MostBlocks = 24, FewestBlocks = 6;
+
+    /// <summary>Multiply-adds for the fits of one plan, about: half a minute on a small machine. Large models get fewer and larger blocks, then fewer samples.</summary>
+    const double MostMacs = 2e12;
 
     sealed record Fit(LayerPlan.Factorize Plan, CrossMoments[] Fitting, CrossMoments[] Judging);
 
@@ -45,17 +49,17 @@ sealed class Refitter(
         {
             var inFloats = plan with { Format = WeightFormat.Float32, Block = 0 };
             factorized.Add(inFloats);
-            // In 4 bits Up is fitted to the rounded Down instead, which matters more there.
-            if (plan.Format != WeightFormat.Int4 && plan.HasUp && plan.Layer.Uses.All(use => use.Addend == null))
+            // Nothing that is rewritten feeds a table. In 4 bits Up is fitted to the rounded Down instead, which matters more there.
+            if (plan.Format != WeightFormat.Int4 && plan.HasUp && !plan.Layer.IsTable && plan.Layer.Uses.All(use => use.Addend == null))
             {
                 fittable.Add(inFloats);
             }
         }
         var refits = new Dictionary<Layer, RefittedUp>();
-        samples = samples[..Math.Min(MostSamples, samples.Length)];
-        foreach (var block in fittable.Chunk(Math.Max(1, (fittable.Count + MostBlocks - 1) / MostBlocks)))
+        var (blocks, most) = Effort(samples.Length, macs);
+        foreach (var block in fittable.Chunk(Math.Max(1, (fittable.Count + blocks - 1) / blocks)))
         {
-            foreach (var fit in Measure(sampling, samples, factorized, block, refits))
+            foreach (var fit in Measure(sampling, samples[..most], factorized, block, refits))
             {
                 if (Solve(fit) is { } up)
                 {
@@ -64,6 +68,16 @@ sealed class Refitter(
             }
         }
         return refits;
+    }
+
+    /// <summary>How many blocks are fitted, each on how many samples.</summary>
+    internal static (int Blocks, int Samples) Effort(int samples, double macs)
+    {
+        // Both models run, on average through half of their layers.
+        double forwards = MostMacs / macs;
+        samples = Math.Min(samples, MostSamples);
+        int blocks = (int)Math.Clamp(forwards / samples, FewestBlocks, MostBlocks);
+        return (blocks, (int)Math.Min(samples, Math.Max(FewestSamples, forwards / blocks)));
     }
 
     List<Fit> Measure(
@@ -80,7 +94,7 @@ sealed class Refitter(
                 graph.AddCrossMoments(y with { Value = PairedGraph.NameOf(rewritten.Inner[use]), Size = plan.Rank }, y);
             }
         }
-        using var session = ModelSession.Open(graph.ToBytes(), device, threads);
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
         int fitted = samples.Length - samples.Length / 4;
         sampling.ForEach(sampling.WholeRuns(samples[..fitted]), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Fitting));
         sampling.ForEach(sampling.WholeRuns(samples[fitted..]), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Judging));

@@ -181,17 +181,18 @@ static class ConvEmitter
 
     static AddRows InInt8(Emission emission, float[] matrix, int rows) => (name, dims, smallest) =>
     {
-        var quantized = Int8.PerRow(matrix, rows, smallest);
+        var quantized = Int8.PerRow(matrix, rows, smallest, emission.WeightBits);
         string values = emission.Graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, quantized.Values, dims));
         return Dequantized(emission, name, values, quantized.Scales, []);
     };
 
     static AddRows InInt4(Emission emission, Int4Blocks rounded) => (name, dims, smallest) =>
     {
-        var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => Unpacking.Factor * Math.Max(step, float.Epsilon * 127)));
+        float factor = Unpacking.Factor(emission.WeightBits);
+        var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => factor * Math.Max(step, float.Epsilon * 127)));
         var nodes = new List<NodeProto>();
-        string values = Unpacking.Add(emission.Graph, name, rows.Plain(transposed: false), dims, nodes);
-        return Dequantized(emission, name, values, Array.ConvertAll(rows.Scales, scale => scale / Unpacking.Factor), nodes);
+        string values = Unpacking.Add(emission.Graph, name, rows.Plain(transposed: false), dims, emission.WeightBits, nodes);
+        return Dequantized(emission, name, values, Array.ConvertAll(rows.Scales, scale => scale / factor), nodes);
     };
 
     static Weight Dequantized(Emission emission, string name, string values, float[] scales, List<NodeProto> nodes)

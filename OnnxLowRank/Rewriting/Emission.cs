@@ -9,9 +9,10 @@ namespace OnnxLowRank.Rewriting;
 /// <summary>What the emitters of one rewrite share.</summary>
 /// <param name="Nodes">The original model's nodes → the edited copy's.</param>
 /// <param name="Refits">Per layer, the Up and biases that are used instead of those that were cut.</param>
+/// <param name="WeightBits">Of weights that run on 8-bit kernels: 8 or 7.</param>
 sealed record Emission(
     GraphEditor Graph, Dialect Dialect, ActivationRanges Ranges, ActivationGrids Grids, IReadOnlyDictionary<NodeProto, NodeProto> Nodes,
-    IReadOnlyDictionary<Layer, RefittedUp> Refits)
+    IReadOnlyDictionary<Layer, RefittedUp> Refits, int WeightBits)
 {
     /// <summary>Names of the values that Up is applied to, filled while emitting.</summary>
     public Dictionary<LayerUse, string> Inner { get; } = new(ReferenceEqualityComparer.Instance);

@@ -13,6 +13,7 @@ sealed class GraphEditor
     readonly Dictionary<NodeProto, IReadOnlyList<NodeProto>> _replaced = new(ReferenceEqualityComparer.Instance);
     readonly Dictionary<string, string> _shared = new(StringComparer.Ordinal);
     readonly HashSet<string> _orphans = new(StringComparer.Ordinal);
+    readonly List<string> _inputsGone = [];
 
     /// <param name="model">Changed in place; nodes given to the editor later must be this model's own.</param>
     public GraphEditor(OnnxModel model)
@@ -79,6 +80,20 @@ sealed class GraphEditor
         _orphans.UnionWith(node.Input);
     }
 
+    /// <summary>Computes what was an initializer from smaller constants; its readers see no difference.</summary>
+    /// <param name="nodes">The last one's output has the initializer's name.</param>
+    public void Compute(string initializer, IEnumerable<NodeProto> nodes)
+    {
+        var stored = Graph.Initializer.Single(tensor => tensor.Name == initializer);
+        Graph.Initializer.Remove(stored);
+        if (Graph.Input.FirstOrDefault(input => input.Name == initializer) is { } input)
+        {
+            Graph.Input.Remove(input);
+            _inputsGone.Add(initializer);
+        }
+        Graph.Node.AddRange(nodes);
+    }
+
     /// <summary>Applies the replacements, drops constants that only replaced nodes read, and declares the domains in use.</summary>
     /// <param name="insert">Adds further nodes once the replacements stand.</param>
     /// <returns>Names of graph inputs that were initializers of rewritten layers and are gone.</returns>
@@ -88,7 +103,7 @@ sealed class GraphEditor
         Graph.Node.Clear();
         Graph.Node.AddRange(nodes);
         insert();
-        var inputsGone = DropOrphans();
+        DropOrphans();
         var sorted = GraphOrder.Sorted(Graph);
         Graph.Node.Clear();
         Graph.Node.AddRange(sorted);
@@ -102,12 +117,11 @@ sealed class GraphEditor
         {
             _model.Proto.OpsetImport.Add(new OperatorSetIdProto { Domain = MicrosoftDomain, Version = 1 });
         }
-        return inputsGone;
+        return _inputsGone;
     }
 
-    List<string> DropOrphans()
+    void DropOrphans()
     {
-        var inputsGone = new List<string>();
         var pending = new Queue<string>(_orphans);
         var index = new GraphIndex(Graph);
         var dead = new HashSet<NodeProto>(ReferenceEqualityComparer.Instance);
@@ -123,7 +137,7 @@ sealed class GraphEditor
                 if (Graph.Input.FirstOrDefault(input => input.Name == name) is { } input)
                 {
                     Graph.Input.Remove(input);
-                    inputsGone.Add(name);
+                    _inputsGone.Add(name);
                 }
             }
             else if (index.Producer(name) is { } producer && IsView(producer) && dead.Add(producer))
@@ -138,7 +152,6 @@ sealed class GraphEditor
         {
             Graph.Node.Remove(node);
         }
-        return inputsGone;
     }
 
     /// <summary>The nodes between a stored weight and its use; anything else that became unused was unused before or is the user's.</summary>

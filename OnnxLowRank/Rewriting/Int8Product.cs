@@ -37,10 +37,11 @@ static class Int8Product
     }
 
     /// <summary>Adds the constants of a weight (out, in) that is stored in 4 bits with one scale per row.</summary>
+    /// <param name="bits">Of what it is unpacked to: 8 or 7.</param>
     /// <param name="nodes">Gets the nodes that unpack it.</param>
-    public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, List<NodeProto> nodes) => new(
-        Unpacking.Add(graph, name, weight.Plain(transposed: true), [weight.Cols, weight.Rows], nodes),
-        graph.AddConstant(TensorData.Floats($"{name}_scale", Array.ConvertAll(weight.Scales, scale => scale / Unpacking.Factor), weight.Rows)));
+    public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, int bits, List<NodeProto> nodes) => new(
+        Unpacking.Add(graph, name, weight.Plain(transposed: true), [weight.Cols, weight.Rows], bits, nodes),
+        graph.AddConstant(TensorData.Floats($"{name}_scale", Array.ConvertAll(weight.Scales, scale => scale / Unpacking.Factor(bits)), weight.Rows)));
 
     /// <param name="bias">Name of a constant with one number per output channel, or empty.</param>
     public static IEnumerable<NodeProto> Nodes(

@@ -54,8 +54,8 @@ static class MatMulEmitter
         bool isBiasFree = isInt8 || layer.Kind == LayerKind.Gemm;
         Replace(emission, plan, [.. layer.Uses.Select((_, i) => emission.Bias(decomposition, plan.Rank, i, isBiasFree))], isInt8
             ? QuantizedPair(
-                emission, Int8(emission, $"{layer.Name}_down", Quantization.Int8.PerRow(factors.Down, factors.Rank)),
-                Int8(emission, $"{layer.Name}_up", Quantization.Int8.PerRow(factors.Up, layer.Out)))
+                emission, Int8(emission, $"{layer.Name}_down", Quantization.Int8.PerRow(factors.Down, factors.Rank, bits: emission.WeightBits)),
+                Int8(emission, $"{layer.Name}_up", Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits)))
             : layer.Kind == LayerKind.Gemm ? GemmPair(emission, layer, factors) : MatMulPair(emission, layer, factors));
     }
 
@@ -90,7 +90,7 @@ static class MatMulEmitter
         if (block == 0)
         {
             var unpack = new List<NodeProto>();
-            var unpacked = Int8Product.AddWeight(emission.Graph, layer, weight, unpack);
+            var unpacked = Int8Product.AddWeight(emission.Graph, layer, weight, emission.WeightBits, unpack);
             return (name, input, bias, output) =>
             {
                 var nodes = unpack.Concat(Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, unpacked, bias, output)).ToList();
@@ -179,10 +179,14 @@ static class MatMulEmitter
 
     static string AddFactor(GraphEditor graph, string name, float[] factor, int rows, int cols, bool transposed)
     {
-        if (!transposed)
-        {
-            return graph.AddConstant(TensorData.Floats(name, factor, rows, cols));
-        }
+        return graph.AddConstant(transposed
+            ? TensorData.Floats(name, Transposed(factor, rows, cols), cols, rows)
+            : TensorData.Floats(name, factor, rows, cols));
+    }
+
+    /// <summary>A matrix (rows, cols) as (cols, rows).</summary>
+    public static float[] Transposed(float[] factor, int rows, int cols)
+    {
         var columns = new float[factor.Length];
         for (int i = 0; i < rows; i++)
         {
@@ -191,6 +195,6 @@ static class MatMulEmitter
                 columns[j * rows + i] = factor[i * cols + j];
             }
         }
-        return graph.AddConstant(TensorData.Floats(name, columns, cols, rows));
+        return columns;
     }
 }

@@ -14,16 +14,14 @@ namespace OnnxLowRank.Rewriting;
 /// <param name="InputsGone">Graph inputs that were only initializers of rewritten layers.</param>
 sealed record Rewritten(OnnxModel Model, IReadOnlyDictionary<LayerUse, string> Inner, IReadOnlyList<string> InputsGone);
 
-/// <summary>Turns plans into models. Made once per model; what does not depend on the plan is computed once.</summary>
+/// <summary>Turns plans into models.</summary>
 /// <param name="int4">Of the layers that can be run in 4 bits.</param>
 /// <param name="provenance">Metadata that every rewritten model carries.</param>
+/// <param name="weightBits">Of weights that run on 8-bit kernels: 8 or 7. It changes numbers and what unpacks them, not what runs.</param>
 sealed class Rewriter(
     OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, Int4Weights> int4, ActivationRanges ranges,
-    Dialect dialect, IReadOnlyDictionary<string, string> provenance)
+    Dialect dialect, IReadOnlyDictionary<string, string> provenance, int weightBits = Int8.Bits)
 {
-    readonly Dictionary<Layer, Int8Rows> _denseInt8 = [];
-    readonly Dictionary<Layer, float[]> _dense = [];
-
     /// <summary>A copy of the model in which the planned layers are replaced. The plans' order is the layers' graph order.</summary>
     /// <param name="refits">Per layer, the Up and biases to use instead of those that are cut; null for none.</param>
     public Rewritten Apply(IEnumerable<LayerPlan> plans, IReadOnlyDictionary<Layer, RefittedUp>? refits = null)
@@ -32,7 +30,7 @@ sealed class Rewriter(
         var nodes = model.Graph.Node.Zip(copy.Graph.Node).ToDictionary(pair => pair.First, pair => pair.Second, (IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
         var graph = new GraphEditor(copy);
         var grids = new ActivationGrids(graph, ranges.Values);
-        var emission = new Emission(graph, dialect, ranges, grids, nodes, refits ?? new Dictionary<Layer, RefittedUp>());
+        var emission = new Emission(graph, dialect, ranges, grids, nodes, refits ?? new Dictionary<Layer, RefittedUp>(), weightBits);
         foreach (var plan in plans)
         {
             Emit(emission, plan);
@@ -59,6 +57,15 @@ sealed class Rewriter(
         bool isConv = plan.Layer.Kind == LayerKind.Conv;
         switch (plan)
         {
+            case LayerPlan.Factorize factorize when plan.Layer.IsTable:
+                TableEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+                break;
+            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when plan.Layer.IsTable:
+                TableEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block).Weight);
+                break;
+            case LayerPlan.Quantize when plan.Layer.IsTable:
+                TableEmitter.Quantize(emission, plan.Layer, Table(plan.Layer));
+                break;
             case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize when isConv:
                 ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer], int4[plan.Layer].Pair(factorize.Rank, factorize.Block));
                 break;
@@ -81,22 +88,15 @@ sealed class Rewriter(
                 ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
                 break;
             case LayerPlan.Quantize:
-                MatMulEmitter.Quantize(emission, plan.Layer, DenseInt8(plan.Layer));
+                MatMulEmitter.Quantize(emission, plan.Layer, Int8.PerRow(Dense(plan.Layer), plan.Layer.Out, bits: weightBits));
                 break;
         }
     }
 
-    float[] Dense(Layer layer) => Once(_dense, layer, weight => weight);
+    /// <summary>The rows of a table in 8 bits.</summary>
+    static Int8Rows Table(Layer layer) => Int8.PerRow(layer.Weight.Read(), layer.In);
 
-    Int8Rows DenseInt8(Layer layer) => Once(_denseInt8, layer, weight => Int8.PerRow(weight, layer.Out));
 
-    /// <summary>What is made of a layer's weight, (out, in) row-major, made the first time.</summary>
-    static T Once<T>(Dictionary<Layer, T> made, Layer layer, Func<float[], T> make)
-    {
-        if (!made.TryGetValue(layer, out var known))
-        {
-            made[layer] = known = make(Array.ConvertAll(layer.ReadWeight().Data, value => (float)value));
-        }
-        return known;
-    }
+    /// <summary>A layer's weight, (out, in) row-major.</summary>
+    static float[] Dense(Layer layer) => Array.ConvertAll(layer.ReadWeight().Data, value => (float)value);
 }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
+using OnnxLowRank.Onnx;
 using OnnxLowRank.Samples;
 
 namespace OnnxLowRank.Runtime;
@@ -9,16 +10,44 @@ namespace OnnxLowRank.Runtime;
 sealed class ModelSession : IDisposable
 {
     readonly InferenceSession _session;
+    readonly BorrowedWeights? _weights;
 
-    ModelSession(InferenceSession session) => _session = session;
+    ModelSession(InferenceSession session, BorrowedWeights? weights)
+    {
+        (_session, _weights) = (session, weights);
+        Inputs = weights == null
+            ? session.InputMetadata
+            : session.InputMetadata.Where(input => !weights.Names.Contains(input.Key)).ToDictionary();
+    }
 
     /// <summary>Metadata of the inputs a caller must give.</summary>
-    public IReadOnlyDictionary<string, NodeMetadata> Inputs => _session.InputMetadata;
+    public IReadOnlyDictionary<string, NodeMetadata> Inputs { get; }
 
     /// <summary>Metadata of the graph outputs.</summary>
     public IReadOnlyDictionary<string, NodeMetadata> Outputs => _session.OutputMetadata;
 
     public IReadOnlyList<string> OutputNames => _session.OutputNames;
+
+    /// <summary>A session for measuring what a model computes, not how long it takes: it borrows the model's large weights.</summary>
+    /// <exception cref="ModelException">ONNX Runtime refuses the model.</exception>
+    public static ModelSession Open(OnnxModel model, Device device, int threads)
+    {
+        if (device.CudaId != null)
+        {
+            return Open(model.ToBytes(), device, threads); // weights would travel to the device in every run
+        }
+        var weights = BorrowedWeights.Of(model, out var rest);
+        try
+        {
+            byte[] bytes = rest.ToBytes();
+            return Open(options => new InferenceSession(bytes, options), device, threads, _ => { }, weights);
+        }
+        catch
+        {
+            weights.Dispose();
+            throw;
+        }
+    }
 
     /// <exception cref="ModelException">ONNX Runtime refuses the model.</exception>
     public static ModelSession Open(byte[] model, Device device, int threads) =>
@@ -45,7 +74,7 @@ sealed class ModelSession : IDisposable
             }
         });
 
-    static ModelSession Open(Func<SessionOptions, InferenceSession> create, Device device, int threads, Action<SessionOptions> configure)
+    static ModelSession Open(Func<SessionOptions, InferenceSession> create, Device device, int threads, Action<SessionOptions> configure, BorrowedWeights? weights = null)
     {
         try
         {
@@ -58,7 +87,7 @@ sealed class ModelSession : IDisposable
             };
             configure(options);
             device.AddTo(options);
-            return new(create(options));
+            return new(create(options), weights);
         }
         catch (OnnxRuntimeException e)
         {
@@ -80,7 +109,8 @@ sealed class ModelSession : IDisposable
                 values.Add(Wrap(input, pins));
             }
             using var options = new RunOptions();
-            return _session.Run(options, [.. samples.Inputs.Select(input => input.Input.Name)], values, outputs);
+            return _session.Run(
+                options, [.. samples.Inputs.Select(input => input.Input.Name), .. _weights?.Names ?? []], [.. values, .. _weights?.Values ?? []], outputs);
         }
         catch (OnnxRuntimeException e)
         {
@@ -113,5 +143,9 @@ sealed class ModelSession : IDisposable
             : new ModelException($"ONNX Runtime {what}: {message}", e);
     }
 
-    public void Dispose() => _session.Dispose();
+    public void Dispose()
+    {
+        _session.Dispose();
+        _weights?.Dispose();
+    }
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace OnnxLowRank.Runtime;
 
@@ -12,6 +13,22 @@ static class Processor
 
     /// <summary>One line of text, the same at every call.</summary>
     public static string Name { get; } = $"{Kind()}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} cores";
+
+    /// <summary>This machine's kind: never <see cref="TargetCpu.Native"/>.</summary>
+    public static TargetCpu Native { get; } = !X86Base.IsSupported ? TargetCpu.Arm : HasVnni() ? TargetCpu.Vnni : TargetCpu.Avx2;
+
+    /// <summary>Asks the processor: the flags that .NET has names for do not tell all that ONNX Runtime's kernels look at.</summary>
+    static bool HasVnni()
+    {
+        const int Features = 7, Avx512Vnni = 1 << 11, AvxVnni = 1 << 4;
+        if (X86Base.CpuId(0, 0).Eax < Features)
+        {
+            return false;
+        }
+        var (leaves, _, ecx, _) = X86Base.CpuId(Features, 0);
+        return (Avx512BW.VL.IsSupported && (ecx & Avx512Vnni) != 0)
+            || (Avx2.IsSupported && leaves >= 1 && (X86Base.CpuId(Features, 1).Eax & AvxVnni) != 0);
+    }
 
     static string Kind()
     {

@@ -21,7 +21,8 @@ static class LayerModel
         var use = layer.Uses[0];
         var graph = new GraphProto { Name = "layer" };
         var known = new HashSet<string>(StringComparer.Ordinal) { "", use.Input };
-        graph.Input.Add(Value(use.Input, shape.One.Select((dim, axis) => shape.Grows(axis) ? (long?)null : dim)));
+        var type = layer.Kind == LayerKind.Gather ? DataType.Int64 : DataType.Float;
+        graph.Input.Add(Value(use.Input, shape.One.Select((dim, axis) => shape.Grows(axis) ? (long?)null : dim), type));
 
         var nodes = new List<NodeProto> { use.Node };
         nodes.AddRange(use.Absorbed);
@@ -40,7 +41,7 @@ static class LayerModel
                 else
                 {
                     // Gemm's C or Clip's limits, computed elsewhere.
-                    graph.Input.Add(Value(input, input == use.Addend ? [layer.Out] : []));
+                    graph.Input.Add(Value(input, input == use.Addend ? [layer.Out] : [], DataType.Float));
                 }
             }
             graph.Node.Add(node);
@@ -68,10 +69,10 @@ static class LayerModel
         graph.Node.Add(producer);
     }
 
-    static ValueInfoProto Value(string name, IEnumerable<long?> dims)
+    static ValueInfoProto Value(string name, IEnumerable<long?> dims, DataType type)
     {
         var shape = new TensorShapeProto();
         shape.Dim.AddRange(dims.Select((dim, axis) => dim is { } size ? new TensorShapeProto.Types.Dimension { DimValue = size } : new() { DimParam = $"n{axis}" }));
-        return new() { Name = name, Type = new() { TensorType = new() { ElemType = (int)DataType.Float, Shape = shape } } };
+        return new() { Name = name, Type = new() { TensorType = new() { ElemType = (int)type, Shape = shape } } };
     }
 }

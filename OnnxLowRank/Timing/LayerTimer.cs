@@ -82,7 +82,7 @@ sealed class LayerTimer(
     {
         var layer = plans[0].Layer;
         var shape = shapes[layer.Uses[use].Input];
-        double macs = positions[layer].Output / layer.Uses.Count * layer.Elements;
+        double macs = Product.Of(new LayerPlan.Keep(layer), positions[layer]).Sum(product => product.Macs) / layer.Uses.Count;
         string folder = Directory.CreateTempSubdirectory("onnx-lowrank-timing-").FullName;
         var times = new List<LayerTime>();
         var open = new List<Contender>();
@@ -100,11 +100,11 @@ sealed class LayerTimer(
                 bytes += small.Length;
                 if (bytes > MostBytes)
                 {
-                    times.AddRange(Run(open, shape, macs, overhead));
+                    times.AddRange(Run(open, layer, shape, macs, overhead));
                     bytes = 0;
                 }
             }
-            times.AddRange(Run(open, shape, macs, overhead));
+            times.AddRange(Run(open, layer, shape, macs, overhead));
             return [.. times];
         }
         finally
@@ -128,7 +128,7 @@ sealed class LayerTimer(
     readonly record struct Contender(ModelSession Session, long Rest);
 
     /// <summary>Times the open sessions in turns, and closes them.</summary>
-    List<LayerTime> Run(List<Contender> contenders, RunShape shape, double macs, double overhead)
+    List<LayerTime> Run(List<Contender> contenders, Layer layer, RunShape shape, double macs, double overhead)
     {
         int many = Batch(shape, macs);
         long largest = contenders.Max(contender => contender.Rest);
@@ -145,9 +145,9 @@ sealed class LayerTimer(
             {
                 if (many > 1)
                 {
-                    Repeat(session, shape.At(many), RunsOfMany, []);
+                    Repeat(session, layer, shape.At(many), RunsOfMany, []);
                 }
-                Repeat(session, shape.One, RunsOfOne, _rest.AsSpan(0, (int)bytes));
+                Repeat(session, layer, shape.One, RunsOfOne, _rest.AsSpan(0, (int)bytes));
             }
         }
         var times = new List<LayerTime>();
@@ -177,10 +177,10 @@ sealed class LayerTimer(
         return batch;
     }
 
-    static void Repeat(ModelSession session, long[] shape, int runs, ReadOnlySpan<byte> rest)
+    static void Repeat(ModelSession session, Layer layer, long[] shape, int runs, ReadOnlySpan<byte> rest)
     {
         // Inputs beside the layer's own are Gemm's C or Clip's limits, of fixed shape.
-        using var run = new SampleRun(1, [.. session.Inputs.Select((input, i) => Numbers(input.Key, i == 0 ? shape : Array.ConvertAll(input.Value.Dimensions, dim => (long)dim)))]);
+        using var run = new SampleRun(1, [.. session.Inputs.Select((input, i) => layer.Kind == LayerKind.Gather ? Ids(input.Key, shape, layer.In) : Numbers(input.Key, i == 0 ? shape : Array.ConvertAll(input.Value.Dimensions, dim => (long)dim)))]);
         string[] outputs = [.. session.OutputNames];
         for (int i = 0; i < runs; i++)
         {
@@ -198,6 +198,18 @@ sealed class LayerTimer(
             sum += bytes[i];
         }
         return sum;
+    }
+
+    /// <summary>Ids all over a table, so that its rows come from memory as they do in the whole model.</summary>
+    static SampleBuffer Ids(string name, long[] shape, int rows)
+    {
+        var buffer = new SampleBuffer(new(name, Onnx.Proto.TensorProto.Types.DataType.Int64, new long?[shape.Length]), shape);
+        var values = MemoryMarshal.Cast<byte, long>(buffer.Bytes.Span);
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = i * 7919L % rows;
+        }
+        return buffer;
     }
 
     /// <summary>Some numbers between −1 and 1: kernels take no longer for others.</summary>

@@ -23,7 +23,7 @@ sealed class MeasuredCostModel(
     public double Time(LayerPlan plan)
     {
         double time = 0;
-        for (int use = 0; use < plan.Layer.Uses.Count; use++)
+        for (int use = 0; use < plan.Layer.Uses.Count && plan.Layer.Kind != LayerKind.Constant; use++)
         {
             time += plan is LayerPlan.Factorize factorize ? Factorized(factorize, use) : Mean(Points([plan], use)[0]);
         }
@@ -53,7 +53,7 @@ sealed class MeasuredCostModel(
     double Scale()
     {
         double one = 0, each = 0;
-        foreach (var layer in layers)
+        foreach (var layer in layers.Where(layer => layer.Kind != LayerKind.Constant))
         {
             for (int use = 0; use < layer.Uses.Count; use++)
             {

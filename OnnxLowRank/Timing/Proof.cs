@@ -37,7 +37,7 @@ sealed class Proof
     /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
     public static Proof Of(LayerTimer timer, TimingCache cache, IEnumerable<LayerPlan> plans)
     {
-        var uses = plans.Where(plan => plan is not LayerPlan.Keep)
+        var uses = plans.Where(plan => plan is not LayerPlan.Keep && plan.Layer.Kind != LayerKind.Constant)
             .SelectMany(plan => plan.Layer.Uses.Select((_, use) => (Plan: plan, Use: use, Key: timer.Key(plan, use)))).ToList();
         var layers = new Dictionary<Layer, LayerProof>();
         foreach (var alike in uses.GroupBy(item => timer.Key(new LayerPlan.Keep(item.Plan.Layer), item.Use)))

@@ -41,6 +41,20 @@ sealed class Evaluator
         return (Sum(rows, alpha), _scorer.Smooth(rows, alpha));
     }
 
+    /// <summary>Runs the original on samples that will be asked for.</summary>
+    /// <returns>Whether all of them are remembered, so that the original need not run on them again.</returns>
+    public bool Prepare(ReadOnlyMemory<int> samples)
+    {
+        _sampling.ForEach(samples, (run, indices) =>
+        {
+            if (_rememberedBytes <= RememberedBytes)
+            {
+                Remember(run, indices);
+            }
+        });
+        return _rememberedBytes <= RememberedBytes;
+    }
+
     List<double[]> Rows(ModelSession candidate, ReadOnlyMemory<int> samples)
     {
         var rows = new List<double[]>(samples.Length);

@@ -1,0 +1,91 @@
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Planning;
+using OnnxLowRank.Quantization;
+
+namespace OnnxLowRank.Rewriting;
+
+/// <summary>
+/// Gather of an embedding table's rows. Only what is looked up is made floats of, so the table stays small in memory too:
+/// <code>
+/// 8 bits:   Gather(T, ids) → Cast ───────────────────────────────────────────────────────→ Mul(·, Gather(scales, ids))
+/// 4 bits:   Gather(P, ids) → BitShifts → Concat of low and high halves → Cast → Cast → Mul(·, Gather(scales, ids))
+/// low rank: one of Gather(Downᵀ, ids), 8 bits → MatMul(·, Upᵀ) or <see cref="Int8Product"/> [→ Add(b')]
+/// </code>
+/// ONNX Runtime's own GatherBlockQuantized does the same in one operator, and takes six times as long for a hundred rows.
+/// Other constants get the same nodes without Gather; these depend on constants alone, so ONNX Runtime runs them once, when it
+/// loads the model.
+/// </summary>
+static class TableEmitter
+{
+    /// <param name="table">(rows, columns) of the table.</param>
+    public static void Quantize(Emission emission, Layer layer, Int8Rows table) => Replace(emission, layer, StoredTable.InInt8(emission.Graph, layer.Name, table, Axes(layer)));
+
+    /// <param name="table">(rows, columns) of the table, in one block per row.</param>
+    public static void Quantize(Emission emission, Layer layer, Int4Blocks table) => Replace(emission, layer, StoredTable.InInt4(emission.Graph, layer.Name, table, Axes(layer)));
+
+    static void Replace(Emission emission, Layer layer, StoredTable table)
+    {
+        if (layer.Kind == LayerKind.Constant)
+        {
+            emission.Graph.Compute(layer.Name, table.Expand(layer.Name, layer.Name));
+            return;
+        }
+        foreach (var use in layer.Uses)
+        {
+            emission.Replace(use, table.LookUp(LayerFinder.Name(use.Node), use.Input, use.Output));
+        }
+    }
+
+    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
+    {
+        var (graph, layer) = (emission.Graph, plan.Layer);
+        bool isInt8 = plan.Format == WeightFormat.Int8;
+        var factors = emission.Factors(decomposition, plan.Rank, balanced: isInt8);
+        var down = Store(graph, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer), isInt8);
+        if (layer.Kind == LayerKind.Gather && isInt8)
+        {
+            var weight = Int8Product.AddWeight(graph, $"{layer.Name}_up", Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits));
+            LookUp((name, input, bias, output) => Int8Product.Nodes(graph, emission.Dialect, $"{name}_up", input, weight, bias, output));
+            return;
+        }
+        var up = Store(graph, $"{layer.Name}_up", MatMulEmitter.Transposed(factors.Up, layer.Out, plan.Rank), [plan.Rank], isInt8);
+        if (layer.Kind == LayerKind.Gather)
+        {
+            LookUp((name, input, bias, output) => Product(graph, name, input, up.Values, bias, output));
+            return;
+        }
+        string left = graph.FreshName($"{layer.Name}_left"), right = graph.FreshName($"{layer.Name}_right");
+        graph.Compute(layer.Name, [.. down.Expand($"{layer.Name}_down", left), .. up.Expand($"{layer.Name}_up", right), .. Product(graph, layer.Name, left, right, "", layer.Name)]);
+
+        void LookUp(Func<string, string, string, string, IEnumerable<NodeProto>> product)
+        {
+            for (int i = 0; i < layer.Uses.Count; i++)
+            {
+                var use = layer.Uses[i];
+                string name = LayerFinder.Name(use.Node), middle = graph.FreshName($"{name}_rank{plan.Rank}");
+                string bias = emission.AddBias(name, emission.Bias(decomposition, plan.Rank, i, isFree: isInt8));
+                emission.Replace(use, [.. down.LookUp($"{name}_down", use.Input, middle), .. product(name, middle, bias, use.Output)]);
+            }
+        }
+    }
+
+    /// <summary>The table's axes but the last.</summary>
+    static long[] Axes(Layer layer) => layer.Weight.Dims[..^1];
+
+    static StoredTable Store(GraphEditor graph, string name, float[] values, long[] axes, bool isInt8) => isInt8
+        ? StoredTable.InInt8(graph, name, Int8.PerRow(values, (int)axes.Aggregate(1L, (product, dim) => product * dim)), axes)
+        : StoredTable.InFloats(graph, name, values, axes);
+
+    static IEnumerable<NodeProto> Product(GraphEditor graph, string name, string input, string weight, string bias, string output)
+    {
+        string product = bias.Length == 0 ? output : graph.FreshName($"{name}_product");
+        yield return NodeAttributes.Create("MatMul", graph.FreshName($"{name}_up"), [input, weight], [product]);
+        if (bias.Length > 0)
+        {
+            yield return NodeAttributes.Create("Add", graph.FreshName($"{name}_add"), [product, bias], [output]);
+        }
+    }
+}
