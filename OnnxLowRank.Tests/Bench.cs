@@ -117,7 +117,7 @@ sealed class Bench
     {
         var rewriter = RewriterFor(plans, Dialect.Ort);
         var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
-        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1).Refit(_sampling, _samples.All[..samples], plans);
+        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1).Refit(_sampling, _samples.All[..(samples - samples / 4)], _samples.All[(samples - samples / 4)..samples], plans);
         return (rewriter.Apply(plans, refits), refits);
     }
 

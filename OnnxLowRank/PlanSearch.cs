@@ -181,7 +181,7 @@ sealed class PlanSearch(
         var known = _refits.Find(item => item.Allotment.SameAs(allotment));
         if (known.Refits == null)
         {
-            known = (allotment, refitter.Refit(workspace.Sampling, workspace.Shares.Moments, allotment.Plans));
+            known = (allotment, refitter.Refit(workspace.Sampling, workspace.Shares.Moments, workspace.Shares.Search, allotment.Plans));
             _refits.Add(known);
         }
         return rewriter.Apply(allotment.Plans, known.Refits);

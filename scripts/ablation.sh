@@ -64,8 +64,8 @@ if [ ${#columns[@]} = 0 ]; then
   exit 1
 fi
 
-printf '%-30s' ''
-printf ' | %-34s' "${shown[@]}"
+printf '%30s' ''
+printf ' | %34s' "${shown[@]}"
 printf '\n%-30s' step
 for _ in "${shown[@]}"; do
   printf ' | %7s %7s %9s %8s' params bytes verified test

@@ -18,7 +18,8 @@ namespace OnnxLowRank.Refitting;
 /// </summary>
 /// <remarks>
 /// A block of layers is fitted at a time, with all earlier ones already fitted: were all fitted at once, each would correct the same
-/// error again. A fit is kept only where it also lowers the layer's error on samples it was not fitted on.
+/// error again. Samples that neither the old Up nor the new one has seen choose λ, and a fit is kept only where it lowers the
+/// layer's error on them.
 /// </remarks>
 /// <param name="macs">Multiply-adds that a sample takes in the original's layers.</param>
 sealed class Refitter(
@@ -26,9 +27,9 @@ sealed class Refitter(
     ILinearAlgebra algebra, Device device, int threads, double macs)
 {
     /// <summary>λ in units of the mean variance of h.</summary>
-    const double Damping = 1e-2;
+    static readonly double[] s_dampings = [1e-2, 1e-1, 1, 10];
 
-    /// <summary>Samples used at most, and at least as far as there are any; a quarter of them judges the fits.</summary>
+    /// <summary>Samples fitted to at most, and at least as far as there are any; a quarter as many judge the fits.</summary>
     const int MostSamples = 512, FewestSamples = 16;
 
     /// <summary>Blocks, and so sessions, at most and at least.</summary>
@@ -40,8 +41,9 @@ sealed class Refitter(
     sealed record Fit(LayerPlan.Factorize Plan, CrossMoments[] Fitting, CrossMoments[] Judging);
 
     /// <summary>New Up factors and biases for the layers of a plan where they help.</summary>
-    /// <param name="samples">Samples that shape the plan.</param>
-    public IReadOnlyDictionary<Layer, RefittedUp> Refit(Sampling sampling, ReadOnlyMemory<int> samples, IEnumerable<LayerPlan> plans)
+    /// <param name="samples">Samples that shape the plan, which are fitted to.</param>
+    /// <param name="judges">Samples that did not shape any factor.</param>
+    public IReadOnlyDictionary<Layer, RefittedUp> Refit(Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, IEnumerable<LayerPlan> plans)
     {
         // In floats: what rounding adds is noise that no bias or mixture removes.
         var (factorized, fittable) = (new List<LayerPlan.Factorize>(), new List<LayerPlan.Factorize>());
@@ -59,7 +61,7 @@ sealed class Refitter(
         var (blocks, most) = Effort(samples.Length, macs);
         foreach (var block in fittable.Chunk(Math.Max(1, (fittable.Count + blocks - 1) / blocks)))
         {
-            foreach (var fit in Measure(sampling, samples[..most], factorized, block, refits))
+            foreach (var fit in Measure(sampling, samples[..most], judges[..Math.Min(judges.Length, (most + 3) / 4)], factorized, block, refits))
             {
                 if (Solve(fit) is { } up)
                 {
@@ -81,7 +83,7 @@ sealed class Refitter(
     }
 
     List<Fit> Measure(
-        Sampling sampling, ReadOnlyMemory<int> samples, List<LayerPlan.Factorize> plans, LayerPlan.Factorize[] block, Dictionary<Layer, RefittedUp> refits)
+        Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, List<LayerPlan.Factorize> plans, LayerPlan.Factorize[] block, Dictionary<Layer, RefittedUp> refits)
     {
         var rewritten = rewriter.Apply(plans, refits);
         var graph = new ProbeGraph(PairedGraph.Of(model, rewritten.Model));
@@ -95,9 +97,8 @@ sealed class Refitter(
             }
         }
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
-        int fitted = samples.Length - samples.Length / 4;
-        sampling.ForEach(sampling.WholeRuns(samples[..fitted]), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Fitting));
-        sampling.ForEach(sampling.WholeRuns(samples[fitted..]), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Judging));
+        sampling.ForEach(sampling.WholeRuns(samples), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Fitting));
+        sampling.ForEach(sampling.WholeRuns(judges), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Judging));
         return fits;
     }
 
@@ -124,33 +125,44 @@ sealed class Refitter(
 
     static ReadOnlySpan<float> Floats(OrtValue value) => value.GetTensorDataAsSpan<float>();
 
+    /// <summary>The fit that judges like best, or null where they like the old one.</summary>
     RefittedUp? Solve(Fit fit)
     {
         var layer = fit.Plan.Layer;
         int rank = fit.Plan.Rank, rows = layer.OutPerGroup;
         var decomposition = decompositions[layer];
         float[] oldUp = decomposition.CutUp(rank, decomposition.Scales(rank, balanced: false));
-        var up = new float[oldUp.Length];
-        var oldBiases = layer.Uses.Select((_, i) => CorrectedBias.Full(decomposition, rank, i)).ToArray();
-        var biases = layer.Uses.Select(_ => new double[layer.Out]).ToArray();
-        double before = 0, after = 0;
-        for (int g = 0; g < layer.Groups; g++)
+        Matrix[] old = [.. Enumerable.Range(0, layer.Groups).Select(g => new Matrix(rows, rank, Array.ConvertAll(oldUp.AsSpan(g * rows * rank, rows * rank).ToArray(), value => (double)value)))];
+        double least = Error(fit, old, [.. layer.Uses.Select((_, i) => CorrectedBias.Full(decomposition, rank, i))]);
+        RefittedUp? best = null;
+        foreach (double damping in s_dampings)
         {
-            var old = new Matrix(rows, rank, Array.ConvertAll(oldUp.AsSpan(g * rows * rank, rows * rank).ToArray(), value => (double)value));
-            var fresh = Solve(fit.Fitting, g, old);
-            for (int i = 0; i < biases.Length; i++)
+            Matrix[] ups = [.. old.Select((up, g) => Solve(fit.Fitting, g, up, damping))];
+            double[][] biases = [.. fit.Fitting.Select(use => ups.SelectMany((up, g) => BiasFor(use, g, up)).ToArray())];
+            double error = Error(fit, ups, biases);
+            if (error < least)
             {
-                double[] bias = BiasFor(fit.Fitting[i], g, fresh);
-                bias.CopyTo(biases[i], g * rows);
-                before += Error(fit.Judging[i], g, old, oldBiases[i].AsSpan(g * rows, rows));
-                after += Error(fit.Judging[i], g, fresh, bias);
+                (least, best) = (error, new([.. ups.SelectMany(up => up.Data).Select(value => (float)value)], biases));
             }
-            TensorPrimitives.ConvertTruncating<double, float>(fresh.Data, up.AsSpan(g * rows * rank));
         }
-        return after < before ? new(up, biases) : null;
+        return best;
     }
 
-    Matrix Solve(CrossMoments[] uses, int group, Matrix old)
+    /// <summary>What judges see of it, all uses and groups together.</summary>
+    double Error(Fit fit, Matrix[] ups, double[][] biases)
+    {
+        double error = 0;
+        for (int i = 0; i < biases.Length; i++)
+        {
+            for (int g = 0; g < ups.Length; g++)
+            {
+                error += Error(fit.Judging[i], g, ups[g], biases[i].AsSpan(g * ups[g].Rows, ups[g].Rows));
+            }
+        }
+        return error;
+    }
+
+    Matrix Solve(CrossMoments[] uses, int group, Matrix old, double relativeDamping)
     {
         int rank = old.Cols;
         var hh = new Matrix(rank, rank);
@@ -166,7 +178,7 @@ sealed class Refitter(
         {
             trace += hh[i, i];
         }
-        double damping = Math.Max(Damping * trace / rank, 1e-30);
+        double damping = Math.Max(relativeDamping * trace / rank, 1e-30);
         for (int i = 0; i < rank; i++)
         {
             hh[i, i] += damping;

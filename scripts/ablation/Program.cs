@@ -41,6 +41,7 @@ var options = new CompressionOptions
 using var workspace = Workspace.Open(options, default);
 var algebra = LinearAlgebra.Create(options.Threads);
 var found = LayerFinder.Find(workspace.Model, options.Layers);
+found = found with { Layers = [.. found.Layers.Where(layer => !layer.IsTable)] }; // embeddings and other constants have methods of their own
 var clock = new StageClock(null);
 var analysis = Analysis.Of(workspace, found, options, algebra, clock);
 var moments = new Calibrator(workspace.Model, found.Layers, workspace.Device, options.Threads)
@@ -50,8 +51,11 @@ Analysis With(Func<Layer, Decomposition> decompose) =>
 var svd = With(layer => WeakerMethods.PlainSvd(algebra, layer));
 var uncentred = With(layer => WeakerMethods.Uncentred(algebra, layer, moments[layer]));
 var equal = found.Layers.ToDictionary(layer => layer, _ => new DamageCurve(Scale: 1, Exponent: 1));
-IReadOnlyDictionary<Layer, DamageCurve> SensitivityTo(Analysis factors) =>
-    Sensitivity.Of(workspace, factors, Step.RewriterOf(factors, workspace, options), options, clock);
+IReadOnlyDictionary<Layer, DamageCurve> SensitivityTo(Analysis factors)
+{
+    using var another = Workspace.Open(options, default); // the original is closed when it has been compared with once
+    return Sensitivity.Of(another, factors, Step.RewriterOf(factors, workspace, options), options, clock);
+}
 
 var plain = new Step("plain SVD, cut alike")
 {

@@ -39,8 +39,8 @@ sealed record Step(string Name)
         options = options with { Method = Refits ? Method.Output : Method.Svd };
         using var output = new StagedOutput(options.Output);
         var rewriter = RewriterOf(Analysis, workspace, options);
-        var refitter = new Refitter(workspace.Model, rewriter, Analysis.Decompositions, Analysis.Shapes, algebra, workspace.Device, options.Threads,
-            Analysis.Macs(Analysis.Found.Layers.Select(layer => new LayerPlan.Keep(layer))));
+        double macs = Analysis.Macs(Analysis.Found.Layers.Select(layer => new LayerPlan.Keep(layer)));
+        var refitter = new Refitter(workspace.Model, rewriter, Analysis.Decompositions, Analysis.Shapes, algebra, workspace.Device, options.Threads, macs);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, new(null));
         if (search.Run(Tables(workspace, options)) is not { Passed: true } best)
         {
