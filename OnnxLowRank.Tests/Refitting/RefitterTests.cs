@@ -77,7 +77,7 @@ public class RefitterTests
         }
     }
 
-    /// <summary>Against least squares on the vectors themselves, fetched from both models.</summary>
+    /// <summary>Against the vectors themselves, fetched from both models: Up·(Cov(h) + λ·I) = Cov(y, h) + λ·Up₀ for one of the λ, and no mean is lost.</summary>
     [Fact]
     public void Up_and_bias_are_the_least_squares_solution()
     {
@@ -88,30 +88,42 @@ public class RefitterTests
         var (refitted, refits) = bench.Refit(plans, 512);
 
         const int Used = 384; // a quarter judges
+        var (rank, size) = (second.Rank, second.Layer.Out);
+        double[][] Centred(float[][] vectors)
+        {
+            double[] mean = [.. Enumerable.Range(0, vectors[0].Length).Select(i => vectors.Average(vector => (double)vector[i]))];
+            return [.. vectors.Select(vector => vector.Select((value, i) => value - mean[i]).ToArray())];
+        }
         float[][] h = bench.Run(refitted.Model, refitted.Inner[second.Layer.Uses[0]])[0].Vectors(1)[..Used];
         float[][] y = bench.Run(bench.Model, "y2")[0].Vectors(1)[..Used];
         float[][] fitted = bench.Run(refitted.Model, "y2")[0].Vectors(1)[..Used];
-        double Loss(float[][] outputs) => outputs.Zip(y, (a, b) => a.Zip(b, (p, q) => Math.Pow((double)p - q, 2)).Sum()).Sum();
-        double best = Loss(fitted);
-        var refit = refits[second.Layer];
-        double total = y.Sum(vector => vector.Sum(value => (double)value * value));
+        var (hc, yc) = (Centred(h), Centred(y));
+        var decomposition = bench.Decompose(second.Layer);
+        float[] old = decomposition.CutUp(rank, decomposition.Scales(rank, balanced: false)), up = refits[second.Layer].Up;
+        double variance = hc.Average(vector => vector.Sum(value => value * value)) / rank;
 
-        // The gradient at the optimum is zero up to the damping: residuals are uncorrelated with h and have no mean.
-        for (int o = 0; o < second.Layer.Out; o++)
+        // What is left of the gradient, as a part of what it is at the old Up.
+        double Gradient(float[] at, double damping)
         {
-            double spread = Math.Sqrt(y.Average(vector => (double)vector[o] * vector[o]));
-            double[] residuals = [.. fitted.Zip(y, (a, b) => ((double)b[o] - a[o]) / spread)];
-            Assert.True(Math.Abs(residuals.Average()) < 1e-4);
-            for (int k = 0; k < second.Rank; k++)
+            double total = 0;
+            for (int o = 0; o < size; o++)
             {
-                double[] inner = [.. h.Select(vector => (double)vector[k])];
-                double mean = inner.Average(), deviation = Math.Sqrt(inner.Average(value => (value - mean) * (value - mean)));
-                double covariance = inner.Zip(residuals, (a, b) => (a - mean) * b).Average() / deviation;
-                Assert.InRange(covariance, -0.04, 0.04);
+                double[] residual = [.. hc.Zip(yc, (a, b) => b[o] - a.Select((value, k) => value * at[o * rank + k]).Sum())];
+                for (int k = 0; k < rank; k++)
+                {
+                    total += Math.Pow(hc.Zip(residual, (a, r) => a[k] * r).Average() - damping * variance * (at[o * rank + k] - old[o * rank + k]), 2);
+                }
             }
+            return Math.Sqrt(total);
         }
-        Assert.True(best < total);
-        Assert.Equal(second.Layer.Out * second.Rank, refit.Up.Length);
+        double[] dampings = [1e-2, 1e-1, 1, 10];
+        Assert.InRange(dampings.Min(damping => Gradient(up, damping) / Gradient(old, damping)), 0, 1e-3);
+
+        for (int o = 0; o < size; o++)
+        {
+            double spread = Math.Sqrt(yc.Average(vector => vector[o] * vector[o]));
+            Assert.InRange(fitted.Zip(y, (a, b) => (double)b[o] - a[o]).Average() / spread, -1e-4, 1e-4);
+        }
     }
 
     [Fact]
