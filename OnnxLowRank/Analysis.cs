@@ -233,13 +233,14 @@ sealed record Analysis(
 
     /// <summary>The table of candidates per layer, in graph order.</summary>
     public List<List<Candidate>> Tables(
-        IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Allowed allowed, Dialect dialect, int opset) =>
+        IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Func<Layer, Allowed> allowedFor, Dialect dialect, int opset) =>
         [.. Found.Layers.Select(layer =>
         {
             Garbage.Collect(layer);
+            var allowed = IsUneven(layer) ? allowedFor(layer).WithoutScalesPerRun() : allowedFor(layer);
             return Candidates.Of(
                 layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
-                IsUneven(layer) ? allowed.WithoutScalesPerRun() : allowed);
+                opset < WeightOnly.OldestOpset ? allowed with { WeightOnly = [] } : allowed);
         })];
 
     /// <summary>QLinearConv, which ONNX Runtime makes of a quantized Conv, is that old.</summary>

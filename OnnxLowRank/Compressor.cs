@@ -23,6 +23,9 @@ public static class Compressor
     /// </summary>
     const double ClearlySlower = 1.25;
 
+    /// <summary>Predicted damage at which ways to run a model are compared before any is tried: that of a plan which loses little.</summary>
+    const double TypicalDamage = 0.01;
+
     /// <summary>Writes a smaller and faster model that is within tolerance on samples that no decision has seen, or nothing.</summary>
     /// <returns>What was done; <see cref="CompressionReport.Outcome"/> says whether there is an output.</returns>
     /// <exception cref="OptionException">An option is out of range.</exception>
@@ -91,30 +94,25 @@ public static class Compressor
         }
     }
 
-    /// <summary>The verified plan of the first format that is allowed, passes and is not slower than the original.</summary>
+    /// <summary>The verified plan of the first choice that passes and is not slower than the original.</summary>
     static VerifiedPlan? Best(
         PlanSearch search, Analysis analysis, IReadOnlyDictionary<Layer, DamageCurve> damage, MeasuredCostModel? measured, Workspace workspace,
         CompressionOptions options, StageClock clock)
     {
-        WeightFormat[][] choices = options.Format switch
+        clock.Enter("time");
+        List<List<Candidate>> Tables(ICostModel cost, Func<Layer, Allowed> allowed) => analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset);
+        List<List<List<Candidate>>> All(ICostModel cost) => [.. Choices(options).Select(allowed => Tables(cost, allowed))];
+        var timed = measured == null ? null : Timed(() => All(measured), measured, workspace);
+        var choices = timed ?? All(new ShapeCostModel(analysis.Positions));
+        if (choices.Count > 1)
         {
-            FormatChoice.Float32 => [[WeightFormat.Float32]],
-            FormatChoice.Int8 => [[WeightFormat.Int8]],
-            FormatChoice.Int4 => [[WeightFormat.Int4]],
-            _ when options.Method == Method.None => [[WeightFormat.Int8, WeightFormat.Int4]],
-            // Not mixed with floats: between integer and float convolutions layouts are converted.
-            _ => [[WeightFormat.Int8, WeightFormat.Int4], [WeightFormat.Float32]],
-        };
-        var shapes = new ShapeCostModel(analysis.Positions);
-        List<List<Candidate>> Tables(ICostModel cost, WeightFormat[] formats) =>
-            analysis.Tables(damage, cost, new(formats, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Block] : [0], options.WeightBits), options.Dialect, workspace.Model.Opset);
+            double Cost(List<List<Candidate>> tables) => new Allocation(tables, options.TimeShare).AtDamage(TypicalDamage).Cost;
+            choices.RemoveAt(Cost(choices[0]) <= Cost(choices[1]) ? 1 : 0);
+        }
         VerifiedPlan? best = null;
         double bestSlowdown = double.PositiveInfinity;
-        foreach (var formats in choices)
+        foreach (var tables in choices)
         {
-            clock.Enter("time");
-            var timed = measured == null ? null : Timed(() => Tables(measured, formats), measured, workspace);
-            var tables = timed ?? Tables(shapes, formats);
             var plan = search.Run(tables);
             // Measured layers decide where there are any: the clock may say something else in the next run.
             double slowdown = plan is not { Passed: true } ? double.PositiveInfinity
@@ -130,6 +128,29 @@ public static class Compressor
             }
         }
         return best;
+    }
+
+    /// <summary>
+    /// What may be done to each layer. Where the format is free there are three choices: the two that promise most are compared by what
+    /// they predict, and the third, which runs floats everywhere, is what is left where integers lose or take too long.
+    /// </summary>
+    static IEnumerable<Func<Layer, Allowed>> Choices(CompressionOptions options)
+    {
+        Allowed Ways(WeightFormat[] formats, WeightFormat[] weightOnly) =>
+            new(formats, weightOnly, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Block] : [0], options.WeightBits);
+        if (options.Format != FormatChoice.Auto)
+        {
+            var format = options.Format switch { FormatChoice.Int8 => WeightFormat.Int8, FormatChoice.Int4 => WeightFormat.Int4, _ => WeightFormat.Float32 };
+            return [_ => Ways([format], [])];
+        }
+        WeightFormat[] few = [WeightFormat.Int8, WeightFormat.Int4];
+        return
+        [
+            // Convolutions are not mixed: between integer and float ones layouts are converted.
+            layer => Ways(few, layer.Kind == LayerKind.Conv ? [] : few),
+            layer => Ways(layer.Kind == LayerKind.Conv ? [] : few, few),
+            layer => Ways(layer.IsTable ? few : [], few),
+        ];
     }
 
     /// <summary>Plans that pass are compared by time, those that do not by loss.</summary>
@@ -180,7 +201,7 @@ public static class Compressor
     }
 
     /// <summary>Tables with measured times, or null with a note when there is something that cannot be timed.</summary>
-    static List<List<Candidate>>? Timed(Func<List<List<Candidate>>> tables, MeasuredCostModel measured, Workspace workspace)
+    static T? Timed<T>(Func<T> tables, MeasuredCostModel measured, Workspace workspace) where T : class
     {
         try
         {

@@ -26,8 +26,8 @@ static class FastKernels
         {
             // Only a table's second factor is multiplied with; what is taken from a table is no product.
             { Layer.IsTable: true } => plan is { Layer.Kind: LayerKind.Gather } and LayerPlan.Factorize { Format: WeightFormat.Int8 } && !isInBlocks ? 1 : 0,
-            LayerPlan.Quantize quantize when quantize.Block > 0 == isInBlocks => 1,
-            LayerPlan.Factorize { Format: not WeightFormat.Float32 } factorize when factorize.Block > 0 == isInBlocks =>
+            LayerPlan.Quantize { WeightOnly: false } quantize when quantize.Block > 0 == isInBlocks => 1,
+            LayerPlan.Factorize { RunsOnIntegers: true } factorize when factorize.Block > 0 == isInBlocks =>
                 1 + (factorize.InputRank == null ? 0 : 1) + (factorize.HasUp ? 1 : 0),
             _ => 0,
         });

@@ -204,13 +204,13 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         string? uneven = WhyUneven(layer) is { Length: > 0 } why ? why : null;
         return chosen?.Plan switch
         {
-            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format), BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
+            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format, quantize.WeightOnly), BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
                 Rank = factorize.HasUp ? factorize.Rank : null,
                 InputRank = factorize.InputRank,
-                Format = Name(factorize.Format),
+                Format = Name(factorize.Format, factorize.WeightOnly),
                 Scheme = layer.Kind == LayerKind.Conv ? factorize.Scheme : null,
                 BytesAfter = bytes,
                 PredictedError = chosen.Value.Error,
@@ -220,7 +220,8 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         };
     }
 
-    static string Name(WeightFormat format) => format switch { WeightFormat.Int4 => "int4", WeightFormat.Int8 => "int8", _ => "fp32" };
+    static string Name(WeightFormat format, bool weightOnly) =>
+        format switch { WeightFormat.Int4 => "int4", WeightFormat.Int8 => "int8", _ => "fp32" } + (weightOnly ? " weight-only" : "");
 
     /// <summary>Why a layer is not offered 8 bits with one scale per run, or nothing.</summary>
     string WhyUneven(Layer layer) => Analysis?.IsUneven(layer) == true

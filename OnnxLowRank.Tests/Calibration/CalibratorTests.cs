@@ -56,6 +56,45 @@ public class CalibratorTests
         }
     }
 
+    /// <summary>Single precision has seven digits, of which a mean 3,000 times as large as the deviation leaves nothing of a square.</summary>
+    [Theory]
+    [InlineData("MatMul")]
+    [InlineData("Conv")]
+    [InlineData("long Conv")]
+    public void A_small_variance_beside_a_large_mean_is_seen(string kind)
+    {
+        const double Mean = 3000;
+        var tiny = new TinyModel();
+        long[] shape = kind == "MatMul" ? [8] : kind == "Conv" ? [8, 2, 2] : [8, 5, 5];
+        tiny.Input("x", [null, .. shape.Select(dim => (long?)dim)]);
+        tiny.Node("Add", ["x", tiny.Floats("shift", [(float)Mean])], "shifted");
+        if (kind == "MatMul")
+        {
+            tiny.Node("MatMul", ["shifted", tiny.Weight("w", 8, 20)], "y");
+        }
+        else
+        {
+            tiny.Node("Conv", ["shifted", tiny.Weight("w", 20, 8, 2, 2)], "y");
+        }
+        tiny.Outputs("y");
+        var samples = new MemorySamples([Feed.Random("x", 64, shape)]);
+        var bench = new Bench(tiny.Build(), samples);
+        float[][] vectors = bench.Run(bench.Model, "x")[0].Vectors(1);
+
+        var moments = kind == "MatMul" ? bench.Measured.Moments[bench.Layer][0] : bench.Measured.InputMoments[bench.Layer][0];
+        var actual = moments.Second(0, centred: true);
+
+        double[] mean = [.. Enumerable.Range(0, 8).Select(i => vectors.Average(vector => (double)vector[i]))];
+        for (int i = 0; i < 8; i++)
+        {
+            for (int j = 0; j < 8; j++)
+            {
+                // What is left is the rounding of x + 3000 itself.
+                Assert.Equal(vectors.Average(vector => (vector[i] - mean[i]) * (vector[j] - mean[j])), actual[i, j], 1e-3);
+            }
+        }
+    }
+
     static void Near(double[] expected, double[] actual)
     {
         double scale = expected.Max(Math.Abs);

@@ -9,7 +9,7 @@ public class CandidatesTests
     static readonly DamageCurve s_asError = new(Scale: 1, Exponent: 1);
 
     static List<Candidate> Table(Bench bench, bool canQuantize, bool factorizes, params WeightFormat[] formats) =>
-        Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), bench.InFewBits(bench.Layer), Cost(bench), s_asError, format => canQuantize || format == WeightFormat.Float32, new(formats, factorizes, [0, 32]));
+        Candidates.Of(bench.Layer, bench.Decompose(bench.Layer), bench.InFewBits(bench.Layer), Cost(bench), s_asError, format => canQuantize || format == WeightFormat.Float32, new(formats, [], factorizes, [0, 32]));
 
     static ShapeCostModel Cost(Bench bench) => new(new Dictionary<Layer, Positions> { [bench.Layer] = new(10, 10) });
 
@@ -46,16 +46,16 @@ public class CandidatesTests
         Assert.Equal("keep quantize Int8", Kinds(Table(bench, true, true, WeightFormat.Int8)));
         Assert.Equal("keep quantize", Kinds(Table(bench, true, false, WeightFormat.Int8)));
         Assert.Equal("keep Float32", Kinds(Table(bench, false, true, WeightFormat.Float32, WeightFormat.Int8)));
-        Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, null, Cost(bench), s_asError, _ => true, new([WeightFormat.Float32, WeightFormat.Int8], true, []))));
+        Assert.Equal("keep quantize", Kinds(Candidates.Of(bench.Layer, null, null, Cost(bench), s_asError, _ => true, new([WeightFormat.Float32, WeightFormat.Int8], [], true, []))));
     }
 
     [Fact]
-    public void Without_scales_per_run_there_are_floats_and_blocks()
+    public void Without_scales_per_run_there_are_weights_alone_and_blocks()
     {
         var bench = Open("MatMul");
         List<Candidate> Of(params WeightFormat[] formats) => Candidates.Of(
-            bench.Layer, bench.Decompose(bench.Layer), bench.InFewBits(bench.Layer), Cost(bench), s_asError, _ => true, new Allowed(formats, true, [0, 32]).WithoutScalesPerRun());
-        static bool IsFloat(Candidate candidate) => candidate.Plan is LayerPlan.Keep or LayerPlan.Factorize { Format: WeightFormat.Float32 };
+            bench.Layer, bench.Decompose(bench.Layer), bench.InFewBits(bench.Layer), Cost(bench), s_asError, _ => true, new Allowed(formats, [], true, [0, 32]).WithoutScalesPerRun());
+        static bool IsFloat(Candidate candidate) => candidate.Plan.AsRun is LayerPlan.Keep or LayerPlan.Factorize { Format: WeightFormat.Float32 };
         static bool IsInBlocks(Candidate candidate) => candidate.Plan is LayerPlan.Quantize { Block: 32 } or LayerPlan.Factorize { Block: 32 };
 
         var (int8, both) = (Of(WeightFormat.Int8), Of(WeightFormat.Int8, WeightFormat.Int4));
@@ -70,7 +70,7 @@ public class CandidatesTests
     {
         var bench = Open("MatMul");
         List<Candidate> Of(int bits) => Candidates.Of(
-            bench.Layer, bench.Decompose(bench.Layer), null, Cost(bench), s_asError, _ => true, new([WeightFormat.Int8], true, [], bits));
+            bench.Layer, bench.Decompose(bench.Layer), null, Cost(bench), s_asError, _ => true, new([WeightFormat.Int8], [], true, [], bits));
 
         Assert.All(Of(8).Skip(1).Zip(Of(7).Skip(1)), pair => Assert.True(pair.Second.Error > pair.First.Error && pair.Second.Bytes == pair.First.Bytes));
     }
@@ -85,7 +85,10 @@ public class CandidatesTests
     {
         var bench = Open(name);
         int rest = bench.Model.ToBytes().Length - (int)bench.Layer.Bytes;
-        foreach (var candidate in Table(bench, true, true, WeightFormat.Float32, WeightFormat.Int8, WeightFormat.Int4).Skip(1))
+        var table = Candidates.Of(
+            bench.Layer, bench.Decompose(bench.Layer), bench.InFewBits(bench.Layer), Cost(bench), s_asError, _ => true,
+            new([WeightFormat.Float32, WeightFormat.Int8, WeightFormat.Int4], [WeightFormat.Int8, WeightFormat.Int4], true, [0, 32]));
+        foreach (var candidate in table.Skip(1))
         {
             var rewritten = bench.Rewrite(OnnxLowRank.Rewriting.Dialect.Ort, _ => candidate.Plan).Model;
 

@@ -102,8 +102,17 @@ public class Int4Tests
     }
 
     [Fact]
-    public void A_moment_that_is_not_positive_definite_is_refused()
+    public void Inputs_that_are_functions_of_each_other_get_finite_feedback()
     {
-        Assert.Throws<ArithmeticException>(() => new ErrorFeedback(s_algebra, new(2, 2, [1, 1, 1, 1])));
+        var feedback = new ErrorFeedback(s_algebra, new(2, 2, [1, 1, 1, 1]));
+
+        Assert.Equal(1, feedback.Carried(1, 0, [1]), 1e-5);
+    }
+
+    [Fact]
+    public void A_moment_that_is_no_moment_is_refused()
+    {
+        Assert.Throws<ArithmeticException>(() => new ErrorFeedback(s_algebra, new(2, 2, [1, 0, 0, -1])));
+        Assert.Throws<ArithmeticException>(() => new ErrorFeedback(s_algebra, new(2, 2, [double.NaN, 0, 0, 1])));
     }
 }

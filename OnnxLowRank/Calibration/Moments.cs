@@ -4,7 +4,8 @@ using OnnxLowRank.Numerics;
 namespace OnnxLowRank.Calibration;
 
 /// <summary>
-/// First and second moments of vectors that were seen: per group of channels Σv and Σv·vᵀ, summed in double from per-run sums.
+/// First and second moments of vectors that were seen: per group of channels Σv and Σv·vᵀ, summed in double from each run's mean and
+/// products about it.
 /// </summary>
 /// <param name="groups">Groups of channels, treated apart.</param>
 /// <param name="size">Channels per group.</param>
@@ -20,29 +21,45 @@ sealed class Moments(int groups, int size)
 
     /// <summary>Adds the sums of one run.</summary>
     /// <param name="count">Vectors in the run.</param>
-    /// <param name="sums">Σv, (groups·size).</param>
-    /// <param name="products">Σv·vᵀ, (groups, size, size).</param>
+    /// <param name="mean">c, (groups·size).</param>
+    /// <param name="products">Σ(v − c)·(v − c)ᵀ, (groups, size, size).</param>
     /// <returns>Whether everything added was finite.</returns>
-    public bool Add(double count, ReadOnlySpan<float> sums, ReadOnlySpan<float> products)
+    public bool Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
     {
         Count += count;
         // The largest magnitude is NaN or infinite exactly when an element is; the diagonal alone would miss infinities that cancel.
-        bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(sums)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
-        Accumulate(sums, _sums);
-        Accumulate(products, _products);
+        bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
+        Accumulate(count, mean, _sums);
+        for (int g = 0; g < groups; g++)
+        {
+            int square = size * size;
+            var part = mean.Slice(g * size, size);
+            Accumulate(count, part, part, products.Slice(g * square, square), _products.AsSpan(g * square, square));
+        }
         return isFinite;
     }
 
-    /// <summary>Adds floats to doubles.</summary>
-    public static void Accumulate(ReadOnlySpan<float> values, Span<double> totals)
+    /// <summary>Adds count times a mean to sums.</summary>
+    public static void Accumulate(double count, ReadOnlySpan<float> mean, Span<double> sums)
     {
-        Span<double> wide = stackalloc double[512];
-        for (int start = 0; start < values.Length; start += wide.Length)
+        for (int i = 0; i < mean.Length; i++)
         {
-            int count = Math.Min(wide.Length, values.Length - start);
-            TensorPrimitives.ConvertTruncating<float, double>(values.Slice(start, count), wide);
-            var part = totals.Slice(start, count);
-            TensorPrimitives.Add<double>(part, wide[..count], part);
+            sums[i] += count * mean[i];
+        }
+    }
+
+    /// <summary>Adds Σa·bᵀ to totals, from the sum about the means of a and b.</summary>
+    /// <param name="products">Σ(a − left)·(b − right)ᵀ, (left's length, right's length).</param>
+    public static void Accumulate(double count, ReadOnlySpan<float> left, ReadOnlySpan<float> right, ReadOnlySpan<float> products, Span<double> totals)
+    {
+        double[] mean = new double[right.Length], row = new double[right.Length];
+        TensorPrimitives.ConvertTruncating<float, double>(right, mean);
+        for (int i = 0; i < left.Length; i++)
+        {
+            var total = totals.Slice(i * row.Length, row.Length);
+            TensorPrimitives.ConvertTruncating<float, double>(products.Slice(i * row.Length, row.Length), row);
+            TensorPrimitives.MultiplyAdd<double>(mean, count * left[i], row, row);
+            TensorPrimitives.Add<double>(total, row, total);
         }
     }
 

@@ -60,47 +60,62 @@ sealed class ProbeGraph
     /// <summary>Makes a value of the model an output.</summary>
     public void AddValue(string value) => AddOutput(value, TensorProto.Types.DataType.Float);
 
-    /// <summary>Adds three outputs: the value's shape, Σv (groups, size) and Σv·vᵀ (groups, size, size) over its vectors v.</summary>
+    /// <summary>
+    /// Adds three outputs: the value's shape, and over its vectors v their mean c (groups, size) and Σ(v − c)·(v − c)ᵀ (groups, size, size).
+    /// About the mean, because single precision would lose a small variance beside a large mean.
+    /// </summary>
     public void AddMoments(Tap tap)
     {
         AddOutput(Node("Shape", [tap.Value]), TensorProto.Types.DataType.Int64);
+        string mean, products;
         if (tap.Axis == tap.Rank - 1 && tap.Groups == 1)
         {
-            // Channels last: the vectors are rows as they lie, and Vᵀ·V needs no copy.
+            // Channels last: the vectors are rows as they lie, and Vᵀ·V needs no copy but the centred one.
             string rows = Node("Reshape", [tap.Value, Shape([-1, tap.Size])]);
-            AddOutput(Reduced("ReduceSum", 13, rows, 0), TensorProto.Types.DataType.Float);
-            string rowsT = Node("Transpose", [rows], node => node.With("perm", [1, 0]));
-            AddOutput(Node("MatMul", [rowsT, rows]), TensorProto.Types.DataType.Float);
-            return;
+            mean = Reduced("ReduceMean", 18, rows, 0);
+            string centred = Node("Sub", [rows, mean]);
+            products = Node("MatMul", [Node("Transpose", [centred], node => node.With("perm", [1, 0])), centred]);
         }
-        if (tap.IsLong)
+        else if (tap.IsLong)
         {
             // Every sample's products apart, then their sum: smaller than the value itself, which stays where it is.
             string samples = Node("Reshape", [tap.Value, Shape([0, tap.Groups, tap.Size, -1])]);
-            AddOutput(Reduced("ReduceSum", 13, Reduced("ReduceSum", 13, samples, 3), 0), TensorProto.Types.DataType.Float);
-            string samplesT = Node("Transpose", [samples], node => node.With("perm", [0, 1, 3, 2]));
-            AddOutput(Reduced("ReduceSum", 13, Node("MatMul", [samples, samplesT]), 0), TensorProto.Types.DataType.Float);
-            return;
+            mean = Reduced("ReduceMean", 18, Reduced("ReduceMean", 18, samples, 3), 0);
+            string centred = Node("Sub", [samples, Node("Reshape", [mean, Shape([1, tap.Groups, tap.Size, 1])])]);
+            string centredT = Node("Transpose", [centred], node => node.With("perm", [0, 1, 3, 2]));
+            products = Reduced("ReduceSum", 13, Node("MatMul", [centred, centredT]), 0);
         }
-        string columns = Columns(tap);
-        AddOutput(Reduced("ReduceSum", 13, columns, 2), TensorProto.Types.DataType.Float);
-        string transposed = Node("Transpose", [columns], node => node.With("perm", [0, 2, 1]));
-        AddOutput(Node("MatMul", [columns, transposed]), TensorProto.Types.DataType.Float);
+        else
+        {
+            (mean, string centred, string centredT) = Centred(tap);
+            products = Node("MatMul", [centred, centredT]);
+        }
+        AddOutput(mean, TensorProto.Types.DataType.Float);
+        AddOutput(products, TensorProto.Types.DataType.Float);
     }
 
     /// <summary>
-    /// Adds five outputs for two values whose vectors h and y stand at the same places: h's shape, Σh (groups, r), Σy (groups, m),
-    /// Σh·hᵀ (groups, r, r) and Σy·hᵀ (groups, m, r).
+    /// Adds five outputs for two values whose vectors h and y stand at the same places: h's shape, the means of h (groups, r) and of y
+    /// (groups, m), and, about those, Σh·hᵀ (groups, r, r) and Σy·hᵀ (groups, m, r).
     /// </summary>
     public void AddCrossMoments(Tap h, Tap y)
     {
-        string hColumns = Columns(h), yColumns = Columns(y);
+        var (hMean, hCentred, hCentredT) = Centred(h);
+        var (yMean, yCentred, _) = Centred(y);
         AddOutput(Node("Shape", [h.Value]), TensorProto.Types.DataType.Int64);
-        AddOutput(Reduced("ReduceSum", 13, hColumns, 2), TensorProto.Types.DataType.Float);
-        AddOutput(Reduced("ReduceSum", 13, yColumns, 2), TensorProto.Types.DataType.Float);
-        string transposed = Node("Transpose", [hColumns], node => node.With("perm", [0, 2, 1]));
-        AddOutput(Node("MatMul", [hColumns, transposed]), TensorProto.Types.DataType.Float);
-        AddOutput(Node("MatMul", [yColumns, transposed]), TensorProto.Types.DataType.Float);
+        AddOutput(hMean, TensorProto.Types.DataType.Float);
+        AddOutput(yMean, TensorProto.Types.DataType.Float);
+        AddOutput(Node("MatMul", [hCentred, hCentredT]), TensorProto.Types.DataType.Float);
+        AddOutput(Node("MatMul", [yCentred, hCentredT]), TensorProto.Types.DataType.Float);
+    }
+
+    /// <summary>The mean of a value's vectors (groups, size), and the vectors about it as columns and as rows.</summary>
+    (string Mean, string Columns, string Rows) Centred(Tap tap)
+    {
+        string columns = Columns(tap);
+        string mean = Reduced("ReduceMean", 18, columns, 2);
+        string centred = Node("Sub", [columns, Node("Reshape", [mean, Shape([tap.Groups, tap.Size, 1])])]);
+        return (mean, centred, Node("Transpose", [centred], node => node.With("perm", [0, 2, 1])));
     }
 
     /// <summary>Adds two outputs: the value's smallest and largest element.</summary>

@@ -86,6 +86,9 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         ? weight
         : new(OutPerGroup, In, weight.Data.AsSpan(group * OutPerGroup * In, OutPerGroup * In).ToArray());
 
+    /// <summary><see cref="ReadWeight"/> in floats, row-major.</summary>
+    public float[] ReadFloats() => Array.ConvertAll(ReadWeight().Data, value => (float)value);
+
     /// <summary>
     /// W (out, in) in one piece, rows of group 0 first, with Gemm's alpha and a folded BatchNormalization's scale in it. Newly read
     /// at every call.

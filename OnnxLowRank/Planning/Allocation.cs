@@ -58,24 +58,30 @@ sealed class Allocation
     /// <summary>Cost when every layer takes its cheapest candidate.</summary>
     public double SmallestCost => _tables.Sum(table => table.Min(Cost));
 
+    /// <summary>The cheapest plan among those of at most this damage that some multiplier makes.</summary>
+    public Allotment AtDamage(double damage) => Bisect(allotment => allotment.Damage > damage).Within;
+
     /// <summary>The plan with the least damage among those of at most this cost that some multiplier makes.</summary>
-    public Allotment AtCost(double cost)
+    public Allotment AtCost(double cost) => Bisect(allotment => allotment.Cost <= cost).Beyond;
+
+    /// <summary>Two neighbouring plans, the second the first one for which something holds that holds from some multiplier on.</summary>
+    (Allotment Within, Allotment Beyond) Bisect(Predicate<Allotment> holds)
     {
-        // Cost falls as the multiplier grows; its logarithm is bisected down to neighbouring doubles' worth of plans.
+        // Cost falls and damage grows with the multiplier; its logarithm is bisected down to neighbouring doubles' worth of plans.
         double low = -40, high = 40;
         for (int i = 0; i < 60; i++)
         {
             double middle = (low + high) / 2;
-            if (At(Math.Exp(middle)).Cost > cost)
-            {
-                low = middle;
-            }
-            else
+            if (holds(At(Math.Exp(middle))))
             {
                 high = middle;
             }
+            else
+            {
+                low = middle;
+            }
         }
-        return At(Math.Exp(high));
+        return (At(Math.Exp(low)), At(Math.Exp(high)));
     }
 }
 

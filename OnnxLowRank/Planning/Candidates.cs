@@ -11,19 +11,22 @@ namespace OnnxLowRank.Planning;
 readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, double Error, double Damage);
 
 /// <summary>What may be done to layers.</summary>
-/// <param name="Formats">Formats of rewritten weights.</param>
+/// <param name="Formats">Formats that weights are stored and run in.</param>
+/// <param name="WeightOnly">Formats that weights are stored in and floats made of when the model is loaded.</param>
 /// <param name="Factorizes">Whether ranks are cut; otherwise weights are only quantized.</param>
 /// <param name="Blocks">How many numbers may share a scale in 4 bits; 0: those of an output channel.</param>
 /// <param name="WeightBits">Of weights that run on 8-bit kernels: 8 or 7.</param>
-sealed record Allowed(IReadOnlyList<WeightFormat> Formats, bool Factorizes, IReadOnlyList<int> Blocks, int WeightBits = 8)
+sealed record Allowed(
+    IReadOnlyList<WeightFormat> Formats, IReadOnlyList<WeightFormat> WeightOnly, bool Factorizes, IReadOnlyList<int> Blocks, int WeightBits = 8)
 {
     /// <summary>
     /// What is left for a MatMul or Gemm whose input no single 8-bit scale suits, neither one per run nor one for all runs, which would
-    /// have to cover the same outliers: floats, and blocks, which scale every row by itself.
+    /// have to cover the same outliers: weights alone, and blocks, which scale every row by itself.
     /// </summary>
     public Allowed WithoutScalesPerRun() => this with
     {
-        Formats = [.. Formats.Where(format => format != WeightFormat.Int8).Append(WeightFormat.Float32).Distinct()],
+        Formats = [.. Formats.Where(format => format != WeightFormat.Int8)],
+        WeightOnly = [.. WeightOnly.Concat(Formats.Where(format => format != WeightFormat.Float32)).Distinct()],
         Blocks = [.. Blocks.Where(block => block > 0)],
     };
 }
@@ -36,8 +39,9 @@ static class Candidates
 
     /// <summary>The same with weights of 7 bits: four times the weight's part of it and as much as before of the input's; twice as measured.</summary>
     const double Int7Noise = 2 * Int8Noise;
-    /// <summary>The same for a table, where nothing but a row is rounded.</summary>
-    const double TableNoise = 5e-5;
+
+    /// <summary>The same where nothing but the weight is rounded.</summary>
+    const double WeightNoise = 5e-5;
 
     /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
     const double OverheadPerNode = 130;
@@ -51,8 +55,8 @@ static class Candidates
     {
         Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
-        double noise = layer.IsTable ? TableNoise : allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
-        var ranks = allowed.Factorizes && decomposition != null ? Ranks(decomposition.MaxRank) : [];
+        double noise = layer.IsTable ? WeightNoise : allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
+        List<int> ranks = allowed.Factorizes && decomposition != null ? [.. Ranks(decomposition.MaxRank)] : [];
         foreach (var format in allowed.Formats.Where(canRun))
         {
             if (format == WeightFormat.Int4)
@@ -76,12 +80,42 @@ static class Candidates
             }
             foreach (var plan in Plans(layer, decomposition, format))
             {
-                double error = decomposition.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
-                table.Add(Row(plan, FactorizedBytes(plan), error + (format == WeightFormat.Int8 ? 2 * noise : 0)));
+                table.Add(Row(plan, FactorizedBytes(plan), CutError(plan) + (format == WeightFormat.Int8 ? 2 * noise : 0)));
+            }
+        }
+        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format == WeightFormat.Int8 || int4 != null))
+        {
+            bool isInt4 = format == WeightFormat.Int4;
+            table.Add(Row(
+                new LayerPlan.Quantize(layer, format, WeightOnly: true), (isInt4 ? Int4Weights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + Biases(layer) + WeightOnlyOverhead(1, isInt4),
+                isInt4 ? int4!.DenseError(0) : WeightNoise));
+            foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format).Where(plan => !isInt4 || plan.InputRank == null))
+            {
+                var stored = plan with { WeightOnly = true };
+                table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? int4!.PairError(plan.Rank, 0) : CutError(plan) + 2 * WeightNoise));
             }
         }
         return table;
+
+        double CutError(LayerPlan.Factorize plan) =>
+            decomposition!.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
     }
+
+    static double WeightOnlyBytes(LayerPlan.Factorize plan)
+    {
+        var layer = plan.Layer;
+        bool isInt4 = plan.Format == WeightFormat.Int4;
+        double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.Rank, 0) : plan.Elements + 4 * (Inner(plan) + layer.Out);
+        return bytes + Biases(layer) + WeightOnlyOverhead(Weights(plan), isInt4) + (Weights(plan) - 1) * OverheadPerNode;
+    }
+
+    /// <summary>Of the nodes that make floats of weights.</summary>
+    static double WeightOnlyOverhead(int weights, bool isInt4) => OverheadPerNode * weights * (2 + (isInt4 ? UnpackingNodes(Quantization.Int8.Bits) : 0));
+
+    /// <summary>Numbers between the products of a plan, per position.</summary>
+    static double Inner(LayerPlan.Factorize plan) => (plan.HasUp ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
+
+    static int Weights(LayerPlan.Factorize plan) => 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
 
     static IEnumerable<LayerPlan.Factorize> Plans(Layer layer, Decomposition decomposition, WeightFormat format)
     {
@@ -112,27 +146,25 @@ static class Candidates
     static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
 
     static double Int4DenseBytes(Layer layer, int block, int bits) => layer.IsTable
-        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 8
+        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 6
         : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
 
     static double Int4PairBytes(Layer layer, int rank, int block, int bits) =>
         Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, block == 0 ? UnpackingNodes(bits) : 0);
 
     /// <summary>Nodes that make 8 bits of 4, as a file's bytes count them.</summary>
-    static int UnpackingNodes(int bits) => bits < 8 ? 7 : 4;
+    static int UnpackingNodes(int bits) => bits < 8 ? 6 : 3;
 
     static double FactorizedBytes(LayerPlan.Factorize plan)
     {
         var layer = plan.Layer;
-        int weights = 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
         if (layer.IsTable && plan.Format == WeightFormat.Int8)
         {
             return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer);
         }
-        double inner = (plan.HasUp ? (double)layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
         return plan.Format == WeightFormat.Int8
-            ? plan.Elements + 4 * (inner + layer.Out) + IntegerBiases(layer) + Overhead(layer, weights, unpacking: 0)
-            : 4 * plan.Elements + Biases(layer) + (weights - 1) * OverheadPerNode;
+            ? plan.Elements + 4 * (Inner(plan) + layer.Out) + IntegerBiases(layer) + Overhead(layer, Weights(plan), unpacking: 0)
+            : 4 * plan.Elements + Biases(layer) + (Weights(plan) - 1) * OverheadPerNode;
     }
 
     /// <summary>A Conv's bias on integers has scales of its own.</summary>

@@ -2,7 +2,7 @@ using OnnxLowRank.Layers;
 
 namespace OnnxLowRank.Planning;
 
-/// <summary>How a weight is stored and run.</summary>
+/// <summary>How a weight is stored and, unless a plan is weight-only, run.</summary>
 public enum WeightFormat
 {
     /// <summary>32-bit floats.</summary>
@@ -22,19 +22,32 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>Elements of the weights that take the weight's place.</summary>
     internal virtual long Elements => Layer.Elements;
 
+    /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats.</summary>
+    internal virtual LayerPlan AsRun => this;
+
     /// <summary>The layer stays as it is.</summary>
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
     /// <summary>The weight stays dense and is stored in few bits.</summary>
     /// <param name="Block">Numbers that share a scale, in 4 bits; 0: those of an output channel.</param>
-    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0) : LayerPlan(Layer);
+    /// <param name="WeightOnly">Whether floats are made of the weight when the model is loaded, and activations stay floats.</param>
+    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false) : LayerPlan(Layer)
+    {
+        internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : this;
+    }
 
     /// <summary>W becomes Up·Down; a Conv's kernel may also read combinations of its input channels.</summary>
     /// <param name="Rank">r, per group; out/groups where only the input's channels are combined.</param>
     /// <param name="InputRank">Combinations of a Conv's input channels, or null where the kernel reads the channels themselves.</param>
     /// <param name="Block">As for <see cref="Quantize"/>.</param>
-    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0) : LayerPlan(Layer)
+    /// <param name="WeightOnly">As for <see cref="Quantize"/>.</param>
+    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0, bool WeightOnly = false) : LayerPlan(Layer)
     {
+        /// <summary>Whether activations are integers too.</summary>
+        internal bool RunsOnIntegers => Format != WeightFormat.Float32 && !WeightOnly;
+
+        internal override LayerPlan AsRun => WeightOnly ? this with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false } : this;
+
         /// <summary>Whether a pointwise product with Up follows.</summary>
         internal bool HasUp => Rank < Layer.OutPerGroup || InputRank == null;
 

@@ -28,6 +28,7 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, Positions> positions) : I
     /// <inheritdoc/>
     public double Time(LayerPlan plan)
     {
+        plan = plan.AsRun;
         var (format, block) = plan switch
         {
             LayerPlan.Factorize factorize => (factorize.Format, factorize.Block),

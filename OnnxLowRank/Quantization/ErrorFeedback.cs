@@ -11,21 +11,27 @@ namespace OnnxLowRank.Quantization;
 /// </summary>
 sealed class ErrorFeedback
 {
+    /// <summary>
+    /// The least part of an input's moment that is taken to be its own. Rounding makes moments of inputs that are nearly functions of
+    /// each other indefinite; that a little more is said to be an input's own costs nothing that matters.
+    /// </summary>
+    const double LeastOwn = 1e-6;
+
     /// <summary>Below, a thread's share of a column is done before another thread has woken up.</summary>
     const int FewestInParallel = 256;
 
     /// <summary>Uᵀ: row k holds what column k gets from those before it.</summary>
     readonly Matrix _columns;
 
-    /// <param name="moment">H (n, n), the second moment of the inputs, positive definite.</param>
-    /// <exception cref="ArithmeticException">H is not positive definite.</exception>
+    /// <param name="moment">H (n, n), the second moment of the inputs, positive definite up to rounding.</param>
+    /// <exception cref="ArithmeticException">A diagonal element is not positive, or something is not a number.</exception>
     public ErrorFeedback(ILinearAlgebra algebra, Matrix moment)
     {
         _columns = moment.Copy();
         var threads = new ParallelOptions { MaxDegreeOfParallelism = algebra.Threads };
         for (int k = moment.Rows - 1; k >= 0; k--)
         {
-            double pivot = _columns[k, k];
+            double pivot = Math.Max(_columns[k, k], LeastOwn * moment[k, k]);
             if (!(pivot > 0))
             {
                 throw new ArithmeticException($"the moment is not positive definite at input {k}");

@@ -6,7 +6,7 @@ namespace OnnxLowRank.Refitting;
 
 /// <summary>
 /// Moments of two vectors seen together, per group: h (r) between the factors of the rewritten model, y (m) the original's
-/// output. Summed in double from per-run sums.
+/// output. Summed in double from each run's means and products about them.
 /// </summary>
 sealed class CrossMoments(int groups, int rank, int size)
 {
@@ -20,14 +20,19 @@ sealed class CrossMoments(int groups, int rank, int size)
 
     public double Count { get; private set; }
 
-    /// <summary>Adds the sums of one run: Σh, Σy, Σh·hᵀ and Σy·hᵀ, each with the groups outermost.</summary>
+    /// <summary>Adds one run: the means of h and y, and about those Σh·hᵀ and Σy·hᵀ, each with the groups outermost.</summary>
     public void Add(double count, ReadOnlySpan<float> h, ReadOnlySpan<float> y, ReadOnlySpan<float> hh, ReadOnlySpan<float> yh)
     {
         Count += count;
-        Moments.Accumulate(h, _h);
-        Moments.Accumulate(y, _y);
-        Moments.Accumulate(hh, _hh);
-        Moments.Accumulate(yh, _yh);
+        Moments.Accumulate(count, h, _h);
+        Moments.Accumulate(count, y, _y);
+        for (int g = 0; g < groups; g++)
+        {
+            ReadOnlySpan<float> hMean = h.Slice(g * rank, rank), yMean = y.Slice(g * size, size);
+            int ofH = rank * rank, ofY = size * rank;
+            Moments.Accumulate(count, hMean, hMean, hh.Slice(g * ofH, ofH), _hh.AsSpan(g * ofH, ofH));
+            Moments.Accumulate(count, yMean, hMean, yh.Slice(g * ofY, ofY), _yh.AsSpan(g * ofY, ofY));
+        }
     }
 
     public double[] MeanH(int group) => Mean(_h, group, rank);

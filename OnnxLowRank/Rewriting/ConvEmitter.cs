@@ -16,7 +16,8 @@ namespace OnnxLowRank.Rewriting;
 /// tucker:     Conv 1×1 (C_in → r_in) → Conv k×k (r_in → r) → Conv 1×1 (r → C_out) + b'
 /// </code>
 /// Strides, pads, dilations and groups stay on the k×k Conv; the pads are zero before and after combining channels. In 8 bits all are
-/// surrounded by QuantizeLinear/DequantizeLinear with ranges from calibration, which ONNX Runtime fuses to QLinearConv.
+/// surrounded by QuantizeLinear/DequantizeLinear with ranges from calibration, which ONNX Runtime fuses to QLinearConv; or weights alone
+/// are in few bits, see <see cref="WeightOnly"/>.
 /// </summary>
 static class ConvEmitter
 {
@@ -28,11 +29,24 @@ static class ConvEmitter
     /// <param name="Scales">One per row.</param>
     sealed record Weight(string Value, float[] Scales, List<NodeProto> Nodes);
 
-    /// <param name="weight">The dense weight, (out, in).</param>
-    public static void Quantize(Emission emission, Layer layer, float[] weight) => Quantize(emission, layer, InInt8(emission, weight, layer.Out), [.. layer.Uses.Select(use => use.Bias)]);
-
-    public static void Quantize(Emission emission, Layer layer, Int4Dense weight) =>
-        Quantize(emission, layer, InInt4(emission, weight.Weight), [.. layer.Uses.Select((use, i) => Emission.Gained(use, weight.Gains[i]) ?? use.Bias)]);
+    /// <param name="rounded">The dense weight where it is stored in 4 bits.</param>
+    public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
+    {
+        var layer = plan.Layer;
+        double[]?[] biases = [.. layer.Uses.Select((use, i) => Emission.Gained(use, rounded?.Gains[i]) ?? use.Bias)];
+        if (plan.WeightOnly)
+        {
+            string value = WeightOnly.Add(emission.Graph, layer.Name, rounded == null ? Int8.PerRow(layer.ReadFloats(), layer.Out) : null, rounded?.Weight, layer.Weight.Dims);
+            for (int i = 0; i < layer.Uses.Count; i++)
+            {
+                var use = layer.Uses[i];
+                string name = LayerFinder.Name(use.Node);
+                emission.Replace(use, [Conv(emission, null, use, name, use.Input, value, emission.AddBias(name, biases[i]), use.Output)]);
+            }
+            return;
+        }
+        Quantize(emission, layer, rounded == null ? InInt8(emission, layer.ReadFloats(), layer.Out) : InInt4(emission, rounded.Weight), biases);
+    }
 
     static void Quantize(Emission emission, Layer layer, AddRows add, double[]?[] biases)
     {
@@ -57,7 +71,7 @@ static class ConvEmitter
         var layer = plan.Layer;
         var stages = Stages(emission, plan, decomposition, pair);
         var biases = layer.Uses.Select((use, i) => emission.Bias(decomposition, plan.Rank, i, isFree: true)).ToList();
-        bool isQuantized = plan.Format != WeightFormat.Float32;
+        bool isQuantized = plan.RunsOnIntegers;
         if (isQuantized)
         {
             foreach (var use in layer.Uses)
@@ -65,7 +79,7 @@ static class ConvEmitter
                 emission.Grids.Request(use.Input);
             }
         }
-        Weight[] weights = [.. stages.Select((stage, i) => AddWeight(emission, layer, stage, isQuantized,
+        Weight[] weights = [.. stages.Select((stage, i) => AddWeight(emission, plan, stage,
             !isQuantized || i < stages.Count - 1 ? [] : [.. layer.Uses.Select((use, u) => (biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value))]))];
         var shared = weights.SelectMany(weight => weight.Nodes).ToList();
         for (int u = 0; u < layer.Uses.Count; u++)
@@ -109,15 +123,15 @@ static class ConvEmitter
     static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? pair)
     {
         var layer = plan.Layer;
-        bool isQuantized = plan.Format != WeightFormat.Float32;
+        bool isQuantized = plan.RunsOnIntegers, isInFewBits = plan.Format != WeightFormat.Float32;
         int inner = layer.Groups * plan.Rank;
         long[] ones = [.. layer.Kernel.Select(_ => 1L)];
-        double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isQuantized) : [];
+        double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isInFewBits) : [];
         UInt8Grid? grid = plan.HasUp && isQuantized ? emission.Ranges.Inner[layer].Grid(layer.Groups, plan.Rank, scales) : null;
         var stages = new List<Stage>();
         if (plan.InputRank is { } inputRank)
         {
-            var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isQuantized);
+            var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isInFewBits);
             stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isQuantized ? emission.Ranges.Entry[layer].Grid(1, inputRank, entryScales) : null));
             stages.Add(new("kernel", decomposition.Tucker.CutKernel(entryScales, plan.HasUp ? scales : null), [inner, inputRank, .. layer.Kernel], false, grid));
         }
@@ -133,11 +147,15 @@ static class ConvEmitter
     }
 
     /// <param name="uses">Bias and input grid of every use, where there is a bias; the same steps must suit all.</param>
-    static Weight AddWeight(Emission emission, Layer layer, Stage stage, bool isQuantized, (double[]? Bias, UInt8Grid Input)[] uses)
+    static Weight AddWeight(Emission emission, LayerPlan.Factorize plan, Stage stage, (double[]? Bias, UInt8Grid Input)[] uses)
     {
-        string name = $"{layer.Name}_{stage.Suffix}";
+        string name = $"{plan.Layer.Name}_{stage.Suffix}";
         int rows = (int)stage.Dims[0];
-        if (!isQuantized)
+        if (plan.WeightOnly)
+        {
+            return new(WeightOnly.Add(emission.Graph, name, stage.InFewBits == null ? Int8.PerRow(stage.Weight, rows) : null, stage.InFewBits, stage.Dims), [], []);
+        }
+        if (plan.Format == WeightFormat.Float32)
         {
             return new(emission.Graph.AddConstant(TensorData.Floats(name, stage.Weight, stage.Dims)), [], []);
         }

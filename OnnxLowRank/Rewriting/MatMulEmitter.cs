@@ -15,7 +15,7 @@ namespace OnnxLowRank.Rewriting;
 /// Gemm(x, W, b)              →  Gemm(x, Down) → Gemm(·, Up, b')
 /// </code>
 /// In 8 bits every product is an <see cref="Int8Product"/>, in 4 either that, unpacked first, or an
-/// <see cref="Int4Product"/>. The last output keeps its name.
+/// <see cref="Int4Product"/>; or weights alone are in few bits, see <see cref="WeightOnly"/>. The last output keeps its name.
 /// </summary>
 static class MatMulEmitter
 {
@@ -25,13 +25,28 @@ static class MatMulEmitter
     /// <summary>Nodes of y = x·Wᵀ (+ b) with a weight in few bits; the bias is the name of a constant, or empty.</summary>
     delegate IEnumerable<NodeProto> Product(string name, string input, string bias, string output);
 
-    /// <param name="weight">The quantized dense weight (out, in).</param>
-    public static void Quantize(Emission emission, Layer layer, Int8Rows weight) =>
-        Quantize(emission, layer, Int8(emission, layer.Name, weight), [.. layer.Uses.Select(use => use.Bias)]);
-
-    /// <param name="block">As the plan has it.</param>
-    public static void Quantize(Emission emission, Layer layer, Int4Dense weight, int block) =>
-        Quantize(emission, layer, Int4(emission, layer.Name, weight.Weight, block), [.. layer.Uses.Select((use, i) => Emission.Gained(use, weight.Gains[i]) ?? use.Bias)]);
+    /// <param name="rounded">The dense weight where it is stored in 4 bits.</param>
+    public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
+    {
+        var layer = plan.Layer;
+        double[]?[] biases = [.. layer.Uses.Select((use, i) => Emission.Gained(use, rounded?.Gains[i]) ?? use.Bias)];
+        if (plan.WeightOnly)
+        {
+            bool transposed = layer.Kind == LayerKind.MatMul;
+            string weight = WeightOnly.Add(
+                emission.Graph, layer.Name, rounded == null ? Quantization.Int8.PerRow(layer.ReadFloats(), layer.Out) : null, rounded?.Weight,
+                transposed ? [layer.In, layer.Out] : [layer.Out, layer.In], transposed);
+            for (int i = 0; i < layer.Uses.Count; i++)
+            {
+                var use = layer.Uses[i];
+                emission.Replace(use, Last(emission, layer, use, LayerFinder.Name(use.Node), use.Input, weight, biases[i], use.TransA));
+            }
+            return;
+        }
+        Quantize(emission, layer, rounded == null
+            ? Int8(emission, layer.Name, Quantization.Int8.PerRow(layer.ReadFloats(), layer.Out, bits: emission.WeightBits))
+            : Int4(emission, layer.Name, rounded.Weight, plan.Block), biases);
+    }
 
     static void Quantize(Emission emission, Layer layer, Product product, double[]?[] biases)
     {
@@ -46,38 +61,31 @@ static class MatMulEmitter
         }
     }
 
-    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
+    /// <param name="rounded">The factors where they are stored in 4 bits.</param>
+    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? rounded)
     {
         var layer = plan.Layer;
-        bool isInt8 = plan.Format == WeightFormat.Int8;
-        var factors = emission.Factors(decomposition, plan.Rank, balanced: isInt8);
-        bool isBiasFree = isInt8 || layer.Kind == LayerKind.Gemm;
-        Replace(emission, plan, [.. layer.Uses.Select((_, i) => emission.Bias(decomposition, plan.Rank, i, isBiasFree))], isInt8
-            ? QuantizedPair(
-                emission, Int8(emission, $"{layer.Name}_down", Quantization.Int8.PerRow(factors.Down, factors.Rank, bits: emission.WeightBits)),
-                Int8(emission, $"{layer.Name}_up", Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits)))
-            : layer.Kind == LayerKind.Gemm ? GemmPair(emission, layer, factors) : MatMulPair(emission, layer, factors));
-    }
-
-    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Int4Pair factors, Decomposition decomposition)
-    {
-        var layer = plan.Layer;
-        double[]? Bias(LayerUse use, int i) => Emission.Gained(use, factors.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isFree: true);
-        Replace(emission, plan, [.. layer.Uses.Select(Bias)], QuantizedPair(
-            emission, Int4(emission, $"{layer.Name}_down", factors.Down, plan.Block), Int4(emission, $"{layer.Name}_up", factors.Up, plan.Block)));
-    }
-
-    static void Replace(Emission emission, LayerPlan.Factorize plan, double[]?[] biases, Action<LayerUse, string, string, double[]?> emit)
-    {
-        var uses = plan.Layer.Uses;
-        for (int i = 0; i < uses.Count; i++)
+        bool isBiasFree = plan.RunsOnIntegers || layer.Kind == LayerKind.Gemm;
+        double[]?[] biases = [.. layer.Uses.Select((use, i) => rounded == null
+            ? emission.Bias(decomposition, plan.Rank, i, isBiasFree)
+            : Emission.Gained(use, rounded.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree))];
+        var factors = rounded != null ? null : emission.Factors(decomposition, plan.Rank, balanced: plan.Format != WeightFormat.Float32);
+        string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
+        var emit = plan.RunsOnIntegers
+            ? rounded != null
+                ? QuantizedPair(emission, Int4(emission, downName, rounded.Down, plan.Block), Int4(emission, upName, rounded.Up, plan.Block))
+                : QuantizedPair(
+                    emission, Int8(emission, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits)),
+                    Int8(emission, upName, Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits)))
+            : RealPair(
+                emission, layer, AddFactor(emission.Graph, plan, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
+                AddFactor(emission.Graph, plan, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
+        for (int i = 0; i < layer.Uses.Count; i++)
         {
-            string name = LayerFinder.Name(uses[i].Node);
-            emit(uses[i], name, emission.NameInner(uses[i], plan.Rank), biases[i]);
+            var use = layer.Uses[i];
+            emit(use, LayerFinder.Name(use.Node), emission.NameInner(use, plan.Rank), biases[i]);
         }
     }
-
-    /// <summary>The bias with what rounding needs; null where that is not known.</summary>
 
     static Product Int8(Emission emission, string layer, Int8Rows weight)
     {
@@ -123,65 +131,71 @@ static class MatMulEmitter
         return transposed;
     }
 
-    static Action<LayerUse, string, string, double[]?> MatMulPair(Emission emission, Layer layer, LowRank factors)
+    static Action<LayerUse, string, string, double[]?> RealPair(Emission emission, Layer layer, string down, string up) => (use, name, middle, bias) =>
     {
-        var graph = emission.Graph;
-        bool isLeft = layer.Kind == LayerKind.LeftMatMul;
-        string down = AddFactor(graph, $"{layer.Name}_down", factors.Down, factors.Rank, layer.In, transposed: !isLeft);
-        string up = AddFactor(graph, $"{layer.Name}_up", factors.Up, layer.Out, factors.Rank, transposed: !isLeft);
-        return (use, name, middle, bias) =>
+        string[] operands = layer.Kind == LayerKind.LeftMatMul ? [down, use.Input] : [use.Input, down];
+        NodeProto first;
+        if (layer.Kind == LayerKind.Gemm)
         {
-            string product = bias == null ? use.Output : graph.FreshName($"{name}_product");
-            string[] first = isLeft ? [down, use.Input] : [use.Input, down];
-            string[] second = isLeft ? [up, middle] : [middle, up];
-            var nodes = new List<NodeProto>
-            {
-                NodeAttributes.Create("MatMul", graph.FreshName($"{name}_down"), first, [middle]),
-                NodeAttributes.Create("MatMul", graph.FreshName($"{name}_up"), second, [product]),
-            };
-            if (bias != null)
-            {
-                float[] values = Array.ConvertAll(bias, value => (float)value);
-                string added = graph.AddConstant(isLeft
-                    ? TensorData.Floats($"{name}_bias", values, values.Length, 1)
-                    : TensorData.Floats($"{name}_bias", values, values.Length));
-                nodes.Add(NodeAttributes.Create("Add", graph.FreshName($"{name}_add"), [product, added], [use.Output]));
-            }
-            emission.Replace(use, nodes);
-        };
-    }
-
-    static Action<LayerUse, string, string, double[]?> GemmPair(Emission emission, Layer layer, LowRank factors)
-    {
-        var graph = emission.Graph;
-        string down = AddFactor(graph, $"{layer.Name}_down", factors.Down, factors.Rank, layer.In, transposed: false);
-        string up = AddFactor(graph, $"{layer.Name}_up", factors.Up, layer.Out, factors.Rank, transposed: false);
-        string zero = graph.Opset < OptionalAddendOpset ? graph.AddConstant(TensorData.Scalar($"{layer.Name}_zero", 0)) : "";
-        return (use, name, middle, bias) =>
-        {
-            string addend = use.Addend ?? emission.AddBias(name, bias);
-            addend = addend.Length > 0 ? addend : zero;
-            var first = NodeAttributes.Create("Gemm", graph.FreshName($"{name}_down"), zero.Length > 0 ? [use.Input, down, zero] : [use.Input, down], [middle])
-                .With("transB", 1);
+            string zero = Zero(emission.Graph);
+            first = NodeAttributes.Create("Gemm", emission.Graph.FreshName($"{name}_down"), zero.Length > 0 ? [.. operands, zero] : operands, [middle]).With("transB", 1);
             if (use.TransA)
             {
                 first.With("transA", 1);
             }
-            var second = NodeAttributes.Create("Gemm", graph.FreshName($"{name}_up"), addend.Length > 0 ? [middle, up, addend] : [middle, up], [use.Output])
+        }
+        else
+        {
+            first = NodeAttributes.Create("MatMul", emission.Graph.FreshName($"{name}_down"), operands, [middle]);
+        }
+        emission.Replace(use, [first, .. Last(emission, layer, use, name, middle, up, bias, transA: false, suffix: "_up")]);
+    };
+
+    /// <summary>Nodes of the product that defines a use's output, with its bias or addend.</summary>
+    static IEnumerable<NodeProto> Last(Emission emission, Layer layer, LayerUse use, string name, string input, string weight, double[]? bias, bool transA, string suffix = "")
+    {
+        var graph = emission.Graph;
+        if (layer.Kind == LayerKind.Gemm)
+        {
+            string addend = use.Addend ?? emission.AddBias(name, bias);
+            addend = addend.Length > 0 ? addend : Zero(graph);
+            var gemm = NodeAttributes.Create("Gemm", graph.FreshName($"{name}{suffix}"), addend.Length > 0 ? [input, weight, addend] : [input, weight], [use.Output])
                 .With("transB", 1);
+            if (transA)
+            {
+                gemm.With("transA", 1);
+            }
             if (use.Addend != null)
             {
-                second.With(new AttributeProto { Name = "beta", Type = AttributeProto.Types.AttributeType.Float, F = use.Beta });
+                gemm.With(new AttributeProto { Name = "beta", Type = AttributeProto.Types.AttributeType.Float, F = use.Beta });
             }
-            emission.Replace(use, [first, second]);
-        };
+            yield return gemm;
+            yield break;
+        }
+        bool isLeft = layer.Kind == LayerKind.LeftMatMul;
+        string product = bias == null ? use.Output : graph.FreshName($"{name}_product");
+        yield return NodeAttributes.Create("MatMul", graph.FreshName($"{name}{suffix}"), isLeft ? [weight, input] : [input, weight], [product]);
+        if (bias != null)
+        {
+            float[] values = Array.ConvertAll(bias, value => (float)value);
+            string added = graph.AddConstant(isLeft
+                ? TensorData.Floats($"{name}_bias", values, values.Length, 1)
+                : TensorData.Floats($"{name}_bias", values, values.Length));
+            yield return NodeAttributes.Create("Add", graph.FreshName($"{name}_add"), [product, added], [use.Output]);
+        }
     }
 
-    static string AddFactor(GraphEditor graph, string name, float[] factor, int rows, int cols, bool transposed)
+    /// <summary>The name of what Gemm adds where it must add something, or nothing.</summary>
+    static string Zero(GraphEditor graph) => graph.Opset < OptionalAddendOpset ? graph.SharedConstant(TensorData.Scalar("float_0", 0)) : "";
+
+    /// <summary>Adds a factor (rows, cols), given in floats or in 4 bits, as a plan in floats reads it; returns its name.</summary>
+    static string AddFactor(GraphEditor graph, LayerPlan.Factorize plan, string name, float[]? factor, Int4Blocks? rounded, int rows, int cols)
     {
-        return graph.AddConstant(transposed
-            ? TensorData.Floats(name, Transposed(factor, rows, cols), cols, rows)
-            : TensorData.Floats(name, factor, rows, cols));
+        bool transposed = plan.Layer.Kind == LayerKind.MatMul;
+        long[] dims = transposed ? [cols, rows] : [rows, cols];
+        return plan.WeightOnly
+            ? WeightOnly.Add(graph, name, rounded == null ? Quantization.Int8.PerRow(factor, rows) : null, rounded, dims, transposed)
+            : graph.AddConstant(TensorData.Floats(name, transposed ? Transposed(factor!, rows, cols) : factor!, dims));
     }
 
     /// <summary>A matrix (rows, cols) as (cols, rows).</summary>

@@ -54,49 +54,38 @@ sealed class Rewriter(
 
     void Emit(Emission emission, LayerPlan plan)
     {
-        bool isConv = plan.Layer.Kind == LayerKind.Conv;
+        var layer = plan.Layer;
         switch (plan)
         {
-            case LayerPlan.Factorize factorize when plan.Layer.IsTable:
-                TableEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
-                break;
-            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when plan.Layer.IsTable:
-                TableEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block).Weight);
-                break;
-            case LayerPlan.Quantize when plan.Layer.IsTable:
-                TableEmitter.Quantize(emission, plan.Layer, Table(plan.Layer));
-                break;
-            case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize when isConv:
-                ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer], int4[plan.Layer].Pair(factorize.Rank, factorize.Block));
-                break;
-            case LayerPlan.Factorize { Format: WeightFormat.Int4 } factorize:
-                MatMulEmitter.Factorize(emission, factorize, int4[plan.Layer].Pair(factorize.Rank, factorize.Block), decompositions[plan.Layer]);
-                break;
-            case LayerPlan.Factorize factorize when isConv:
-                ConvEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+            case LayerPlan.Factorize factorize when layer.IsTable:
+                TableEmitter.Factorize(emission, factorize, decompositions[layer]);
                 break;
             case LayerPlan.Factorize factorize:
-                MatMulEmitter.Factorize(emission, factorize, decompositions[plan.Layer]);
+                var pair = factorize.Format == WeightFormat.Int4 ? int4[layer].Pair(factorize.Rank, factorize.Block) : null;
+                if (layer.Kind == LayerKind.Conv)
+                {
+                    ConvEmitter.Factorize(emission, factorize, decompositions[layer], pair);
+                }
+                else
+                {
+                    MatMulEmitter.Factorize(emission, factorize, decompositions[layer], pair);
+                }
                 break;
-            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize when isConv:
-                ConvEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block));
-                break;
-            case LayerPlan.Quantize { Format: WeightFormat.Int4 } quantize:
-                MatMulEmitter.Quantize(emission, plan.Layer, int4[plan.Layer].Dense(quantize.Block), quantize.Block);
-                break;
-            case LayerPlan.Quantize when isConv:
-                ConvEmitter.Quantize(emission, plan.Layer, Dense(plan.Layer));
-                break;
-            case LayerPlan.Quantize:
-                MatMulEmitter.Quantize(emission, plan.Layer, Int8.PerRow(Dense(plan.Layer), plan.Layer.Out, bits: weightBits));
+            case LayerPlan.Quantize quantize:
+                var dense = quantize.Format == WeightFormat.Int4 ? int4[layer].Dense(quantize.Block) : null;
+                if (layer.IsTable)
+                {
+                    TableEmitter.Quantize(emission, layer, dense);
+                }
+                else if (layer.Kind == LayerKind.Conv)
+                {
+                    ConvEmitter.Quantize(emission, quantize, dense);
+                }
+                else
+                {
+                    MatMulEmitter.Quantize(emission, quantize, dense);
+                }
                 break;
         }
     }
-
-    /// <summary>The rows of a table in 8 bits.</summary>
-    static Int8Rows Table(Layer layer) => Int8.PerRow(layer.Weight.Read(), layer.In);
-
-
-    /// <summary>A layer's weight, (out, in) row-major.</summary>
-    static float[] Dense(Layer layer) => Array.ConvertAll(layer.ReadWeight().Data, value => (float)value);
 }

@@ -20,14 +20,12 @@ namespace OnnxLowRank.Rewriting;
 /// </summary>
 static class TableEmitter
 {
-    /// <param name="table">(rows, columns) of the table.</param>
-    public static void Quantize(Emission emission, Layer layer, Int8Rows table) => Replace(emission, layer, StoredTable.InInt8(emission.Graph, layer.Name, table, Axes(layer)));
-
-    /// <param name="table">(rows, columns) of the table, in one block per row.</param>
-    public static void Quantize(Emission emission, Layer layer, Int4Blocks table) => Replace(emission, layer, StoredTable.InInt4(emission.Graph, layer.Name, table, Axes(layer)));
-
-    static void Replace(Emission emission, Layer layer, StoredTable table)
+    /// <param name="rounded">(rows, columns) of the table in 4 bits, in one block per row; null for 8 bits.</param>
+    public static void Quantize(Emission emission, Layer layer, Int4Dense? rounded)
     {
+        var table = rounded != null
+            ? StoredTable.InInt4(emission.Graph, layer.Name, rounded.Weight, Axes(layer))
+            : StoredTable.InInt8(emission.Graph, layer.Name, Int8.PerRow(layer.Weight.Read(), layer.In), Axes(layer));
         if (layer.Kind == LayerKind.Constant)
         {
             emission.Graph.Compute(layer.Name, table.Expand(layer.Name, layer.Name));

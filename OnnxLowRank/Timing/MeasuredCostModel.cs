@@ -22,6 +22,7 @@ sealed class MeasuredCostModel(
     /// <exception cref="IOException">There is no room for profiles.</exception>
     public double Time(LayerPlan plan)
     {
+        plan = plan.AsRun;
         double time = 0;
         for (int use = 0; use < plan.Layer.Uses.Count && plan.Layer.Kind != LayerKind.Constant; use++)
         {
