@@ -23,9 +23,6 @@ public static class Compressor
     /// </summary>
     const double ClearlySlower = 1.25;
 
-    /// <summary>Predicted damage at which ways to run a model are compared before any is tried: that of a plan which loses little.</summary>
-    const double TypicalDamage = 0.01;
-
     /// <summary>Writes a smaller and faster model that is within tolerance on samples that no decision has seen, or nothing.</summary>
     /// <returns>What was done; <see cref="CompressionReport.Outcome"/> says whether there is an output.</returns>
     /// <exception cref="OptionException">An option is out of range.</exception>
@@ -62,7 +59,7 @@ public static class Compressor
         var timer = Timer(workspace, analysis, options, cancellation);
         var times = Times(workspace, options);
         var cost = timer == null ? null : new MeasuredCostModel(timer, times, found.Layers, analysis.Decompositions);
-        var best = Best(search, analysis, damage, cost, workspace, options, clock);
+        var best = Best(search, analysis, damage, cost, workspace, options, rewriter, times, report.SourceHash, clock);
         report.Probes = search.Probes;
         if (best == null || !(best.Passed || (options.BestEffort && best.IsSmaller)))
         {
@@ -97,17 +94,16 @@ public static class Compressor
     /// <summary>The verified plan of the first choice that passes and is not slower than the original.</summary>
     static VerifiedPlan? Best(
         PlanSearch search, Analysis analysis, IReadOnlyDictionary<Layer, DamageCurve> damage, MeasuredCostModel? measured, Workspace workspace,
-        CompressionOptions options, StageClock clock)
+        CompressionOptions options, Rewriter rewriter, TimingCache times, string sourceHash, StageClock clock)
     {
         clock.Enter("time");
         List<List<Candidate>> Tables(ICostModel cost, Func<Layer, Allowed> allowed) => analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset);
-        List<List<List<Candidate>>> All(ICostModel cost) => [.. Choices(options).Select(allowed => Tables(cost, allowed))];
+        List<List<List<Candidate>>> All(ICostModel cost) => [.. Mixtures.Of(options).Select(allowed => Tables(cost, allowed))];
         var timed = measured == null ? null : Timed(() => All(measured), measured, workspace);
         var choices = timed ?? All(new ShapeCostModel(analysis.Positions));
         if (choices.Count > 1)
         {
-            double Cost(List<List<Candidate>> tables) => new Allocation(tables, options.TimeShare).AtDamage(TypicalDamage).Cost;
-            choices.RemoveAt(Cost(choices[0]) <= Cost(choices[1]) ? 1 : 0);
+            choices.RemoveAt(1 - Mixtures.Cheaper(choices[0], choices[1], rewriter, workspace, options, timed == null ? null : times, sourceHash));
         }
         VerifiedPlan? best = null;
         double bestSlowdown = double.PositiveInfinity;
@@ -128,29 +124,6 @@ public static class Compressor
             }
         }
         return best;
-    }
-
-    /// <summary>
-    /// What may be done to each layer. Where the format is free there are three choices: the two that promise most are compared by what
-    /// they predict, and the third, which runs floats everywhere, is what is left where integers lose or take too long.
-    /// </summary>
-    static IEnumerable<Func<Layer, Allowed>> Choices(CompressionOptions options)
-    {
-        Allowed Ways(WeightFormat[] formats, WeightFormat[] weightOnly) =>
-            new(formats, weightOnly, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Block] : [0], options.WeightBits);
-        if (options.Format != FormatChoice.Auto)
-        {
-            var format = options.Format switch { FormatChoice.Int8 => WeightFormat.Int8, FormatChoice.Int4 => WeightFormat.Int4, _ => WeightFormat.Float32 };
-            return [_ => Ways([format], [])];
-        }
-        WeightFormat[] few = [WeightFormat.Int8, WeightFormat.Int4];
-        return
-        [
-            // Convolutions are not mixed: between integer and float ones layouts are converted.
-            layer => Ways(few, layer.Kind == LayerKind.Conv ? [] : few),
-            layer => Ways(layer.Kind == LayerKind.Conv ? [] : few, few),
-            layer => Ways(layer.IsTable ? few : [], few),
-        ];
     }
 
     /// <summary>Plans that pass are compared by time, those that do not by loss.</summary>

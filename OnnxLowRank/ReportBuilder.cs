@@ -18,7 +18,9 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
 {
     static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(1);
 
-    readonly string _sourceHash = ModelFiles.Sha256(options.Input);
+    /// <summary>SHA-256 of the model that was read.</summary>
+    public string SourceHash { get; } = ModelFiles.Sha256(options.Input);
+
     SortedDictionary<string, int> _kernels = [];
     double? _millisecondsBefore;
     double? _millisecondsAfter;
@@ -40,7 +42,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["onnx_lowrank.version"] = Tool.Version,
         ["onnx_lowrank.options"] = string.Join(' ', OptionTexts().Where(pair => pair.Key is not ("calib" or "labels" or "device" or "threads"))
             .Select(pair => $"--{pair.Key} {pair.Value}")),
-        ["onnx_lowrank.source_sha256"] = _sourceHash,
+        ["onnx_lowrank.source_sha256"] = SourceHash,
     };
 
     SortedDictionary<string, string> OptionTexts()
@@ -163,7 +165,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         var after = result == null ? null : new ModelCost(
             result.Bytes, ModelFiles.Parameters(plan!.Rewritten.Model), Analysis!.Macs(plan.Allotment.Plans), _millisecondsAfter);
         return new(
-            outcome, Tool, new(options.Input, _sourceHash, workspace.SourceBytes), result, OptionTexts(),
+            outcome, Tool, new(options.Input, SourceHash, workspace.SourceBytes), result, OptionTexts(),
             new(OrtEnv.Instance().GetVersionString(), workspace.Device.Name, algebra.Name, options.Threads),
             clock.Seconds(), workspace.Sampling.Passes, Process.GetCurrentProcess().PeakWorkingSet64,
             new(workspace.SourceBytes, ModelFiles.Parameters(model), macsBefore, _millisecondsBefore), after, verified,

@@ -84,7 +84,8 @@ public class CandidatesTests
     public void Planned_bytes_are_about_those_that_the_file_gains(string name)
     {
         var bench = Open(name);
-        int rest = bench.Model.ToBytes().Length - (int)bench.Layer.Bytes;
+        int absorbed = name.Contains("BatchNormalization", StringComparison.Ordinal) ? 4 * sizeof(float) * bench.Layer.Out : 0;
+        int rest = bench.Model.ToBytes().Length - (int)bench.Layer.Bytes - absorbed;
         var table = Candidates.Of(
             bench.Layer, bench.Decompose(bench.Layer), bench.InFewBits(bench.Layer), Cost(bench), s_asError, _ => true,
             new([WeightFormat.Float32, WeightFormat.Int8, WeightFormat.Int4], [WeightFormat.Int8, WeightFormat.Int4], true, [0, 32]));
