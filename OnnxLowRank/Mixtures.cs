@@ -17,6 +17,9 @@ static class Mixtures
     /// <summary>Convolutions with a smaller share of the layers' time decide nothing.</summary>
     const double SmallShare = 0.05;
 
+    /// <summary>Larger models are not built in memory only to be timed.</summary>
+    const long LargestTimed = 1 << 30;
+
     /// <summary>Samples of a run of many.</summary>
     const int Many = 32;
 
@@ -60,7 +63,7 @@ static class Mixtures
         Allotment Typical(IReadOnlyList<List<Candidate>> tables) => new Allocation(tables, timeShare).AtDamage(TypicalDamage);
         var (one, other) = (Typical(first), Typical(second));
         double convs = first.Where(table => table[0].Plan.Layer.Kind == LayerKind.Conv).Sum(table => table[0].Time), all = first.Sum(table => table[0].Time);
-        if (times == null || timeShare == 0 || convs < SmallShare * all || one.SameAs(other))
+        if (times == null || timeShare == 0 || convs < SmallShare * all || one.SameAs(other) || workspace.SourceBytes > LargestTimed)
         {
             return one.Cost <= other.Cost ? 0 : 1;
         }
@@ -81,8 +84,9 @@ static class Mixtures
     /// <summary>Time of the other model in units of the first one's, in runs of one sample and of many.</summary>
     static LayerTime Ratio(Allotment one, Allotment other, Rewriter rewriter, Workspace workspace, int threads)
     {
-        using var first = ModelSession.Open(rewriter.Apply(one.Plans).Model, workspace.Device, threads);
-        using var second = ModelSession.Open(rewriter.Apply(other.Plans).Model, workspace.Device, threads);
+        // As they are deployed, with weights of their own.
+        using var first = ModelSession.Open(rewriter.Apply(one.Plans).Model.ToBytes(), workspace.Device, threads);
+        using var second = ModelSession.Open(rewriter.Apply(other.Plans).Model.ToBytes(), workspace.Device, threads);
         double Of(int samples)
         {
             double[] milliseconds = [];
