@@ -25,6 +25,9 @@ sealed record Step(string Name)
     /// <summary>Formats of rewritten weights.</summary>
     public IReadOnlyList<WeightFormat> Formats { get; init; } = [WeightFormat.Float32];
 
+    /// <summary>Formats of weights that floats are made of when the model is loaded.</summary>
+    public IReadOnlyList<WeightFormat> WeightOnly { get; init; } = [];
+
     /// <summary>Whether a Conv's input channels may be combined.</summary>
     public bool HasSchemes { get; init; }
 
@@ -57,7 +60,7 @@ sealed record Step(string Name)
     List<List<Candidate>> Tables(Workspace workspace, CompressionOptions options)
     {
         var tables = Analysis.Tables(
-            Damage, new ShapeCostModel(Analysis.Positions), new(Formats, Factorizes, [0, Compressor.Block]), options.Dialect, workspace.Model.Opset);
+            Damage, new ShapeCostModel(Analysis.Positions), _ => new(Formats, WeightOnly, Factorizes, [0, Compressor.Block]), options.Dialect, workspace.Model.Opset);
         if (!HasSchemes)
         {
             tables.ForEach(table => table.RemoveAll(candidate => candidate.Plan is LayerPlan.Factorize { InputRank: not null }));
