@@ -72,7 +72,7 @@ static class ResultTable
         }
         foreach (var layer in report.Layers.Where(layer => layer.Action != "keep"))
         {
-            string became = layer.Rank is { } rank ? $"rank {rank} {layer.Format}" : layer.Format ?? layer.Action;
+            string became = (layer.Rank is { } rank ? $"rank {rank} " : "") + (layer.Format ?? layer.Action) + (layer.WeightOnly ? ", weight-only" : "");
             table.AddRow(
                 Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), became, Bytes(layer.BytesBefore), Bytes(layer.BytesAfter),
                 Text(layer.PredictedError ?? 0, "0.0000"), Microseconds(layer.MicrosecondsBefore), Microseconds(layer.MicrosecondsAfter), layer.Kernel ?? "-");

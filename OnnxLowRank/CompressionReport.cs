@@ -48,6 +48,9 @@ public sealed record LayerReport(
     string Name, string Op, long[] Shape, string Action, int? Rank, int? InputRank, string? Format, string? Scheme, long BytesBefore, long BytesAfter,
     double? PredictedError, string? Reason)
 {
+    /// <summary>Whether weights alone are in few bits: floats are made of them when the model is loaded.</summary>
+    public bool WeightOnly { get; init; }
+
     /// <summary>The largest row maximum of a MatMul's or Gemm's input in units of the median one; null where 8 bits are not allowed.</summary>
     public double? InputSpread { get; init; }
 

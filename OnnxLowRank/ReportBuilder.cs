@@ -206,13 +206,14 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         string? uneven = WhyUneven(layer) is { Length: > 0 } why ? why : null;
         return chosen?.Plan switch
         {
-            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format, quantize.WeightOnly), BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
+            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format), WeightOnly = quantize.WeightOnly, BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
                 Rank = factorize.HasUp ? factorize.Rank : null,
                 InputRank = factorize.InputRank,
-                Format = Name(factorize.Format, factorize.WeightOnly),
+                Format = Name(factorize.Format),
+                WeightOnly = factorize.WeightOnly,
                 Scheme = layer.Kind == LayerKind.Conv ? factorize.Scheme : null,
                 BytesAfter = bytes,
                 PredictedError = chosen.Value.Error,
@@ -222,8 +223,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         };
     }
 
-    static string Name(WeightFormat format, bool weightOnly) =>
-        format switch { WeightFormat.Int4 => "int4", WeightFormat.Int8 => "int8", _ => "fp32" } + (weightOnly ? " weight-only" : "");
+    static string Name(WeightFormat format) => format switch { WeightFormat.Int4 => "int4", WeightFormat.Int8 => "int8", _ => "fp32" };
 
     /// <summary>Why a layer is not offered 8 bits with one scale per run, or nothing.</summary>
     string WhyUneven(Layer layer) => Analysis?.IsUneven(layer) == true
@@ -232,7 +232,8 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
 
     string KeepReason(Layer layer, bool wasPlanned)
     {
-        string cannotQuantize = options.Format == FormatChoice.Float32 ? "" : Analysis.Obstacle(layer, options.Format == FormatChoice.Int4 ? WeightFormat.Int4 : WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
+        // Where the format is free, weights alone may be stored in 8 bits whatever runs.
+        string cannotQuantize = options.Format == FormatChoice.Float32 || (options.Format == FormatChoice.Auto && !layer.IsTable) ? "" : Analysis.Obstacle(layer, options.Format == FormatChoice.Int4 ? WeightFormat.Int4 : WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
         string shape = layer.IsDepthwise ? "depthwise: one input per output, nothing to factorize"
             : layer.BreakEvenRank < 1 ? "no rank saves anything"
             : "";

@@ -114,7 +114,7 @@ public sealed class CompressTests : IDisposable
         Assert.All(report.GetProperty("probes").EnumerateArray(), probe => AssertHas(probe, "step", "bytes", "loss", "accepted"));
         Assert.Equal(2, report.GetProperty("layers").GetArrayLength());
         Assert.All(report.GetProperty("layers").EnumerateArray(), layer => AssertHas(
-            layer, "name", "op", "shape", "action", "rank", "format", "scheme", "bytesBefore", "bytesAfter", "predictedError", "reason",
+            layer, "name", "op", "shape", "action", "rank", "format", "scheme", "weightOnly", "bytesBefore", "bytesAfter", "predictedError", "reason",
             "kernel", "microsecondsBefore", "microsecondsAfter", "batchMicrosecondsBefore", "batchMicrosecondsAfter"));
     }
 
