@@ -11,7 +11,8 @@ sealed class ProgressLine(bool isQuiet) : IProgress<CompressionProgress>, IDispo
         ["load"] = (0, 0.02),
         ["calibrate"] = (0.02, 0.25),
         ["decompose"] = (0.25, 0.35),
-        ["search"] = (0.35, 0.9),
+        ["time"] = (0.35, 0.5),
+        ["search"] = (0.5, 0.9),
         ["verify"] = (0.9, 1),
     };
 
@@ -25,7 +26,7 @@ sealed class ProgressLine(bool isQuiet) : IProgress<CompressionProgress>, IDispo
         {
             return;
         }
-        var (from, to) = s_stages[value.Stage];
+        var (from, to) = s_stages.GetValueOrDefault(value.Stage); // progress is never worth failing for
         _reached = Math.Max(_reached, from + (to - from) * value.Fraction);
         var elapsed = Stopwatch.GetElapsedTime(_start);
         string left = _reached > 0.05 ? $", about {Text(elapsed * ((1 - _reached) / _reached))} left" : "";

@@ -44,9 +44,25 @@ static class CommandLine
         return Finish(process);
     }
 
-    public static Process Start(string folder, Dictionary<string, string?> environment, params string[] arguments)
+    /// <summary>Runs the program on a terminal, as far as it can tell; both streams end up in the output. Null where there is no util-linux.</summary>
+    public static CommandResult? RunOnTerminal(string folder, params string[] arguments)
     {
-        string program = Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "onnx-lowrank.exe" : "onnx-lowrank");
+        const string Script = "/usr/bin/script";
+        if (!File.Exists(Script))
+        {
+            return null;
+        }
+        string program = Path.Combine(AppContext.BaseDirectory, "onnx-lowrank");
+        string command = string.Join(' ', arguments.Prepend(program).Select(part => $"'{part.Replace("'", "'\\''", StringComparison.Ordinal)}'"));
+        using var process = Start(Script, folder, [], "-qec", command, "/dev/null");
+        return Finish(process);
+    }
+
+    public static Process Start(string folder, Dictionary<string, string?> environment, params string[] arguments) =>
+        Start(Path.Combine(AppContext.BaseDirectory, OperatingSystem.IsWindows() ? "onnx-lowrank.exe" : "onnx-lowrank"), folder, environment, arguments);
+
+    static Process Start(string program, string folder, Dictionary<string, string?> environment, params string[] arguments)
+    {
         var start = new ProcessStartInfo(program, arguments)
         {
             WorkingDirectory = folder,

@@ -46,6 +46,19 @@ public sealed class CompressTests : IDisposable
         Assert.InRange(verified.GetProperty("loss").GetDouble(), -1, 0.01);
     }
 
+    /// <summary>Progress is only shown there, so nothing else would notice what is wrong with it.</summary>
+    [Fact]
+    public void On_a_terminal_progress_is_shown_and_gone_in_the_end()
+    {
+        var result = CommandLine.RunOnTerminal(_playground.Folder, "in.onnx", "out.onnx", "--calib", "calib", "--tolerance", "0.2");
+        Assert.SkipWhen(result == null, "no /usr/bin/script, which makes a terminal");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.All(["calibrate", "time", "search", "verify"], stage => Assert.Matches($@"\r\e\[K{stage} +[0-9]+ ?%", result.Output));
+        Assert.True(result.Output.LastIndexOf("\r\e[K", StringComparison.Ordinal) > result.Output.LastIndexOf("\r\e[Kverify", StringComparison.Ordinal));
+        Assert.Contains("verified on", result.Output);
+    }
+
     [Fact]
     public void Nothing_but_the_output_and_the_report_is_left_and_the_input_is_unchanged()
     {
