@@ -15,9 +15,12 @@ static class App
 
     public static int Run(string[] args)
     {
-        var command = new CompressCommand();
-        var parsed = command.Root.Parse(args);
-        if (parsed.Action is not null && parsed.Action != command.Root.Action && !IsError(parsed))
+        var compress = new CompressCommand();
+        var inspect = new InspectCommand();
+        compress.Root.Add(inspect.Command);
+        var parsed = compress.Root.Parse(args);
+        IVerb verb = parsed.CommandResult.Command == inspect.Command ? inspect : compress;
+        if (parsed.Action is not null && parsed.Action != verb.Command.Action && !IsError(parsed))
         {
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false }); // --help, --version
         }
@@ -27,10 +30,10 @@ static class App
         }
 
         using var interruption = new Interruption(() => Fail(ExitCode.Interrupted, Interrupted));
-        bool isVerbose = parsed.GetValue(command.Verbose);
+        bool isVerbose = parsed.GetValue(verb.Verbose);
         try
         {
-            int exit = command.Run(parsed, interruption.Token);
+            int exit = verb.Run(parsed, interruption.Token);
             interruption.JobIsOver();
             return exit;
         }
@@ -40,7 +43,7 @@ static class App
             // Once interrupted, whatever fails fails because of that: staged files are gone already.
             var (code, message) = interruption.Token.IsCancellationRequested
                 ? (ExitCode.Interrupted, Interrupted)
-                : Explain(e is AggregateException many ? many.Flatten().InnerExceptions[0] : e, command.InputOf(parsed));
+                : Explain(e is AggregateException many ? many.Flatten().InnerExceptions[0] : e, verb.InputOf(parsed));
             int exit = Fail(code, message, isVerbose);
             if (isVerbose && code != ExitCode.Interrupted)
             {

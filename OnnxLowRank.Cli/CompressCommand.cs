@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
-using System.Globalization;
 using System.Text.RegularExpressions;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
@@ -9,11 +7,11 @@ using OnnxLowRank.Validation;
 namespace OnnxLowRank.Cli;
 
 /// <summary>The default verb: <c>onnx-lowrank IN.onnx OUT.onnx --calib PATH [options]</c>.</summary>
-sealed class CompressCommand
+sealed class CompressCommand : IVerb
 {
-    static readonly Dictionary<string, Metric> s_metrics = Names<Metric>();
-    static readonly Dictionary<string, Method> s_methods = Names<Method>();
-    static readonly Dictionary<string, Dialect> s_dialects = Names<Dialect>();
+    static readonly Dictionary<string, Metric> s_metrics = CommandOptions.Names<Metric>();
+    static readonly Dictionary<string, Method> s_methods = CommandOptions.Names<Method>();
+    static readonly Dictionary<string, Dialect> s_dialects = CommandOptions.Names<Dialect>();
     static readonly Dictionary<string, FormatChoice> s_formats = new()
     {
         ["auto"] = FormatChoice.Auto,
@@ -31,25 +29,25 @@ sealed class CompressCommand
         Required = true,
     };
     readonly Option<string?> _labels = new("--labels") { Description = "A .npy of integer labels, one per sample or token.", HelpName = "FILE" };
-    readonly Option<Metric?> _metric = Choice("--metric", "What is measured", "by labels and outputs", s_metrics);
-    readonly Option<double?> _tolerance = Number<double>("--tolerance", "How much worse the metric may get, in its own units [0.01].", "X", "number");
-    readonly Option<Objective?> _objective = Choice("--objective", "What is made small", "balanced", Names<Objective>());
-    readonly Option<Target?> _targetSize = Limit("--target-size", "Instead of a tolerance: bytes, as a fraction or 5MB.", Target.Size, "a fraction below 1 or a size such as 5MB");
-    readonly Option<Target?> _targetTime = Limit("--target-time", "Instead of a tolerance: time of a run, as a fraction or 3ms.", Target.Time, "a fraction below 1 or a time such as 3ms");
-    readonly Option<FormatChoice?> _format = Choice("--format", "Format of rewritten weights", "auto", s_formats);
-    readonly Option<Method?> _method = Choice("--method", "How weights are factorized", "output", s_methods);
-    readonly Option<Dialect?> _dialect = Choice("--dialect", "Operators to emit", "ort", s_dialects);
+    readonly Option<Metric?> _metric = CommandOptions.Choice("--metric", "What is measured", "by labels and outputs", s_metrics);
+    readonly Option<double?> _tolerance = CommandOptions.Number<double>("--tolerance", "How much worse the metric may get, in its own units [0.01].", "X", "number");
+    readonly Option<Objective?> _objective = CommandOptions.Choice("--objective", "What is made small", "balanced", CommandOptions.Names<Objective>());
+    readonly Option<Target?> _targetSize = CommandOptions.Limit("--target-size", "Instead of a tolerance: bytes, as a fraction or 5MB.", Target.Size, "a fraction below 1 or a size such as 5MB");
+    readonly Option<Target?> _targetTime = CommandOptions.Limit("--target-time", "Instead of a tolerance: time of a run, as a fraction or 3ms.", Target.Time, "a fraction below 1 or a time such as 3ms");
+    readonly Option<FormatChoice?> _format = CommandOptions.Choice("--format", "Format of rewritten weights", "auto", s_formats);
+    readonly Option<Method?> _method = CommandOptions.Choice("--method", "How weights are factorized", "output", s_methods);
+    readonly Option<Dialect?> _dialect = CommandOptions.Choice("--dialect", "Operators to emit", "ort", s_dialects);
     readonly Option<string?> _device = new("--device") { Description = "Where models run: auto, cpu, cuda or cuda:N [auto].", HelpName = "D" };
-    readonly Option<TargetCpu?> _targetCpu = Choice("--target-cpu", "Processor that the model will run on", "native", Names<TargetCpu>());
-    readonly Option<Regex?> _only = Pattern("--only", "Rewrite only layers whose node name matches.");
-    readonly Option<Regex?> _skip = Pattern("--skip", "Leave layers alone whose node name matches.");
+    readonly Option<TargetCpu?> _targetCpu = CommandOptions.Choice("--target-cpu", "Processor that the model will run on", "native", CommandOptions.Names<TargetCpu>());
+    readonly Option<Regex?> _only = CommandOptions.Pattern("--only", "Rewrite only layers whose node name matches.");
+    readonly Option<Regex?> _skip = CommandOptions.Pattern("--skip", "Leave layers alone whose node name matches.");
     readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
     readonly Option<bool> _noTiming = new("--no-timing") { Description = "Plan by multiply-adds and bytes instead of times measured on this machine." };
     readonly Option<bool> _confident = new("--confident") { Description = "Succeed only if the interval's upper end is within tolerance." };
     readonly Option<bool> _bestEffort = new("--best-effort") { Description = "Write the best plan found even if it misses the tolerance; still exits 5." };
-    readonly Option<int?> _seed = Number<int>("--seed", "Seed of everything random [0].", "N", "whole number");
-    readonly Option<int?> _threads = Number<int>("--threads", "Threads [all cores].", "N", "whole number");
-    readonly Option<int?> _batch = Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
+    readonly Option<int?> _seed = CommandOptions.Number<int>("--seed", "Seed of everything random [0].", "N", "whole number");
+    readonly Option<int?> _threads = CommandOptions.Number<int>("--threads", "Threads [all cores].", "N", "whole number");
+    readonly Option<int?> _batch = CommandOptions.Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
     readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json, or - for standard output.", HelpName = "FILE" };
     readonly Option<bool> _quiet = new("--quiet", "-q") { Description = "Print errors only." };
     readonly Option<bool> _noColor = new("--no-color") { Description = "No colours; NO_COLOR is honoured too." };
@@ -66,9 +64,13 @@ sealed class CompressCommand
 
     public RootCommand Root { get; }
 
+    /// <inheritdoc/>
+    public Command Command => Root;
+
+    /// <inheritdoc/>
     public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print every layer, and the trace of an error." };
 
-    /// <summary>Runs the command; returns the exit code.</summary>
+    /// <inheritdoc/>
     public int Run(ParseResult parsed, CancellationToken cancellation)
     {
         var defaults = new CompressionOptions { Input = "", Output = "", Calibration = "" };
@@ -114,7 +116,7 @@ sealed class CompressCommand
         }
         foreach (string path in reports)
         {
-            ReportJson.Write(report, path);
+            JsonFile.Write(report, JsonFile.Context.CompressionReport, path);
         }
         if (!isQuiet && !reports.Contains("-"))
         {
@@ -128,7 +130,7 @@ sealed class CompressCommand
         return ExitCode.NotMet;
     }
 
-    /// <summary>The model to read, as typed.</summary>
+    /// <inheritdoc/>
     public string InputOf(ParseResult parsed) => parsed.GetRequiredValue(_input);
 
     static void RequireReports(string[] reports, CompressionOptions options)
@@ -143,69 +145,7 @@ sealed class CompressCommand
             {
                 throw new OptionException($"--report {path}: is another file of this command");
             }
-            ReportJson.RequireWritable(path);
+            JsonFile.RequireWritable("--report", path);
         }
     }
-
-    static Dictionary<string, T> Names<T>() where T : struct, Enum =>
-        Enum.GetValues<T>().ToDictionary(value => value.ToString().ToLowerInvariant());
-
-    static Option<T?> Choice<T>(string name, string description, string otherwise, Dictionary<string, T> choices) where T : struct => new(name)
-    {
-        Description = $"{description}: {string.Join(", ", choices.Keys)} [{otherwise}].",
-        HelpName = name[2..3].ToUpperInvariant(),
-        CustomParser = result => choices.TryGetValue(result.Tokens[0].Value, out var value)
-            ? value
-            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not one of {string.Join(", ", choices.Keys)}"),
-    };
-
-    /// <param name="kind">What the value must be, in words.</param>
-    static Option<T?> Number<T>(string name, string description, string helpName, string kind) where T : struct, ISpanParsable<T> => new(name)
-    {
-        Description = description,
-        HelpName = helpName,
-        // A comma would be read as a separator of thousands: 0,01 as 1.
-        CustomParser = result => !result.Tokens[0].Value.Contains(',') && T.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out var value)
-            ? value
-            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not a {kind}"),
-    };
-
-    static Option<Target?> Limit(string name, string description, Func<string, Target?> parse, string kind) => new(name)
-    {
-        Description = description,
-        HelpName = "X",
-        CustomParser = result =>
-        {
-            var target = parse(result.Tokens[0].Value);
-            if (target == null)
-            {
-                result.AddError($"{name} '{result.Tokens[0].Value}' is not {kind}");
-            }
-            return target;
-        },
-    };
-
-    static T? Refuse<T>(ArgumentResult result, string why) where T : struct
-    {
-        result.AddError(why);
-        return null;
-    }
-
-    static Option<Regex?> Pattern(string name, string description) => new(name)
-    {
-        Description = description,
-        HelpName = "REGEX",
-        CustomParser = result =>
-        {
-            try
-            {
-                return new Regex(result.Tokens[0].Value, RegexOptions.CultureInvariant, TimeSpan.FromSeconds(1));
-            }
-            catch (ArgumentException e)
-            {
-                result.AddError($"{name}: {e.Message}");
-                return null;
-            }
-        },
-    };
 }

@@ -6,20 +6,9 @@ namespace OnnxLowRank.Cli;
 /// <summary>The result on standard output, for people.</summary>
 static class ResultTable
 {
-    const int Unlimited = 1000;
-
     public static void Write(CompressionReport report, bool withLayers, bool hasColor)
     {
-        var console = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Ansi = AnsiSupport.Detect,
-            ColorSystem = hasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
-            Out = new AnsiConsoleOutput(Console.Out),
-        });
-        if (Console.IsOutputRedirected)
-        {
-            console.Profile.Width = Unlimited; // one line per layer, for grep
-        }
+        var console = Output.Open(hasColor);
         console.Write(Costs(report));
         if (report.Verified is { } verified)
         {
@@ -27,7 +16,7 @@ static class ResultTable
                 $"verified on {verified.Samples} unseen samples: {verified.Metric} loss {verified.Loss:0.#####} (95 %: {verified.Low:0.#####} to {verified.High:0.#####}){(verified.Tolerance is { } tolerance ? $", tolerance {tolerance}" : "")}");
         }
         console.MarkupLineInterpolated(
-            $"{report.Seconds.Total:0.0} s, {report.Passes:0.0} passes, peak memory {Bytes(report.PeakMemoryBytes)}; {report.Runtime.LinearAlgebra}; ONNX Runtime {report.Runtime.OnnxRuntime} on {report.Runtime.Device}");
+            $"{report.Seconds.Total:0.0} s, {report.Passes:0.0} passes, peak memory {Output.Bytes(report.PeakMemoryBytes)}; {report.Runtime.LinearAlgebra}; ONNX Runtime {report.Runtime.OnnxRuntime} on {report.Runtime.Device}");
         if (withLayers)
         {
             console.Write(Layers(report));
@@ -50,14 +39,14 @@ static class ResultTable
             table.AddColumn(new TableColumn(column).RightAligned());
         }
         void Row(string name, double before, double? after, Func<double, string> text) => table.AddRow(
-            name, text(before), after is { } value ? text(value) : "-", after is { } ratio && before > 0 ? Text(ratio / before, "0.000") : "-");
+            name, text(before), after is { } value ? text(value) : "-", after is { } ratio && before > 0 ? Output.Text(ratio / before, "0.000") : "-");
 
-        Row("bytes", report.Before.Bytes, report.After?.Bytes, Bytes);
-        Row("parameters", report.Before.Parameters, report.After?.Parameters, value => Text(value, "#,0"));
-        Row("MACs per sample", report.Before.Macs, report.After?.Macs, value => Text(value, "#,0"));
+        Row("bytes", report.Before.Bytes, report.After?.Bytes, Output.Bytes);
+        Row("parameters", report.Before.Parameters, report.After?.Parameters, value => Output.Text(value, "#,0"));
+        Row("MACs per sample", report.Before.Macs, report.After?.Macs, value => Output.Text(value, "#,0"));
         if (report.Before.Milliseconds is { } milliseconds)
         {
-            Row("ms per sample", milliseconds, report.After?.Milliseconds, value => Text(value, "0.000"));
+            Row("ms per sample", milliseconds, report.After?.Milliseconds, value => Output.Text(value, "0.000"));
         }
         return table;
     }
@@ -65,32 +54,20 @@ static class ResultTable
     /// <summary>The layers that changed. Only names may wrap: they are what is long.</summary>
     static Table Layers(CompressionReport report)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn(Narrow("layer"));
+        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
         foreach (string column in new[] { "op", "shape", "became", "before", "after", "error", "µs before", "after", "kernels" })
         {
-            table.AddColumn(Narrow(column).NoWrap());
+            table.AddColumn(Output.Narrow(column).NoWrap());
         }
         foreach (var layer in report.Layers.Where(layer => layer.Action != "keep"))
         {
             string became = (layer.Rank is { } rank ? $"rank {rank} " : "") + (layer.Format ?? layer.Action) + (layer.WeightOnly ? ", weight-only" : "");
             table.AddRow(
-                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), became, Bytes(layer.BytesBefore), Bytes(layer.BytesAfter),
-                Text(layer.PredictedError ?? 0, "0.0000"), Microseconds(layer.MicrosecondsBefore), Microseconds(layer.MicrosecondsAfter), layer.Kernel ?? "-");
+                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), became, Output.Bytes(layer.BytesBefore), Output.Bytes(layer.BytesAfter),
+                Output.Text(layer.PredictedError ?? 0, "0.0000"), Microseconds(layer.MicrosecondsBefore), Microseconds(layer.MicrosecondsAfter), layer.Kernel ?? "-");
         }
         return table;
     }
 
-    static string Microseconds(double? time) => time is { } known ? Text(known, "0.0") : "-";
-
-    static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
-
-    static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
-
-    static string Bytes(double bytes) => bytes switch
-    {
-        >= 1e9 => Text(bytes / 1e9, "0.00 GB"),
-        >= 1e6 => Text(bytes / 1e6, "0.00 MB"),
-        >= 1e3 => Text(bytes / 1e3, "0.0 KB"),
-        _ => Text(bytes, "0 B"),
-    };
+    static string Microseconds(double? time) => time is { } known ? Output.Text(known, "0.0") : "-";
 }

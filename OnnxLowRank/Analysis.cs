@@ -72,7 +72,7 @@ sealed record Analysis(
             inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), measured.Spreads);
     }
 
-    static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)
+    internal static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)
     {
         double Vectors(string value, int channels) => shapes[value].Aggregate(1.0, (product, dim) => product * dim) / channels;
         double output = layer.Uses.Sum(use => Vectors(use.Output, layer.Out));
@@ -126,6 +126,17 @@ sealed record Analysis(
         return InputMethod.Of(
             algebra, weight, channels, isDataAware ? Pooled(moments, 0, centred: false) : null,
             Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
+    }
+
+    /// <summary>Variance of a group's output along each of its directions, largest first: eigenvalues of its covariance over all uses.</summary>
+    /// <param name="part">W of the group, (out/groups, in).</param>
+    internal static double[] OutputEnergy(ILinearAlgebra algebra, Layer layer, Matrix part, Moments[] moments, int group)
+    {
+        var covariance = Pooled(moments, group, centred: true);
+        int rank = Math.Min(part.Rows, part.Cols);
+        return !Tap.IsAtInput(layer) ? OutputMethod.FromOutput(algebra, covariance, part, shrinkage: 0, rank).Energy
+            : layer.In < layer.Out ? OutputMethod.FromInput(algebra, covariance, part, shrinkage: 0, rank).Energy
+            : OutputMethod.FromOutput(algebra, Through(algebra, part, covariance), part, shrinkage: 0, rank).Energy;
     }
 
     /// <summary>The output's covariance W·G·Wᵀ.</summary>

@@ -122,7 +122,7 @@ sealed class Workspace : IDisposable
     /// <summary>The user's model as it is deployed, to tell how long it takes. The caller disposes it.</summary>
     public ModelSession OpenOriginal() => ModelSession.Open(_options.Input, Device, _options.Threads);
 
-    static InputSpec Spec(string name, NodeMetadata metadata)
+    internal static InputSpec Spec(string name, NodeMetadata metadata)
     {
         if (!metadata.IsTensor)
         {

@@ -8,36 +8,15 @@ namespace OnnxLowRank.Tests.Onnx;
 
 public class OnnxModelTests
 {
-    /// <summary>Models outside the repository, found where a checkout of the project has them beside it.</summary>
-    static string? Zoo()
-    {
-        if (Environment.GetEnvironmentVariable("ONNX_LOWRANK_ZOO") is { } named)
-        {
-            return named;
-        }
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder != null; folder = folder.Parent)
-        {
-            foreach (string shared in new[] { "shared", "../shared" })
-            {
-                string zoo = Path.GetFullPath(Path.Combine(folder.FullName, shared, "zoo"));
-                if (Directory.Exists(zoo))
-                {
-                    return zoo;
-                }
-            }
-        }
-        return null;
-    }
-
     public static TheoryData<string> ZooModels =>
-        [.. Zoo() is { } zoo ? Directory.GetFiles(zoo, "*.onnx", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(zoo, file)).Order() : Enumerable.Repeat("none", 1)];
+        [.. Zoo.Folder is { } zoo ? Directory.GetFiles(zoo, "*.onnx", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(zoo, file)).Order() : Enumerable.Repeat("none", 1)];
 
     [Theory, MemberData(nameof(ZooModels))]
     public void Real_models_are_saved_as_they_were_loaded(string file)
     {
-        Assert.SkipWhen(Zoo() == null, "no zoo beside the repository; ONNX_LOWRANK_ZOO may name one");
+        Assert.SkipWhen(Zoo.Folder == null, Zoo.WhyNot);
         using var folder = new TempFolder();
-        string source = Path.Combine(Zoo()!, file), saved = Path.Combine(folder.Path, "saved.onnx");
+        string source = Path.Combine(Zoo.Folder!, file), saved = Path.Combine(folder.Path, "saved.onnx");
 
         OnnxModel.Load(source).Save(saved);
 

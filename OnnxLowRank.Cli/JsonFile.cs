@@ -1,18 +1,20 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 
 namespace OnnxLowRank.Cli;
 
-/// <summary>The report as JSON; field names are a contract.</summary>
-static class ReportJson
+/// <summary>Reports as JSON; field names are a contract.</summary>
+static class JsonFile
 {
-    /// <summary>Signs such as + and ' as themselves: the report is a file, not part of a web page.</summary>
-    static readonly ReportContext s_context = new(new(ReportContext.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    /// <summary>Signs such as + and ' as themselves: a report is a file, not part of a web page.</summary>
+    public static readonly ReportContext Context = new(new(ReportContext.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
     /// <summary>Throws unless a report can be written there: better before the job than after it.</summary>
+    /// <param name="option">That names the file.</param>
     /// <exception cref="IOException">It cannot; the message names the file.</exception>
-    public static void RequireWritable(string path)
+    public static void RequireWritable(string option, string path)
     {
         if (path == "-")
         {
@@ -20,7 +22,7 @@ static class ReportJson
         }
         if (Directory.Exists(path))
         {
-            throw new IOException($"--report {path}: is a folder");
+            throw new IOException($"{option} {path}: is a folder");
         }
         string trial = Temporary(path);
         try
@@ -30,16 +32,16 @@ static class ReportJson
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new IOException($"--report {path}: cannot be written: {e.Message}", e);
+            throw new IOException($"{option} {path}: cannot be written: {e.Message}", e);
         }
     }
 
     static string Temporary(string path) => $"{path}.{Path.GetRandomFileName()}.tmp";
 
     /// <param name="path">A file, or - for standard output.</param>
-    public static void Write(CompressionReport report, string path)
+    public static void Write<T>(T report, JsonTypeInfo<T> type, string path)
     {
-        string json = JsonSerializer.Serialize(report, s_context.CompressionReport);
+        string json = JsonSerializer.Serialize(report, type);
         if (path == "-")
         {
             Console.Out.WriteLine(json);
@@ -63,4 +65,5 @@ static class ReportJson
     WriteIndented = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, UseStringEnumConverter = true,
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(CompressionReport))]
+[JsonSerializable(typeof(InspectionReport))]
 sealed partial class ReportContext : JsonSerializerContext;

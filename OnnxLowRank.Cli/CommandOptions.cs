@@ -1,0 +1,72 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using System.Text.RegularExpressions;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary>Kinds of options that refuse what they cannot read in words of their own.</summary>
+static class CommandOptions
+{
+    public static Dictionary<string, T> Names<T>() where T : struct, Enum =>
+        Enum.GetValues<T>().ToDictionary(value => value.ToString().ToLowerInvariant());
+
+    public static Option<T?> Choice<T>(string name, string description, string otherwise, Dictionary<string, T> choices) where T : struct => new(name)
+    {
+        Description = $"{description}: {string.Join(", ", choices.Keys)} [{otherwise}].",
+        HelpName = name[2..3].ToUpperInvariant(),
+        CustomParser = result => choices.TryGetValue(result.Tokens[0].Value, out var value)
+            ? value
+            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not one of {string.Join(", ", choices.Keys)}"),
+    };
+
+    /// <param name="kind">What the value must be, in words.</param>
+    public static Option<T?> Number<T>(string name, string description, string helpName, string kind) where T : struct, ISpanParsable<T> => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        // A comma would be read as a separator of thousands: 0,01 as 1.
+        CustomParser = result => !result.Tokens[0].Value.Contains(',') && T.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out var value)
+            ? value
+            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not a {kind}"),
+    };
+
+    public static Option<Target?> Limit(string name, string description, Func<string, Target?> parse, string kind) => new(name)
+    {
+        Description = description,
+        HelpName = "X",
+        CustomParser = result =>
+        {
+            var target = parse(result.Tokens[0].Value);
+            if (target == null)
+            {
+                result.AddError($"{name} '{result.Tokens[0].Value}' is not {kind}");
+            }
+            return target;
+        },
+    };
+
+    static T? Refuse<T>(ArgumentResult result, string why) where T : struct
+    {
+        result.AddError(why);
+        return null;
+    }
+
+    public static Option<Regex?> Pattern(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "REGEX",
+        CustomParser = result =>
+        {
+            try
+            {
+                return new Regex(result.Tokens[0].Value, RegexOptions.CultureInvariant, TimeSpan.FromSeconds(1));
+            }
+            catch (ArgumentException e)
+            {
+                result.AddError($"{name}: {e.Message}");
+                return null;
+            }
+        },
+    };
+}

@@ -1,0 +1,18 @@
+using System.CommandLine;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary>One of the things that the program does.</summary>
+interface IVerb
+{
+    Command Command { get; }
+
+    /// <summary>Whether errors are to be told with their trace.</summary>
+    Option<bool> Verbose { get; }
+
+    /// <summary>Does it; returns the exit code.</summary>
+    int Run(ParseResult parsed, CancellationToken cancellation);
+
+    /// <summary>The model to read, as typed.</summary>
+    string InputOf(ParseResult parsed);
+}

@@ -1,0 +1,94 @@
+using System.CommandLine;
+using System.Text.RegularExpressions;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary><c>onnx-lowrank inspect IN.onnx [options]</c>: what the layers hold, and what could be gained.</summary>
+sealed class InspectCommand : IVerb
+{
+    readonly Argument<string> _input = new("IN.onnx") { Description = "The trained model; it is never changed." };
+    readonly Option<string?> _calib = new("--calib")
+    {
+        Description = "Samples, to look at what layers put out and not at weights alone: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
+        HelpName = "PATH",
+    };
+    readonly Option<string?> _json = new("--json") { Description = "Write everything, FILE.json, or - for standard output.", HelpName = "FILE" };
+    readonly Option<int?> _top = CommandOptions.Number<int>("--top", "Layers to show, those that gain most first [all].", "N", "whole number");
+    readonly Option<string?> _device = new("--device") { Description = "Where the model runs: auto, cpu, cuda or cuda:N [auto].", HelpName = "D" };
+    readonly Option<Regex?> _only = CommandOptions.Pattern("--only", "Look only at layers whose node name matches.");
+    readonly Option<Regex?> _skip = CommandOptions.Pattern("--skip", "Leave out layers whose node name matches.");
+    readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
+    readonly Option<int?> _threads = CommandOptions.Number<int>("--threads", "Threads [all cores].", "N", "whole number");
+    readonly Option<int?> _batch = CommandOptions.Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
+    readonly Option<bool> _noColor = new("--no-color") { Description = "No colours; NO_COLOR is honoured too." };
+
+    public InspectCommand()
+    {
+        Command = new("inspect", "Tells per layer how much of its weight is used, what a cut would lose, and what is left alone and why.")
+        {
+            _input, _calib, _json, _top, _device, _only, _skip, _constantInputs, _threads, _batch, Verbose, _noColor,
+        };
+        Command.SetAction(_ => 0);
+    }
+
+    /// <inheritdoc/>
+    public Command Command { get; }
+
+    /// <inheritdoc/>
+    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
+
+    /// <inheritdoc/>
+    public int Run(ParseResult parsed, CancellationToken cancellation)
+    {
+        var defaults = new InspectionOptions { Input = "" };
+        var options = defaults with
+        {
+            Input = InputOf(parsed),
+            Calibration = parsed.GetValue(_calib),
+            Device = parsed.GetValue(_device) ?? defaults.Device,
+            Only = parsed.GetValue(_only),
+            Skip = parsed.GetValue(_skip),
+            ConstantInputs = parsed.GetValue(_constantInputs),
+            Threads = parsed.GetValue(_threads) ?? defaults.Threads,
+            Batch = parsed.GetValue(_batch),
+        };
+        int top = parsed.GetValue(_top) ?? int.MaxValue;
+        if (top < 1)
+        {
+            throw new OptionException($"--top {top} is not ≥ 1");
+        }
+        string? json = parsed.GetValue(_json);
+        if (json != null)
+        {
+            RequireJson(json, options);
+        }
+        bool hasColor = !parsed.GetValue(_noColor) && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+
+        var report = Inspector.Run(options, cancellation);
+        if (json != null)
+        {
+            JsonFile.Write(report, JsonFile.Context.InspectionReport, json);
+        }
+        if (json != "-")
+        {
+            InspectionTable.Write(report, top, hasColor);
+        }
+        return ExitCode.Success;
+    }
+
+    static void RequireJson(string path, InspectionOptions options)
+    {
+        if (path != "-" && !path.EndsWith(".json", StringComparison.OrdinalIgnoreCase))
+        {
+            throw new OptionException($"--json {path}: the name must end with .json, or be -");
+        }
+        if (path != "-" && new[] { options.Input, options.Calibration }.Any(other => other != null && Path.GetFullPath(other) == Path.GetFullPath(path)))
+        {
+            throw new OptionException($"--json {path}: is another file of this command");
+        }
+        JsonFile.RequireWritable("--json", path);
+    }
+
+    /// <inheritdoc/>
+    public string InputOf(ParseResult parsed) => parsed.GetRequiredValue(_input);
+}

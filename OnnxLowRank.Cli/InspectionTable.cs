@@ -1,0 +1,46 @@
+using Spectre.Console;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary>An inspection on standard output, for people; 80 columns wide as long as names are short.</summary>
+static class InspectionTable
+{
+    public static void Write(InspectionReport report, int top, bool hasColor)
+    {
+        var console = Output.Open(hasColor);
+        bool hasOutputs = report.Samples > 0;
+        string macs = report.Macs is { } known ? $", {Output.Text(known, "#,0")} multiply-adds per sample" : "";
+        console.MarkupLineInterpolated($"{report.Source.Path}: {Output.Bytes(report.Source.Bytes)}, {Output.Text(report.Parameters, "#,0")} parameters{macs}");
+        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
+        foreach (string column in new[] { "op", "shape", "params", "MACs", "eff.", "99.9%" }.Concat(hasOutputs ? ["out eff.", "out 99.9%"] : []).Concat(["even", "gain"]))
+        {
+            var narrow = Output.Narrow(column).NoWrap();
+            table.AddColumn(column is "op" or "shape" ? narrow : narrow.RightAligned());
+        }
+        foreach (var layer in report.Layers.Take(top))
+        {
+            string[] outputs = !hasOutputs ? [] : [Rank(layer.Output?.Effective), layer.Output is { } output ? $"{output.At999}" : "-"];
+            table.AddRow([
+                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), Share(layer.ParameterShare), Share(layer.MacShare), Rank(layer.Weight.Effective),
+                $"{layer.Weight.At999}", .. outputs, $"{layer.BreakEvenRank}", Share(layer.Gain)]);
+        }
+        console.Write(table);
+        if (report.Layers.Count > top)
+        {
+            console.MarkupLineInterpolated($"{report.Layers.Count - top} more layers; without --top all are shown");
+        }
+        console.MarkupLineInterpolated($"eff.: effective rank of the weight; 99.9%: rank that keeps 99.9 % of its energy{(hasOutputs ? $"; out: the same of the output on {report.Samples} samples" : "")}; even: below this rank two factors are smaller; gain: share of all parameters that a cut at {(hasOutputs ? "out 99.9%" : "99.9%")} saves");
+        foreach (var node in report.LeftAlone)
+        {
+            console.MarkupLineInterpolated($"left alone: {node.Name} ({node.Op}): {node.Reason}");
+        }
+        foreach (string note in report.Notes)
+        {
+            console.MarkupLineInterpolated($"note: {note}");
+        }
+    }
+
+    static string Rank(double? value) => value is { } known ? Output.Text(known, "0.0") : "-";
+
+    static string Share(double? value) => value is { } known ? Output.Text(known, "0.000") : "-";
+}

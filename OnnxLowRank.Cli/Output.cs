@@ -1,0 +1,37 @@
+using System.Globalization;
+using Spectre.Console;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary>Standard output, and how numbers look there.</summary>
+static class Output
+{
+    const int Unlimited = 1000;
+
+    public static IAnsiConsole Open(bool hasColor)
+    {
+        var console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = AnsiSupport.Detect,
+            ColorSystem = hasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Out = new AnsiConsoleOutput(Console.Out),
+        });
+        if (Console.IsOutputRedirected)
+        {
+            console.Profile.Width = Unlimited; // one line per layer, for grep
+        }
+        return console;
+    }
+
+    public static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
+
+    public static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+
+    public static string Bytes(double bytes) => bytes switch
+    {
+        >= 1e9 => Text(bytes / 1e9, "0.00 GB"),
+        >= 1e6 => Text(bytes / 1e6, "0.00 MB"),
+        >= 1e3 => Text(bytes / 1e3, "0.0 KB"),
+        _ => Text(bytes, "0 B"),
+    };
+}

@@ -1,0 +1,47 @@
+using System.Numerics.Tensors;
+
+namespace OnnxLowRank.Factorization;
+
+/// <summary>How many directions a matrix really uses, by several measures of its singular values σ.</summary>
+/// <param name="Effective">exp(−Σ pᵢ·ln pᵢ), pᵢ = σᵢ/Σσ (Roy and Vetterli 2007); 0 for a matrix of zeros.</param>
+/// <param name="Stable">Σσ²/σ₁²; 0 for a matrix of zeros.</param>
+/// <param name="At90">The smallest rank that keeps 90 % of Σσ²; per group where there are several.</param>
+/// <param name="At99">The same for 99 %.</param>
+/// <param name="At999">The same for 99.9 %.</param>
+/// <param name="At9999">The same for 99.99 %.</param>
+public sealed record RankFigures(double Effective, double Stable, int At90, int At99, int At999, int At9999)
+{
+    /// <param name="groups">σ² per group, largest first, all groups of the same length.</param>
+    internal static RankFigures Of(IReadOnlyList<double[]> groups)
+    {
+        double sum = groups.Sum(group => group.Sum(Math.Sqrt)), largest = groups.Max(group => group.Length > 0 ? group[0] : 0);
+        double entropy = 0;
+        foreach (double energy in groups.SelectMany(group => group).Where(energy => energy > 0))
+        {
+            double p = Math.Sqrt(energy) / sum;
+            entropy -= p * Math.Log(p);
+        }
+        return new(
+            sum > 0 ? Math.Exp(entropy) : 0, largest > 0 ? Total(groups) / largest : 0, RankKeeping(groups, 0.9), RankKeeping(groups, 0.99), RankKeeping(groups, 0.999),
+            RankKeeping(groups, 0.9999));
+    }
+
+    /// <summary>The share of Σσ² that is lost beyond a rank.</summary>
+    internal static double Lost(IReadOnlyList<double[]> groups, int rank)
+    {
+        double total = Total(groups);
+        return total > 0 ? groups.Sum(group => TensorPrimitives.Sum<double>(group.AsSpan(Math.Min(rank, group.Length)))) / total : 0;
+    }
+
+    internal static int RankKeeping(IReadOnlyList<double[]> groups, double share)
+    {
+        int rank = 0;
+        while (rank < groups[0].Length && Lost(groups, rank) > 1 - share)
+        {
+            rank++;
+        }
+        return rank;
+    }
+
+    static double Total(IReadOnlyList<double[]> groups) => groups.Sum(group => TensorPrimitives.Sum<double>(group));
+}
