@@ -59,7 +59,8 @@ public static class Compressor
         var timer = Timer(workspace, analysis, options, cancellation);
         var times = Times(workspace, options);
         var cost = timer == null ? null : new MeasuredCostModel(timer, times, found.Layers, analysis.Decompositions);
-        var best = Best(search, analysis, damage, cost, workspace, options, rewriter, times, report.SourceHash, clock);
+        var models = timer == null ? null : new WholeModels(rewriter, workspace, options, times, report.SourceHash);
+        var best = Best(search, analysis, damage, cost, workspace, options, models, clock);
         report.Probes = search.Probes;
         if (best == null || !(best.Passed || (options.BestEffort && best.IsSmaller)))
         {
@@ -67,7 +68,7 @@ public static class Compressor
         }
 
         clock.Enter("time");
-        (best, report.Proof) = Proven(best, search, timer, times, workspace, options);
+        (best, report.Proof) = Proven(best, search, timer, times, models, workspace, options);
         report.Probes = search.Probes;
         clock.Enter("verify");
         search.Stage(best);
@@ -94,7 +95,7 @@ public static class Compressor
     /// <summary>The verified plan of the first choice that passes and is not slower than the original.</summary>
     static VerifiedPlan? Best(
         PlanSearch search, Analysis analysis, IReadOnlyDictionary<Layer, DamageCurve> damage, MeasuredCostModel? measured, Workspace workspace,
-        CompressionOptions options, Rewriter rewriter, TimingCache times, string sourceHash, StageClock clock)
+        CompressionOptions options, WholeModels? models, StageClock clock)
     {
         clock.Enter("time");
         List<List<Candidate>> Tables(ICostModel cost, Func<Layer, Allowed> allowed) => analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset);
@@ -103,7 +104,8 @@ public static class Compressor
         var choices = timed ?? All(new ShapeCostModel(analysis.Positions));
         if (choices.Count > 1)
         {
-            choices.RemoveAt(1 - Mixtures.Cheaper(choices[0], choices[1], rewriter, workspace, options, timed == null ? null : times, sourceHash));
+            double timeShare = options.TargetTime != null ? 1 : options.TimeShare;
+            choices.RemoveAt(1 - Mixtures.Cheaper(choices[0], choices[1], timeShare, timed == null ? null : models));
         }
         VerifiedPlan? best = null;
         double bestSlowdown = double.PositiveInfinity;
@@ -150,11 +152,14 @@ public static class Compressor
         return new(TimingCache.UserFolder(), conditions, workspace.Notes.Add);
     }
 
-    /// <summary>The plan with every layer that got slower put back, if speed was asked for and the plan still passes; and its layers' times.</summary>
+    /// <summary>
+    /// The plan with every layer that got slower put back, or all factorized ones where that makes the whole model cheaper, if speed was
+    /// asked for and the plan still passes; and its layers' times.
+    /// </summary>
     static (VerifiedPlan Plan, Proof? Proof) Proven(
-        VerifiedPlan plan, PlanSearch search, LayerTimer? timer, TimingCache times, Workspace workspace, CompressionOptions options)
+        VerifiedPlan plan, PlanSearch search, LayerTimer? timer, TimingCache times, WholeModels? models, Workspace workspace, CompressionOptions options)
     {
-        if (timer == null)
+        if (timer == null || models == null)
         {
             return (plan, null);
         }
@@ -162,9 +167,18 @@ public static class Compressor
         {
             var proof = Proof.Of(timer, times, plan.Allotment.Plans);
             bool wantsSpeed = options.HasTolerance && options.Objective != Objective.Size;
-            return proof.Slower.Count > 0 && wantsSpeed && plan.Passed && search.PutBack(plan, proof.Slower) is { } faster
-                ? (faster, Proof.Of(timer, times, faster.Allotment.Plans))
-                : (plan, proof);
+            if (!wantsSpeed || !plan.Passed)
+            {
+                return (plan, proof);
+            }
+            var faster = proof.Slower.Count > 0 && search.PutBack(plan, proof.Slower) is { } without ? without : plan;
+            var pairs = faster.Allotment.Plans.OfType<LayerPlan.Factorize>().Select(pair => pair.Layer).ToHashSet();
+            var whole = faster.Allocation.Without(faster.Allotment, pairs);
+            if (pairs.Count > 0 && faster.Allocation.CostOf(whole, faster.Allotment, models.Ratio(whole, faster.Allotment)) < faster.Allotment.Cost)
+            {
+                faster = search.PutBack(faster, pairs) ?? faster;
+            }
+            return faster == plan ? (plan, proof) : (faster, Proof.Of(timer, times, faster.Allotment.Plans));
         }
         catch (Exception e) when (LayerTimer.IsFailure(e))
         {

@@ -24,6 +24,9 @@ sealed class Allocation
 
     double Cost(Candidate candidate) => candidate.Bytes * _perByte + candidate.Time * _perTime;
 
+    /// <summary>Cost of a plan whose time is known as a multiple of another's, by the measure of that one.</summary>
+    public double CostOf(Allotment plan, Allotment known, double ratio) => plan.Bytes * _perByte + known.Chosen.Sum(candidate => candidate.Time) * ratio * _perTime;
+
     /// <summary>The best plan at a multiplier.</summary>
     /// <param name="multiplier">λ ≥ 0: damage that one whole model's cost is worth.</param>
     public Allotment At(double multiplier)
