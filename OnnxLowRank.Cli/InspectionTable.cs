@@ -12,7 +12,8 @@ static class InspectionTable
         string macs = report.Macs is { } known ? $", {Output.Text(known, "#,0")} multiply-adds per sample" : "";
         console.MarkupLineInterpolated($"{report.Source.Path}: {Output.Bytes(report.Source.Bytes)}, {Output.Text(report.Parameters, "#,0")} parameters{macs}");
         var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
-        foreach (string column in new[] { "op", "shape", "params", "MACs", "eff.", "99.9%" }.Concat(hasOutputs ? ["out eff.", "out 99.9%"] : []).Concat(["even", "gain"]))
+        string[] columns = ["op", "shape", "params", "MACs", "eff.", "99.9%", .. hasOutputs ? new[] { "out eff.", "out 99.9%" } : [], "even", "gain"];
+        foreach (string column in columns)
         {
             var narrow = Output.Narrow(column).NoWrap();
             table.AddColumn(column is "op" or "shape" ? narrow : narrow.RightAligned());

@@ -11,6 +11,9 @@ namespace OnnxLowRank.Factorization;
 /// <param name="At9999">The same for 99.99 %.</param>
 public sealed record RankFigures(double Effective, double Stable, int At90, int At99, int At999, int At9999)
 {
+    /// <summary>Of sums of energies.</summary>
+    const double Rounding = 1e-12;
+
     /// <param name="groups">σ² per group, largest first, all groups of the same length.</param>
     internal static RankFigures Of(IReadOnlyList<double[]> groups)
     {
@@ -36,7 +39,7 @@ public sealed record RankFigures(double Effective, double Stable, int At90, int 
     internal static int RankKeeping(IReadOnlyList<double[]> groups, double share)
     {
         int rank = 0;
-        while (rank < groups[0].Length && Lost(groups, rank) > 1 - share)
+        while (rank < groups[0].Length && Lost(groups, rank) > 1 - share + Rounding)
         {
             rank++;
         }
