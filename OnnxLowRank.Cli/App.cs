@@ -18,6 +18,7 @@ static class App
         var compress = new CompressCommand();
         var inspect = new InspectCommand();
         compress.Root.Add(inspect.Command);
+        compress.ShowsArguments = args is not [InspectCommand.Name, ..]; // a verb's usage would show them too
         var parsed = compress.Root.Parse(args);
         IVerb verb = parsed.CommandResult.Command == inspect.Command ? inspect : compress;
         if (parsed.Action is not null && parsed.Action != verb.Command.Action && !IsError(parsed))

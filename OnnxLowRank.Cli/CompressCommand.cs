@@ -64,6 +64,12 @@ sealed class CompressCommand : IVerb
 
     public RootCommand Root { get; }
 
+    /// <summary>Whether help tells of the two paths.</summary>
+    public bool ShowsArguments
+    {
+        set => _input.Hidden = _output.Hidden = !value;
+    }
+
     /// <inheritdoc/>
     public Command Command => Root;
 

@@ -6,6 +6,8 @@ namespace OnnxLowRank.Cli;
 /// <summary><c>onnx-lowrank inspect IN.onnx [options]</c>: what the layers hold, and what could be gained.</summary>
 sealed class InspectCommand : IVerb
 {
+    public const string Name = "inspect";
+
     readonly Argument<string> _input = new("IN.onnx") { Description = "The trained model; it is never changed." };
     readonly Option<string?> _calib = new("--calib")
     {
@@ -24,7 +26,7 @@ sealed class InspectCommand : IVerb
 
     public InspectCommand()
     {
-        Command = new("inspect", "Tells per layer how much of its weight is used, what a cut would lose, and what is left alone and why.")
+        Command = new(Name, "Tells per layer how much of its weight is used, what a cut would lose, and what is left alone and why.")
         {
             _input, _calib, _json, _top, _device, _only, _skip, _constantInputs, _threads, _batch, Verbose, _noColor,
         };

@@ -116,6 +116,16 @@ public sealed class InspectTests : IDisposable
     }
 
     [Fact]
+    public void Help_shows_how_it_is_called()
+    {
+        var result = CommandLine.Run(_playground.Folder, "inspect", "--help");
+
+        Assert.Equal(0, result.Exit);
+        Assert.Matches(@"onnx-lowrank inspect <IN\.onnx> \[options\]", result.Output);
+        Assert.Contains("inspect", CommandLine.Run(_playground.Folder, "--help").Output);
+    }
+
+    [Fact]
     public void A_broken_model_ends_in_one_line()
     {
         _playground.Write("in.onnx", [1, 2, 3]);
