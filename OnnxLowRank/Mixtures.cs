@@ -32,7 +32,7 @@ static class Mixtures
             // All convolutions alike: between integer and float ones layouts are converted.
             layer => Ways(few, layer.Kind == LayerKind.Conv ? [] : few),
             layer => Ways(layer.Kind == LayerKind.Conv ? [] : few, few),
-            layer => Ways(layer.IsTable ? few : [], few),
+            layer => Ways(layer.IsTable ? few : [WeightFormat.Float32], few), // where even 8 bits lose too much, a cut may not
         ];
     }
 
