@@ -28,8 +28,8 @@ sealed class PlanSearch(
     /// <summary>Plans built and run on the search share, at most.</summary>
     const int MostProbes = 12;
 
-    /// <summary>Further plans, refitted before they are run: fitting costs more than running, so it starts where the others ended.</summary>
-    const int MostRefittedProbes = 5;
+    /// <summary>Further plans, refitted before they are run, that which was found without being the first: fitting costs more than running, so it starts where the others ended.</summary>
+    const int MostRefittedProbes = 6;
 
     /// <summary>No fit has been seen to save more than this share of the cost.</summary>
     const double LargestSaving = 0.45;
@@ -100,18 +100,27 @@ sealed class PlanSearch(
     /// <summary>The smallest cost found good on the search share, 1 where none was.</summary>
     double Cheapest(Allocation allocation)
     {
-        var tried = new List<Allotment>();
+        var tried = new List<(Allotment Allotment, bool IsGood)>();
         double all = allocation.At(0).Bytes;
         bool? Try(double cost)
         {
             var allotment = allocation.AtCost(cost);
-            if (allotment.ChangesNothing || tried.Exists(allotment.SameAs))
+            if (allotment.ChangesNothing)
+            {
+                return true;
+            }
+            int known = tried.FindIndex(item => item.Allotment.SameAs(allotment));
+            if (known >= 0)
+            {
+                return tried[known].IsGood; // between two costs there may be plans all the same
+            }
+            if (tried.Count == (_isRefitted ? MostRefittedProbes : MostProbes))
             {
                 return null;
             }
-            tried.Add(allotment);
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
             var (isGood, loss) = Judge(allotment);
+            tried.Add((allotment, isGood));
             if (!_isRefitted && allotment.Bytes < all && !(loss >= _leastLoss?.Loss))
             {
                 _leastLoss = (allotment, loss);
@@ -121,7 +130,7 @@ sealed class PlanSearch(
 
         _leastLoss = null;
         _isRefitted = false;
-        double best = BudgetSearch.Smallest(allocation.SmallestCost, 1, Try, MostProbes);
+        double best = BudgetSearch.Smallest(allocation.SmallestCost, 1, Try);
         if (!options.Refits)
         {
             return best;
@@ -133,7 +142,7 @@ sealed class PlanSearch(
             _isRefitted = false; // the fits did not carry over to samples they have not seen
             return best;
         }
-        double refitted = BudgetSearch.Smallest(Math.Max(allocation.SmallestCost, best * (1 - LargestSaving)), best, Try, MostRefittedProbes);
+        double refitted = BudgetSearch.Smallest(Math.Max(allocation.SmallestCost, best * (1 - LargestSaving)), best, Try);
         _isRefitted = refitted < 1;
         return refitted;
     }

@@ -6,14 +6,14 @@ public class BudgetSearchTests
 {
     const double Smallest = 0.01;
 
-    static (double Found, List<double> Tried) Search(Func<double, bool?> isGood, int probes = 12)
+    static (double Found, List<double> Tried) Search(Func<double, bool?> isGood)
     {
         var tried = new List<double>();
         double found = BudgetSearch.Smallest(Smallest, 1, cost =>
         {
             tried.Add(cost);
             return isGood(cost);
-        }, probes);
+        });
         return (found, tried);
     }
 
@@ -60,7 +60,7 @@ public class BudgetSearchTests
     }
 
     [Fact]
-    public void A_plan_that_was_tried_before_ends_the_search_with_the_best_known()
+    public void Where_probing_ends_the_best_known_is_the_answer()
     {
         var (found, tried) = Search(cost => cost == Smallest ? false : cost < 0.2 ? null : true);
 
@@ -69,10 +69,10 @@ public class BudgetSearchTests
     }
 
     [Fact]
-    public void No_more_probes_are_made_than_allowed()
+    public void The_search_ends_when_costs_are_the_same()
     {
-        Assert.Equal(3, Search(cost => cost > 0.5, probes: 3).Tried.Count);
-        Assert.Single(Search(_ => false, probes: 1).Tried);
+        Assert.InRange(Search(cost => cost > 0.5).Tried.Count, 5, 12);
+        Assert.InRange(Search(_ => false).Tried.Count, 5, 12);
     }
 
     [Theory]
@@ -98,10 +98,10 @@ public class BudgetSearchTests
         {
             tried.Add(cost);
             return cost > 0.3;
-        }, probes: 12);
+        });
 
         Assert.InRange(found, 0.3, 0.31);
         Assert.All(tried, cost => Assert.True(cost < 0.5));
-        Assert.Equal(0.5, BudgetSearch.Smallest(Smallest, 0.5, _ => false, probes: 3));
+        Assert.Equal(0.5, BudgetSearch.Smallest(Smallest, 0.5, _ => false));
     }
 }

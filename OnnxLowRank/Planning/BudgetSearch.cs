@@ -18,17 +18,16 @@ static class BudgetSearch
     /// </summary>
     /// <param name="smallest">The smallest cost there is, above 0.</param>
     /// <param name="good">A cost that is taken to be good: 1, the original's, or less.</param>
-    /// <param name="isGood">Expensive: builds and runs a model of about this cost; null when it would be the same as one tried before.</param>
-    /// <param name="probes">The most calls of <paramref name="isGood"/>.</param>
+    /// <param name="isGood">Expensive: builds and runs a model of about this cost; null when that was done often enough.</param>
     /// <returns>The smallest cost found good, or <paramref name="good"/> when none was.</returns>
-    public static double Smallest(double smallest, double good, Func<double, bool?> isGood, int probes)
+    public static double Smallest(double smallest, double good, Func<double, bool?> isGood)
     {
         double bad = smallest;
         if (isGood(smallest) == true)
         {
             return smallest;
         }
-        for (int i = 1; i < probes && good / bad > Resolution; i++)
+        while (good / bad > Resolution)
         {
             double middle = Math.Sqrt(good * bad);
             switch (isGood(middle))
