@@ -113,7 +113,7 @@ sealed class CompressCommand : IVerb
         string[] reports = parsed.GetValue(_report) ?? [];
         RequireReports(reports, options);
         bool isQuiet = parsed.GetValue(_quiet);
-        bool hasColor = !parsed.GetValue(_noColor) && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+        bool hasColor = Output.HasColor(parsed.GetValue(_noColor));
 
         CompressionReport report;
         using (var progress = new ProgressLine(isQuiet))
@@ -143,15 +143,7 @@ sealed class CompressCommand : IVerb
     {
         foreach (string path in reports)
         {
-            if (path != "-" && !path.EndsWith(".json", StringComparison.OrdinalIgnoreCase))
-            {
-                throw new OptionException($"--report {path}: the name must end with .json, or be -");
-            }
-            if (path != "-" && new[] { options.Input, options.Output, options.Labels, options.Calibration }.Any(other => other != null && Path.GetFullPath(other) == Path.GetFullPath(path)))
-            {
-                throw new OptionException($"--report {path}: is another file of this command");
-            }
-            JsonFile.RequireWritable("--report", path);
+            JsonFile.Require("--report", path, options.Input, options.Output, options.Labels, options.Calibration);
         }
     }
 }

@@ -62,9 +62,9 @@ sealed class InspectCommand : IVerb
         string? json = parsed.GetValue(_json);
         if (json != null)
         {
-            RequireJson(json, options);
+            JsonFile.Require("--json", json, options.Input, options.Calibration);
         }
-        bool hasColor = !parsed.GetValue(_noColor) && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+        bool hasColor = Output.HasColor(parsed.GetValue(_noColor));
 
         var report = Inspector.Run(options, cancellation);
         if (json != null)
@@ -76,19 +76,6 @@ sealed class InspectCommand : IVerb
             InspectionTable.Write(report, top, hasColor);
         }
         return ExitCode.Success;
-    }
-
-    static void RequireJson(string path, InspectionOptions options)
-    {
-        if (path != "-" && !path.EndsWith(".json", StringComparison.OrdinalIgnoreCase))
-        {
-            throw new OptionException($"--json {path}: the name must end with .json, or be -");
-        }
-        if (path != "-" && new[] { options.Input, options.Calibration }.Any(other => other != null && Path.GetFullPath(other) == Path.GetFullPath(path)))
-        {
-            throw new OptionException($"--json {path}: is another file of this command");
-        }
-        JsonFile.RequireWritable("--json", path);
     }
 
     /// <inheritdoc/>

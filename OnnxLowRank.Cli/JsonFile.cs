@@ -11,14 +11,25 @@ static class JsonFile
     /// <summary>Signs such as + and ' as themselves: a report is a file, not part of a web page.</summary>
     public static readonly ReportContext Context = new(new(ReportContext.Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
-    /// <summary>Throws unless a report can be written there: better before the job than after it.</summary>
+    /// <summary>Throws unless a report may and can be written there: better before the job than after it.</summary>
     /// <param name="option">That names the file.</param>
+    /// <param name="path">A file, or - for standard output.</param>
+    /// <param name="others">Paths that the command reads or writes; null where there is none.</param>
+    /// <exception cref="OptionException">The name is not one for it.</exception>
     /// <exception cref="IOException">It cannot; the message names the file.</exception>
-    public static void RequireWritable(string option, string path)
+    public static void Require(string option, string path, params string?[] others)
     {
         if (path == "-")
         {
             return;
+        }
+        if (!path.EndsWith(".json", StringComparison.OrdinalIgnoreCase))
+        {
+            throw new OptionException($"{option} {path}: the name must end with .json, or be -");
+        }
+        if (others.Any(other => other != null && Path.GetFullPath(other) == Path.GetFullPath(path)))
+        {
+            throw new OptionException($"{option} {path}: is another file of this command");
         }
         if (Directory.Exists(path))
         {

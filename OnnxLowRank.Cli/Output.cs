@@ -8,6 +8,9 @@ static class Output
 {
     const int Unlimited = 1000;
 
+    /// <param name="isRefused">Whether the command line wants none.</param>
+    public static bool HasColor(bool isRefused) => !isRefused && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+
     public static IAnsiConsole Open(bool hasColor)
     {
         var console = AnsiConsole.Create(new AnsiConsoleSettings

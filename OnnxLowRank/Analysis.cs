@@ -40,7 +40,7 @@ sealed record Analysis(
         clock.Enter("calibrate");
         var shapesOf = calibrator.Shapes(sampling, [1, 2]);
         var shapes = shapesOf[0];
-        sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
+        sampling.FitTo(Calibrator.BytesPerSample(shapes));
         var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
         var positions = found.Layers.ToDictionary(layer => layer, layer => layer.Kind == LayerKind.Constant ? default : PositionsOf(layer, shapes));
 
@@ -105,9 +105,7 @@ sealed record Analysis(
             {
                 Method.Svd => SvdMethod.Of(algebra, part, rank),
                 Method.Randomized => RandomizedMethod.Of(algebra, part, rank, options.Seed + g),
-                _ when isSolvedAtInput => OutputMethod.FromInput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
-                _ when isAtInput => OutputMethod.FromOutput(algebra, Through(algebra, part, Pooled(moments, g, isCentred)), part, shrinkage, rank),
-                _ => OutputMethod.FromOutput(algebra, Pooled(moments, g, isCentred), part, shrinkage, rank),
+                _ => FromMoments(algebra, layer, part, Pooled(moments, g, isCentred), shrinkage, rank),
             };
         }
         return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))],
@@ -128,16 +126,16 @@ sealed record Analysis(
             Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
     }
 
-    /// <summary>Variance of a group's output along each of its directions, largest first: eigenvalues of its covariance over all uses.</summary>
+    /// <summary>Directions of a group's output over all uses, each about its mean, and the variance along them.</summary>
     /// <param name="part">W of the group, (out/groups, in).</param>
-    internal static double[] OutputEnergy(ILinearAlgebra algebra, Layer layer, Matrix part, Moments[] moments, int group)
-    {
-        var covariance = Pooled(moments, group, centred: true);
-        int rank = Math.Min(part.Rows, part.Cols);
-        return !Tap.IsAtInput(layer) ? OutputMethod.FromOutput(algebra, covariance, part, shrinkage: 0, rank).Energy
-            : layer.In < layer.Out ? OutputMethod.FromInput(algebra, covariance, part, shrinkage: 0, rank).Energy
-            : OutputMethod.FromOutput(algebra, Through(algebra, part, covariance), part, shrinkage: 0, rank).Energy;
-    }
+    internal static OutputBasis OutputBasisOf(ILinearAlgebra algebra, Layer layer, Matrix part, Moments[] moments, int group) =>
+        FromMoments(algebra, layer, part, Pooled(moments, group, centred: true), shrinkage: 0, Math.Min(part.Rows, part.Cols));
+
+    /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
+    static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix part, Matrix second, double shrinkage, int rank) =>
+        !Tap.IsAtInput(layer) ? OutputMethod.FromOutput(algebra, second, part, shrinkage, rank)
+        : layer.In < layer.Out ? OutputMethod.FromInput(algebra, second, part, shrinkage, rank)
+        : OutputMethod.FromOutput(algebra, Through(algebra, part, second), part, shrinkage, rank);
 
     /// <summary>The output's covariance W·G·Wᵀ.</summary>
     static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>

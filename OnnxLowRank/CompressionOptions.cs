@@ -175,7 +175,8 @@ public sealed record CompressionOptions
         Require(Method != Method.None || Format != FormatChoice.Float32, "--method none with --format fp32 leaves nothing to do");
     }
 
-    static void Require(bool holds, string message)
+    /// <exception cref="OptionException">It does not hold.</exception>
+    internal static void Require(bool holds, string message)
     {
         if (!holds)
         {

@@ -32,17 +32,8 @@ public sealed record InspectionOptions
     /// <exception cref="OptionException">A value is out of range; the message names the option.</exception>
     internal void Validate()
     {
-        if (Input.Length == 0)
-        {
-            throw new OptionException("an empty path names no file");
-        }
-        if (Threads < 1)
-        {
-            throw new OptionException($"--threads {Threads} is not ≥ 1");
-        }
-        if (Batch < 1)
-        {
-            throw new OptionException($"--batch {Batch} is not ≥ 1");
-        }
+        CompressionOptions.Require(Input.Length > 0, "an empty path names no file");
+        CompressionOptions.Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
+        CompressionOptions.Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
     }
 }

@@ -49,7 +49,7 @@ public static class Inspector
             shapes = calibrator.Shapes(sampling);
             if (options.Calibration != null)
             {
-                sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
+                sampling.FitTo(Calibrator.BytesPerSample(shapes));
                 measured = calibrator.Collect(sampling, Enumerable.Range(0, source.Count).ToArray(), shapes, withRanges: false);
             }
         }
@@ -96,15 +96,17 @@ public static class Inspector
     static InspectedLayer Look(ILinearAlgebra algebra, Layer layer, Measured? measured, double parameters, double? macs, double? all)
     {
         var weight = layer.ReadWeight();
-        double[][] ofWeight = [.. Enumerable.Range(0, layer.Groups).Select(g => Array.ConvertAll(algebra.Svd(layer.GroupOf(weight, g)).S, value => value * value))];
-        double[][]? ofOutput = measured == null || layer.Kind == LayerKind.Constant ? null
-            : [.. Enumerable.Range(0, layer.Groups).Select(g => Analysis.OutputEnergy(algebra, layer, layer.GroupOf(weight, g), measured.Moments[layer], g))];
+        Matrix[] parts = [.. Enumerable.Range(0, layer.Groups).Select(g => layer.GroupOf(weight, g))];
+        int most = Math.Min(layer.OutPerGroup, layer.In);
+        Spectrum[] ofWeight = [.. parts.Select(part => SvdMethod.Of(algebra, part, most))];
+        Spectrum[]? ofOutput = measured == null || layer.Kind == LayerKind.Constant ? null
+            : [.. parts.Select((part, g) => Analysis.OutputBasisOf(algebra, layer, part, measured.Moments[layer], g))];
         var energies = ofOutput ?? ofWeight;
         int rank = RankFigures.RankKeeping(energies, Kept), breakEven = Math.Max(0, layer.BreakEvenRank);
         double saved = rank > breakEven ? 0 : layer.Elements - new LayerPlan.Factorize(layer, Math.Max(1, rank), WeightFormat.Float32).Elements;
         return new(
             layer.Name, layer.Node.OpType, layer.Weight.Dims, layer.Elements, layer.Elements / parameters, macs, all > 0 ? macs / all : null,
-            Math.Min(layer.OutPerGroup, layer.In), breakEven, RankFigures.Of(ofWeight), ofOutput == null ? null : RankFigures.Of(ofOutput),
+            most, breakEven, RankFigures.Of(ofWeight), ofOutput == null ? null : RankFigures.Of(ofOutput),
             [.. s_ranks.Select(part => (int)Math.Ceiling(part * breakEven)).Where(r => r > 0).Distinct().Select(r => new PredictedLoss(r, RankFigures.Lost(energies, r)))],
             Math.Max(0, saved) / parameters);
     }

@@ -67,6 +67,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         });
     }
 
+    /// <summary>Bytes that one sample takes inside the model, about: of the layers' inputs and outputs twice over.</summary>
+    public static long BytesPerSample(IReadOnlyDictionary<string, long[]> shapes) =>
+        2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim));
+
     IEnumerable<LayerUse> Uses() => layers.SelectMany(layer => layer.Uses);
 
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>

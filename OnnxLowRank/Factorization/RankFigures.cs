@@ -1,5 +1,3 @@
-using System.Numerics.Tensors;
-
 namespace OnnxLowRank.Factorization;
 
 /// <summary>How many directions a matrix really uses, by several measures of its singular values σ.</summary>
@@ -14,37 +12,31 @@ public sealed record RankFigures(double Effective, double Stable, int At90, int 
     /// <summary>Of sums of energies.</summary>
     const double Rounding = 1e-12;
 
-    /// <param name="groups">σ² per group, largest first, all groups of the same length.</param>
-    internal static RankFigures Of(IReadOnlyList<double[]> groups)
+    /// <param name="groups">Spectrum of σ² per group, whole and all of the same length.</param>
+    internal static RankFigures Of(IReadOnlyList<Spectrum> groups)
     {
-        double sum = groups.Sum(group => group.Sum(Math.Sqrt)), largest = groups.Max(group => group.Length > 0 ? group[0] : 0);
-        double entropy = 0;
-        foreach (double energy in groups.SelectMany(group => group).Where(energy => energy > 0))
-        {
-            double p = Math.Sqrt(energy) / sum;
-            entropy -= p * Math.Log(p);
-        }
+        double[] energies = [.. groups.SelectMany(group => group.Energy).Where(energy => energy > 0)];
+        double sum = energies.Sum(Math.Sqrt), largest = energies.DefaultIfEmpty().Max();
+        double entropy = -energies.Select(energy => Math.Sqrt(energy) / sum).Sum(p => p * Math.Log(p));
         return new(
-            sum > 0 ? Math.Exp(entropy) : 0, largest > 0 ? Total(groups) / largest : 0, RankKeeping(groups, 0.9), RankKeeping(groups, 0.99), RankKeeping(groups, 0.999),
+            sum > 0 ? Math.Exp(entropy) : 0, largest > 0 ? energies.Sum() / largest : 0, RankKeeping(groups, 0.9), RankKeeping(groups, 0.99), RankKeeping(groups, 0.999),
             RankKeeping(groups, 0.9999));
     }
 
     /// <summary>The share of Σσ² that is lost beyond a rank.</summary>
-    internal static double Lost(IReadOnlyList<double[]> groups, int rank)
+    internal static double Lost(IReadOnlyList<Spectrum> groups, int rank)
     {
-        double total = Total(groups);
-        return total > 0 ? groups.Sum(group => TensorPrimitives.Sum<double>(group.AsSpan(Math.Min(rank, group.Length)))) / total : 0;
+        double total = groups.Sum(group => group.Total);
+        return total > 0 ? groups.Sum(group => group.Tail(rank)) / total : 0;
     }
 
-    internal static int RankKeeping(IReadOnlyList<double[]> groups, double share)
+    internal static int RankKeeping(IReadOnlyList<Spectrum> groups, double share)
     {
         int rank = 0;
-        while (rank < groups[0].Length && Lost(groups, rank) > 1 - share + Rounding)
+        while (rank < groups[0].Energy.Length && Lost(groups, rank) > 1 - share + Rounding)
         {
             rank++;
         }
         return rank;
     }
-
-    static double Total(IReadOnlyList<double[]> groups) => groups.Sum(group => TensorPrimitives.Sum<double>(group));
 }

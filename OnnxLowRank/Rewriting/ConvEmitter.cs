@@ -33,10 +33,12 @@ static class ConvEmitter
     public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
     {
         var layer = plan.Layer;
-        double[]?[] biases = [.. layer.Uses.Select((use, i) => Emission.Gained(use, rounded?.Gains[i]) ?? use.Bias)];
+        double[]?[] biases = Emission.Biases(layer, rounded);
         if (plan.WeightOnly)
         {
-            string value = WeightOnly.Add(emission.Graph, layer.Name, rounded == null ? Int8.PerRow(layer.ReadFloats(), layer.Out) : null, rounded?.Weight, layer.Weight.Dims);
+            string value = rounded == null
+                ? WeightOnly.Add(emission.Graph, layer.Name, Int8.PerRow(layer.ReadFloats(), layer.Out), layer.Weight.Dims)
+                : WeightOnly.Add(emission.Graph, layer.Name, rounded.Weight, layer.Weight.Dims);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
@@ -153,7 +155,10 @@ static class ConvEmitter
         int rows = (int)stage.Dims[0];
         if (plan.WeightOnly)
         {
-            return new(WeightOnly.Add(emission.Graph, name, stage.InFewBits == null ? Int8.PerRow(stage.Weight, rows) : null, stage.InFewBits, stage.Dims), [], []);
+            string value = stage.InFewBits is { } blocks
+                ? WeightOnly.Add(emission.Graph, name, blocks, stage.Dims)
+                : WeightOnly.Add(emission.Graph, name, Int8.PerRow(stage.Weight, rows), stage.Dims);
+            return new(value, [], []);
         }
         if (plan.Format == WeightFormat.Float32)
         {
@@ -210,7 +215,7 @@ static class ConvEmitter
         var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => factor * Math.Max(step, float.Epsilon * 127)));
         var nodes = new List<NodeProto>();
         string values = Unpacking.Add(emission.Graph, name, rows.Plain(transposed: false), dims, emission.WeightBits, nodes);
-        return Dequantized(emission, name, values, Array.ConvertAll(rows.Scales, scale => scale / factor), nodes);
+        return Dequantized(emission, name, values, Unpacking.Scales(rows, emission.WeightBits), nodes);
     };
 
     static Weight Dequantized(Emission emission, string name, string values, float[] scales, List<NodeProto> nodes)

@@ -53,6 +53,9 @@ sealed record Emission(
             ? CorrectedBias.IfWorth(decomposition, rank, useIndex, isFree, refit.Biases[useIndex])
             : CorrectedBias.Of(decomposition, rank, useIndex, isFree);
 
+    /// <summary>The biases of a layer's uses with its dense weight as it is, or as it was rounded to 4 bits.</summary>
+    public static double[]?[] Biases(Layer layer, Int4Dense? rounded) => [.. layer.Uses.Select((use, i) => Gained(use, rounded?.Gains[i]) ?? use.Bias)];
+
     /// <summary>A use's bias with what makes good for a rounded weight; null where there is no such gain.</summary>
     public static double[]? Gained(LayerUse use, double[]? gains) =>
         gains == null || use.Bias == null ? gains : [.. use.Bias.Zip(gains, (bias, gain) => bias + gain)];

@@ -85,13 +85,30 @@ sealed class GraphEditor
     public void Compute(string initializer, IEnumerable<NodeProto> nodes)
     {
         var stored = Graph.Initializer.Single(tensor => tensor.Name == initializer);
-        Graph.Initializer.Remove(stored);
-        if (Graph.Input.FirstOrDefault(input => input.Name == initializer) is { } input)
+        Remove(stored);
+        Graph.Node.AddRange(nodes);
+    }
+
+    /// <summary>Takes an initializer away, and off the inputs where it was one.</summary>
+    void Remove(TensorProto initializer)
+    {
+        Graph.Initializer.Remove(initializer);
+        if (Graph.Input.FirstOrDefault(input => input.Name == initializer.Name) is { } input)
         {
             Graph.Input.Remove(input);
-            _inputsGone.Add(initializer);
+            _inputsGone.Add(initializer.Name);
         }
-        Graph.Node.AddRange(nodes);
+    }
+
+    /// <summary>Makes a node of one output under a fresh name, which both have; returns that name.</summary>
+    /// <param name="nodes">Gets the node.</param>
+    public string Add(List<NodeProto> nodes, string wanted, string opType, string[] inputs, Action<NodeProto>? configure = null)
+    {
+        string output = FreshName(wanted);
+        var node = NodeAttributes.Create(opType, output, inputs, [output]);
+        configure?.Invoke(node);
+        nodes.Add(node);
+        return output;
     }
 
     /// <summary>Applies the replacements, drops constants that only replaced nodes read, and declares the domains in use.</summary>
@@ -133,12 +150,7 @@ sealed class GraphEditor
             }
             if (index.Initializer(name) is { } tensor)
             {
-                Graph.Initializer.Remove(tensor);
-                if (Graph.Input.FirstOrDefault(input => input.Name == name) is { } input)
-                {
-                    Graph.Input.Remove(input);
-                    _inputsGone.Add(name);
-                }
+                Remove(tensor);
             }
             else if (index.Producer(name) is { } producer && IsView(producer) && dead.Add(producer))
             {

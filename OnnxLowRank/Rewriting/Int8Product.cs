@@ -41,7 +41,7 @@ static class Int8Product
     /// <param name="nodes">Gets the nodes that unpack it.</param>
     public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, int bits, List<NodeProto> nodes) => new(
         Unpacking.Add(graph, name, weight.Plain(transposed: true), [weight.Cols, weight.Rows], bits, nodes),
-        graph.AddConstant(TensorData.Floats($"{name}_scale", Array.ConvertAll(weight.Scales, scale => scale / Unpacking.Factor(bits)), weight.Rows)));
+        graph.AddConstant(TensorData.Floats($"{name}_scale", Unpacking.Scales(weight, bits), weight.Rows)));
 
     /// <param name="bias">Name of a constant with one number per output channel, or empty.</param>
     public static IEnumerable<NodeProto> Nodes(

@@ -29,13 +29,10 @@ static class MatMulEmitter
     public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
     {
         var layer = plan.Layer;
-        double[]?[] biases = [.. layer.Uses.Select((use, i) => Emission.Gained(use, rounded?.Gains[i]) ?? use.Bias)];
+        double[]?[] biases = Emission.Biases(layer, rounded);
         if (plan.WeightOnly)
         {
-            bool transposed = layer.Kind == LayerKind.MatMul;
-            string weight = WeightOnly.Add(
-                emission.Graph, layer.Name, rounded == null ? Quantization.Int8.PerRow(layer.ReadFloats(), layer.Out) : null, rounded?.Weight,
-                transposed ? [layer.In, layer.Out] : [layer.Out, layer.In], transposed);
+            string weight = AddWeightOnly(emission.Graph, layer, layer.Name, rounded == null ? layer.ReadFloats() : null, rounded?.Weight, layer.Out, layer.In);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
@@ -126,9 +123,7 @@ static class MatMulEmitter
         {
             return use.Input;
         }
-        string transposed = emission.Graph.FreshName($"{LayerFinder.Name(use.Node)}_rows");
-        nodes.Add(NodeAttributes.Create("Transpose", transposed, [use.Input], [transposed]).With("perm", [1L, 0L]));
-        return transposed;
+        return emission.Graph.Add(nodes, $"{LayerFinder.Name(use.Node)}_rows", "Transpose", [use.Input], node => node.With("perm", [1L, 0L]));
     }
 
     static Action<LayerUse, string, string, double[]?> RealPair(Emission emission, Layer layer, string down, string up) => (use, name, middle, bias) =>
@@ -191,11 +186,23 @@ static class MatMulEmitter
     /// <summary>Adds a factor (rows, cols), given in floats or in 4 bits, as a plan in floats reads it; returns its name.</summary>
     static string AddFactor(GraphEditor graph, LayerPlan.Factorize plan, string name, float[]? factor, Int4Blocks? rounded, int rows, int cols)
     {
-        bool transposed = plan.Layer.Kind == LayerKind.MatMul;
+        if (plan.WeightOnly)
+        {
+            return AddWeightOnly(graph, plan.Layer, name, factor, rounded, rows, cols);
+        }
+        return graph.AddConstant(plan.Layer.Kind == LayerKind.MatMul
+            ? TensorData.Floats(name, Transposed(factor!, rows, cols), cols, rows)
+            : TensorData.Floats(name, factor!, rows, cols));
+    }
+
+    /// <summary>Adds a weight (rows, cols), given in floats, which become 8 bits, or in 4 bits; returns the name of its float value.</summary>
+    static string AddWeightOnly(GraphEditor graph, Layer layer, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols)
+    {
+        bool transposed = layer.Kind == LayerKind.MatMul;
         long[] dims = transposed ? [cols, rows] : [rows, cols];
-        return plan.WeightOnly
-            ? WeightOnly.Add(graph, name, rounded == null ? Quantization.Int8.PerRow(factor, rows) : null, rounded, dims, transposed)
-            : graph.AddConstant(TensorData.Floats(name, transposed ? Transposed(factor!, rows, cols) : factor!, dims));
+        return rounded == null
+            ? WeightOnly.Add(graph, name, Quantization.Int8.PerRow(weight, rows), dims, transposed)
+            : WeightOnly.Add(graph, name, rounded, dims, transposed);
     }
 
     /// <summary>A matrix (rows, cols) as (cols, rows).</summary>

@@ -40,10 +40,11 @@ sealed class StoredTable
         }
         return new(
             graph, 4, graph.AddConstant(TensorData.Create<byte>($"{name}_int4", TensorProto.Types.DataType.Uint8, packed, [.. axes, half])),
-            AddScales(graph, name, Array.ConvertAll(table.Scales, scale => scale / Unpacking.Factor(Int8.Bits)), axes));
+            AddScales(graph, name, Unpacking.Scales(table, Int8.Bits), axes));
     }
 
-    static long Rows(long[] axes) => axes.Aggregate(1L, (product, dim) => product * dim);
+    /// <summary>Rows of a table of these axes and one more.</summary>
+    public static long Rows(long[] axes) => axes.Aggregate(1L, (product, dim) => product * dim);
 
     /// <summary>A scale per row, in a column: whatever rows are taken of both, they stand beside each other.</summary>
     static string AddScales(GraphEditor graph, string name, float[] scales, long[] axes) =>
@@ -83,12 +84,6 @@ sealed class StoredTable
     }
 
     /// <summary>Adds a node; returns the name of its output.</summary>
-    string Add(List<NodeProto> nodes, string name, string opType, string suffix, string[] inputs, Action<NodeProto>? configure = null)
-    {
-        string output = _graph.FreshName($"{name}_{suffix}");
-        var node = NodeAttributes.Create(opType, output, inputs, [output]);
-        configure?.Invoke(node);
-        nodes.Add(node);
-        return output;
-    }
+    string Add(List<NodeProto> nodes, string name, string opType, string suffix, string[] inputs, Action<NodeProto>? configure = null) =>
+        _graph.Add(nodes, $"{name}_{suffix}", opType, inputs, configure);
 }

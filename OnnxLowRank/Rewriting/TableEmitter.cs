@@ -74,7 +74,7 @@ static class TableEmitter
     static long[] Axes(Layer layer) => layer.Weight.Dims[..^1];
 
     static StoredTable Store(GraphEditor graph, string name, float[] values, long[] axes, bool isInt8) => isInt8
-        ? StoredTable.InInt8(graph, name, Int8.PerRow(values, (int)axes.Aggregate(1L, (product, dim) => product * dim)), axes)
+        ? StoredTable.InInt8(graph, name, Int8.PerRow(values, (int)StoredTable.Rows(axes)), axes)
         : StoredTable.InFloats(graph, name, values, axes);
 
     static IEnumerable<NodeProto> Product(GraphEditor graph, string name, string input, string weight, string bias, string output)

@@ -22,6 +22,9 @@ static class Unpacking
     /// <param name="bits">Of what they become: 8 or 7.</param>
     public static float Factor(int bits) => 1 << (bits - 4);
 
+    /// <summary>Steps of the unpacked values, which stand for the same numbers.</summary>
+    public static float[] Scales(Int4Blocks weight, int bits) => Array.ConvertAll(weight.Scales, scale => scale / Factor(bits));
+
     /// <summary>The name of the constant to shift by.</summary>
     public static string Four(GraphEditor graph) => graph.SharedConstant(TensorData.Create<byte>("uint8_4", TensorProto.Types.DataType.Uint8, [4]));
 
@@ -39,14 +42,7 @@ static class Unpacking
         }
         string constant = graph.AddConstant(TensorData.Create<byte>($"{name}_int4", TensorProto.Types.DataType.Uint8, packed, [half, .. dims[1..]]));
         string four = Four(graph);
-        string Node(string suffix, string opType, string[] inputs, Action<NodeProto> configure)
-        {
-            string output = graph.FreshName($"{name}_{suffix}");
-            var node = NodeAttributes.Create(opType, output, inputs, [output]);
-            configure(node);
-            nodes.Add(node);
-            return output;
-        }
+        string Node(string suffix, string opType, string[] inputs, Action<NodeProto>? configure = null) => graph.Add(nodes, $"{name}_{suffix}", opType, inputs, configure);
 
         string low = Node("low", "BitShift", [constant, four], node => node.With("direction", "LEFT"));
         string top = Node("top", "BitShift", [constant, four], node => node.With("direction", "RIGHT"));
@@ -65,7 +61,7 @@ static class Unpacking
             return large;
         }
         string two = graph.SharedConstant(TensorData.Create<int>("int32_2", TensorProto.Types.DataType.Int32, [2]));
-        string halved = Node("half", "Div", [Cast("int32", large, TensorProto.Types.DataType.Int32), two], _ => { });
+        string halved = Node("half", "Div", [Cast("int32", large, TensorProto.Types.DataType.Int32), two]);
         return Cast("int7", halved, TensorProto.Types.DataType.Int8);
     }
 }
