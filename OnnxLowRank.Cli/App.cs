@@ -16,11 +16,14 @@ static class App
     public static int Run(string[] args)
     {
         var compress = new CompressCommand();
-        var inspect = new InspectCommand();
-        compress.Root.Add(inspect.Command);
-        compress.ShowsArguments = args is not [InspectCommand.Name, ..]; // a verb's usage would show them too
+        IVerb[] verbs = [new InspectCommand()];
+        foreach (var other in verbs)
+        {
+            compress.Root.Add(other.Command);
+        }
+        compress.ShowsArguments = !verbs.Any(other => other.Command.Name == args.FirstOrDefault()); // a verb's usage would show them too
         var parsed = compress.Root.Parse(args);
-        IVerb verb = parsed.CommandResult.Command == inspect.Command ? inspect : compress;
+        IVerb verb = Array.Find(verbs, other => other.Command == parsed.CommandResult.Command) ?? compress;
         if (parsed.Action is not null && parsed.Action != verb.Command.Action && !IsError(parsed))
         {
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false }); // --help, --version

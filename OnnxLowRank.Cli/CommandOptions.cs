@@ -8,6 +8,26 @@ namespace OnnxLowRank.Cli;
 /// <summary>Kinds of options that refuse what they cannot read in words of their own.</summary>
 static class CommandOptions
 {
+    public static Argument<string> Model(string name = "IN.onnx") => new(name) { Description = "The trained model; it is never changed." };
+
+    public static Option<string?> Labels() => new("--labels") { Description = "A .npy of integer labels, one per sample or token.", HelpName = "FILE" };
+
+    public static Option<string?> Json() => new("--json") { Description = "Write everything, FILE.json, or - for standard output.", HelpName = "FILE" };
+
+    public static Option<string?> Device() => new("--device") { Description = "Where models run: auto, cpu, cuda or cuda:N [auto].", HelpName = "D" };
+
+    public static Option<bool> ConstantInputs() => new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
+
+    public static Option<int?> Seed() => Number<int>("--seed", "Seed of everything random [0].", "N", "whole number");
+
+    public static Option<int?> Threads() => Number<int>("--threads", "Threads [all cores].", "N", "whole number");
+
+    public static Option<int?> Batch() => Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
+
+    public static Option<bool> Quiet() => new("--quiet", "-q") { Description = "Print errors only." };
+
+    public static Option<bool> NoColor() => new("--no-color") { Description = "No colours; NO_COLOR is honoured too." };
+
     public static Dictionary<string, T> Names<T>() where T : struct, Enum =>
         Enum.GetValues<T>().ToDictionary(value => value.ToString().ToLowerInvariant());
 

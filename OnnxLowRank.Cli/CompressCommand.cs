@@ -20,7 +20,7 @@ sealed class CompressCommand : IVerb
         ["int4"] = FormatChoice.Int4,
     };
 
-    readonly Argument<string> _input = new("IN.onnx") { Description = "The trained model; it is never changed." };
+    readonly Argument<string> _input = CommandOptions.Model();
     readonly Argument<string> _output = new("OUT.onnx") { Description = "Where to write; appears whole or not at all." };
     readonly Option<string> _calib = new("--calib")
     {
@@ -28,7 +28,7 @@ sealed class CompressCommand : IVerb
         HelpName = "PATH",
         Required = true,
     };
-    readonly Option<string?> _labels = new("--labels") { Description = "A .npy of integer labels, one per sample or token.", HelpName = "FILE" };
+    readonly Option<string?> _labels = CommandOptions.Labels();
     readonly Option<Metric?> _metric = CommandOptions.Choice("--metric", "What is measured", "by labels and outputs", s_metrics);
     readonly Option<double?> _tolerance = CommandOptions.Number<double>("--tolerance", "How much worse the metric may get, in its own units [0.01].", "X", "number");
     readonly Option<Objective?> _objective = CommandOptions.Choice("--objective", "What is made small", "balanced", CommandOptions.Names<Objective>());
@@ -37,20 +37,20 @@ sealed class CompressCommand : IVerb
     readonly Option<FormatChoice?> _format = CommandOptions.Choice("--format", "Format of rewritten weights", "auto", s_formats);
     readonly Option<Method?> _method = CommandOptions.Choice("--method", "How weights are factorized", "output", s_methods);
     readonly Option<Dialect?> _dialect = CommandOptions.Choice("--dialect", "Operators to emit", "ort", s_dialects);
-    readonly Option<string?> _device = new("--device") { Description = "Where models run: auto, cpu, cuda or cuda:N [auto].", HelpName = "D" };
+    readonly Option<string?> _device = CommandOptions.Device();
     readonly Option<TargetCpu?> _targetCpu = CommandOptions.Choice("--target-cpu", "Processor that the model will run on", "native", CommandOptions.Names<TargetCpu>());
     readonly Option<Regex?> _only = CommandOptions.Pattern("--only", "Rewrite only layers whose node name matches.");
     readonly Option<Regex?> _skip = CommandOptions.Pattern("--skip", "Leave layers alone whose node name matches.");
-    readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
+    readonly Option<bool> _constantInputs = CommandOptions.ConstantInputs();
     readonly Option<bool> _noTiming = new("--no-timing") { Description = "Plan by multiply-adds and bytes instead of times measured on this machine." };
     readonly Option<bool> _confident = new("--confident") { Description = "Succeed only if the interval's upper end is within tolerance." };
     readonly Option<bool> _bestEffort = new("--best-effort") { Description = "Write the best plan found even if it misses the tolerance; still exits 5." };
-    readonly Option<int?> _seed = CommandOptions.Number<int>("--seed", "Seed of everything random [0].", "N", "whole number");
-    readonly Option<int?> _threads = CommandOptions.Number<int>("--threads", "Threads [all cores].", "N", "whole number");
-    readonly Option<int?> _batch = CommandOptions.Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
+    readonly Option<int?> _seed = CommandOptions.Seed();
+    readonly Option<int?> _threads = CommandOptions.Threads();
+    readonly Option<int?> _batch = CommandOptions.Batch();
     readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json, or - for standard output.", HelpName = "FILE" };
-    readonly Option<bool> _quiet = new("--quiet", "-q") { Description = "Print errors only." };
-    readonly Option<bool> _noColor = new("--no-color") { Description = "No colours; NO_COLOR is honoured too." };
+    readonly Option<bool> _quiet = CommandOptions.Quiet();
+    readonly Option<bool> _noColor = CommandOptions.NoColor();
 
     public CompressCommand()
     {

@@ -6,27 +6,25 @@ namespace OnnxLowRank.Cli;
 /// <summary><c>onnx-lowrank inspect IN.onnx [options]</c>: what the layers hold, and what could be gained.</summary>
 sealed class InspectCommand : IVerb
 {
-    public const string Name = "inspect";
-
-    readonly Argument<string> _input = new("IN.onnx") { Description = "The trained model; it is never changed." };
+    readonly Argument<string> _input = CommandOptions.Model();
     readonly Option<string?> _calib = new("--calib")
     {
         Description = "Samples, to look at what layers put out and not at weights alone: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
         HelpName = "PATH",
     };
-    readonly Option<string?> _json = new("--json") { Description = "Write everything, FILE.json, or - for standard output.", HelpName = "FILE" };
+    readonly Option<string?> _json = CommandOptions.Json();
     readonly Option<int?> _top = CommandOptions.Number<int>("--top", "Layers to show, those that gain most first [all].", "N", "whole number");
-    readonly Option<string?> _device = new("--device") { Description = "Where the model runs: auto, cpu, cuda or cuda:N [auto].", HelpName = "D" };
+    readonly Option<string?> _device = CommandOptions.Device();
     readonly Option<Regex?> _only = CommandOptions.Pattern("--only", "Look only at layers whose node name matches.");
     readonly Option<Regex?> _skip = CommandOptions.Pattern("--skip", "Leave out layers whose node name matches.");
-    readonly Option<bool> _constantInputs = new("--constant-inputs") { Description = "Initializers that are also graph inputs are constants." };
-    readonly Option<int?> _threads = CommandOptions.Number<int>("--threads", "Threads [all cores].", "N", "whole number");
-    readonly Option<int?> _batch = CommandOptions.Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
-    readonly Option<bool> _noColor = new("--no-color") { Description = "No colours; NO_COLOR is honoured too." };
+    readonly Option<bool> _constantInputs = CommandOptions.ConstantInputs();
+    readonly Option<int?> _threads = CommandOptions.Threads();
+    readonly Option<int?> _batch = CommandOptions.Batch();
+    readonly Option<bool> _noColor = CommandOptions.NoColor();
 
     public InspectCommand()
     {
-        Command = new(Name, "Tells per layer how much of its weight is used, what a cut would lose, and what is left alone and why.")
+        Command = new("inspect", "Tells per layer how much of its weight is used, what a cut would lose, and what is left alone and why.")
         {
             _input, _calib, _json, _top, _device, _only, _skip, _constantInputs, _threads, _batch, Verbose, _noColor,
         };
