@@ -37,8 +37,8 @@ public class RefitterTests
     }
 
     [Theory]
-    [InlineData(1000, 1e8, 24, 512)] // small: all that helps
-    [InlineData(64, 1e9, 24, 64)]
+    [InlineData(1000, 1e8, 8, 512)] // small: all that helps
+    [InlineData(64, 1e9, 8, 64)]
     [InlineData(1000, 1.1e10, 6, 30)] // the size of BERT
     [InlineData(1000, 1e13, 6, 16)]
     [InlineData(10, 1e13, 6, 10)]

@@ -33,7 +33,7 @@ sealed class Refitter(
     const int MostSamples = 512, FewestSamples = 16;
 
     /// <summary>Blocks, and so sessions, at most and at least.</summary>
-    const int MostBlocks = 24, FewestBlocks = 6;
+    const int MostBlocks = 8, FewestBlocks = 6;
 
     /// <summary>Multiply-adds for the fits of one plan, about: half a minute on a small machine. Large models get fewer and larger blocks, then fewer samples.</summary>
     const double MostMacs = 2e12;
