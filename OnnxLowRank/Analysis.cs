@@ -52,7 +52,8 @@ sealed record Analysis(
         {
             if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
             {
-                decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer) : Decompose(algebra, layer, measured, options);
+                decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer)
+                    : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options));
             }
             if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
             {
@@ -88,12 +89,13 @@ sealed record Analysis(
         return new(algebra, layer, [basis], weight, [null]);
     }
 
-    static Decomposition Decompose(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
+    /// <param name="rank">The largest that is to be cut.</param>
+    internal static Decomposition Decompose(
+        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input)
     {
         var moments = measured.Moments[layer];
         var weight = layer.ReadWeight();
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
-        int rank = layer.BreakEvenRank;
         bool isSolvedAtInput = isAtInput && layer.In < layer.Out;
         double vectors = moments.Sum(use => use.Count);
         double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, isSolvedAtInput ? layer.In : layer.OutPerGroup);
@@ -101,18 +103,18 @@ sealed record Analysis(
         for (int g = 0; g < groups.Length; g++)
         {
             var part = layer.GroupOf(weight, g);
-            groups[g] = options.Method switch
+            var second = Pooled(moments, g, isCentred);
+            groups[g] = method switch
             {
-                Method.Svd => SvdMethod.Of(algebra, part, rank),
-                Method.Randomized => RandomizedMethod.Of(algebra, part, rank, options.Seed + g),
-                _ => FromMoments(algebra, layer, part, Pooled(moments, g, isCentred), shrinkage, rank),
+                Method.Svd => OutputMethod.Along(algebra, SvdMethod.Of(algebra, part, rank).Vectors, second, isAtInput ? part : null),
+                Method.Randomized => OutputMethod.Along(algebra, RandomizedMethod.Of(algebra, part, rank, seed + g).Vectors, second, isAtInput ? part : null),
+                _ => FromMoments(algebra, layer, part, second, shrinkage, rank),
             };
         }
-        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))],
-            InputBasisOf(algebra, layer, weight, measured, options));
+        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))], input);
     }
 
-    static InputBasis? InputBasisOf(ILinearAlgebra algebra, Layer layer, Matrix weight, Measured measured, CompressionOptions options)
+    static InputBasis? InputBasisOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
     {
         if (layer.BreakEvenInputRank == 0)
         {
@@ -122,7 +124,7 @@ sealed record Analysis(
         var moments = measured.InputMoments[layer];
         bool isDataAware = options.Method is not (Method.Svd or Method.Randomized);
         return InputMethod.Of(
-            algebra, weight, channels, isDataAware ? Pooled(moments, 0, centred: false) : null,
+            algebra, layer.ReadWeight(), channels, isDataAware ? Pooled(moments, 0, centred: false) : null,
             Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
     }
 

@@ -46,6 +46,27 @@ public class OutputMethodTests
     }
 
     [Theory, MemberData(nameof(Shapes))]
+    public void Directions_of_the_weight_alone_lose_on_samples_what_their_energies_say(string implementation, int m, int n, int count)
+    {
+        var algebra = LinearAlgebraTests.Use(implementation);
+        var (w, x) = Problem(m, n, count);
+        var y = Times(w, x);
+        int most = Math.Min(m, n);
+        var vectors = SvdMethod.Of(algebra, w, most).Vectors;
+
+        var atOutput = OutputMethod.Along(algebra, vectors, Covariance(y), weight: null);
+        var atInput = OutputMethod.Along(algebra, vectors, Covariance(x), w);
+
+        double all = Norm(y) * Norm(y) / y.Cols;
+        for (int rank = 0; rank <= most; rank++)
+        {
+            double expected = rank == 0 ? all : Loss(vectors, y, rank);
+            Assert.Equal(expected, atOutput.Tail(rank), 1e-9 * all);
+            Assert.Equal(expected, atInput.Tail(rank), 1e-9 * all);
+        }
+    }
+
+    [Theory, MemberData(nameof(Shapes))]
     public void The_loss_at_every_rank_is_the_optimum_and_the_tail_of_the_energies(string implementation, int m, int n, int count)
     {
         var algebra = LinearAlgebraTests.Use(implementation);

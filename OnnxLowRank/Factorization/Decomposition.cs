@@ -45,7 +45,7 @@ sealed class Decomposition
     /// <summary>The ways that combine a Conv's input channels, or null where there is none.</summary>
     public Tucker? Tucker { get; }
 
-    /// <summary>The output's energy: variance summed over channels for a data-aware basis, ‖W‖² otherwise.</summary>
+    /// <summary>The output's energy: variance summed over channels, or ‖W‖² where none was measured.</summary>
     public double Energy { get; }
 
     /// <summary>Share of the output's energy that is lost at a rank, 0…1; nothing at rank out/groups.</summary>
@@ -97,10 +97,14 @@ sealed class Decomposition
     {
         var scales = new double[Layer.Groups * rank];
         Array.Fill(scales, 1);
-        for (int i = 0; balanced && i < scales.Length; i++)
+        for (int g = 0; balanced && g < Layer.Groups; g++)
         {
-            double[] energy = _groups[i / rank].Energy;
-            scales[i] = Math.Pow(Math.Max(energy[i % rank], 1e-12 * Math.Max(energy[0], double.Epsilon)), -0.25);
+            double[] energy = _groups[g].Energy;
+            double least = 1e-12 * TensorPrimitives.Max<double>(energy);
+            for (int k = 0; k < rank; k++)
+            {
+                scales[g * rank + k] = Math.Pow(Math.Max(energy[k], least > 0 ? least : 1), -0.25);
+            }
         }
         return scales;
     }

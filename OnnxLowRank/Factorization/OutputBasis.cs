@@ -4,7 +4,7 @@ using OnnxLowRank.Numerics;
 namespace OnnxLowRank.Factorization;
 
 /// <summary>How a layer's output is spread over directions.</summary>
-/// <param name="Energy">k numbers, largest first: what each direction carries, in the method's own unit (variance, or σ²).</param>
+/// <param name="Energy">k numbers: what each direction carries, as variance of the output, or as σ² where that is not measured; largest first where the directions were chosen by it.</param>
 /// <param name="Total">Energy of all directions, those beyond k included.</param>
 record Spectrum(double[] Energy, double Total)
 {

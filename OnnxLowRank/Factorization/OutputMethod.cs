@@ -70,6 +70,23 @@ static class OutputMethod
         return new(vectors, NonNegative(inner.Values, kept), total);
     }
 
+    /// <summary>What directions that were chosen without samples carry on them: uᵀ·K·u each, not sorted.</summary>
+    /// <param name="vectors">U (m, k), orthonormal columns.</param>
+    /// <param name="covariance">K (m, m) of the output or, with a weight, G (n, n) of the input: K = W·G·Wᵀ is not formed then.</param>
+    /// <param name="weight">W (m, n), or null.</param>
+    public static OutputBasis Along(ILinearAlgebra algebra, Matrix vectors, Matrix covariance, Matrix? weight)
+    {
+        var directions = weight == null ? vectors : algebra.Multiply(weight, vectors, transposeLeft: true);
+        var images = algebra.Multiply(covariance, directions);
+        double[] energy = new double[vectors.Cols];
+        for (int i = 0; i < images.Rows; i++)
+        {
+            TensorPrimitives.MultiplyAdd<double>(images.Row(i), directions.Row(i), energy, energy);
+        }
+        double total = weight == null ? Trace(covariance) : TensorPrimitives.Dot<double>(algebra.Multiply(weight, covariance).Data, weight.Data);
+        return new(vectors, NonNegative(energy, energy.Length), Math.Max(0, total));
+    }
+
     static double Trace(Matrix matrix)
     {
         double trace = 0;
