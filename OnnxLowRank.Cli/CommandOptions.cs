@@ -51,6 +51,44 @@ static class CommandOptions
             : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not a {kind}"),
     };
 
+    public static Option<T[]?> Choices<T>(string name, string description, string otherwise, Dictionary<string, T> choices) where T : struct => new(name)
+    {
+        Description = $"{description}, with commas between several: {string.Join(", ", choices.Keys)} [{otherwise}].",
+        HelpName = name[2..3].ToUpperInvariant(),
+        CustomParser = result =>
+        {
+            string[] names = result.Tokens[0].Value.Split(',');
+            if (Array.Find(names, item => !choices.ContainsKey(item)) is { } unknown)
+            {
+                result.AddError($"{name} '{unknown}' is not one of {string.Join(", ", choices.Keys)}");
+                return null;
+            }
+            return [.. names.Select(item => choices[item]).Distinct()];
+        },
+    };
+
+    /// <summary>Numbers with commas between them; a..b and a..b:step stand for all between.</summary>
+    public static Option<double[]?> Values(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "X,X",
+        CustomParser = result =>
+        {
+            string text = result.Tokens[0].Value;
+            var values = new List<double>();
+            foreach (string part in text.Split(','))
+            {
+                if (ValueRange.Parse(part) is not { } range)
+                {
+                    result.AddError($"{name} '{text}' is not a list such as 1,2,4 or a range such as 1..500:10 of at most {ValueRange.Most} numbers");
+                    return null;
+                }
+                values.AddRange(range);
+            }
+            return [.. values.Distinct()];
+        },
+    };
+
     public static Option<Target?> Limit(string name, string description, Func<string, Target?> parse, string kind) => new(name)
     {
         Description = description,

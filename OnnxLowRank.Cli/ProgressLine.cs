@@ -14,6 +14,7 @@ sealed class ProgressLine(bool isQuiet) : IProgress<CompressionProgress>, IDispo
         ["time"] = (0.35, 0.5),
         ["search"] = (0.5, 0.9),
         ["verify"] = (0.9, 1),
+        ["sweep"] = (0, 1),
     };
 
     readonly bool _isShown = !isQuiet && !Console.IsErrorRedirected;

@@ -78,7 +78,7 @@ public sealed record CompressionOptions
     /// <summary>The model to read. It is never changed.</summary>
     public required string Input { get; init; }
 
-    /// <summary>Where to write. Must not be the input.</summary>
+    /// <summary>Where to write. Must not be the input. Empty where nothing is written, as parts of the job do alone.</summary>
     public required string Output { get; init; }
 
     /// <summary>Samples: a folder with one NAME.npy per input, an .npz, an ONNX test-data folder, or a single .npy.</summary>

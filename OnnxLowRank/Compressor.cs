@@ -205,7 +205,7 @@ public static class Compressor
         }
     }
 
-    static string WhyNone(FoundLayers found) => found.LeftAlone.Count == 0
+    internal static string WhyNone(FoundLayers found) => found.LeftAlone.Count == 0
         ? "no layer can be rewritten: the model has no MatMul, Gemm, Conv or embedding table"
         : $"no layer can be rewritten: {found.LeftAlone[0].Op} '{found.LeftAlone[0].Name}': {found.LeftAlone[0].Reason}"
             + (found.LeftAlone.Count == 1 ? "" : $"; {found.LeftAlone.Count - 1} more");

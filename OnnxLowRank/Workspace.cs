@@ -68,7 +68,10 @@ sealed class Workspace : IDisposable
         {
             original = ModelSession.Open(model, device, options.Threads);
             source = SampleSource.Open(options.Calibration, [.. original.Inputs.Select(input => Spec(input.Key, input.Value))]);
-            RequireIntact(options, model, source);
+            if (options.Output.Length > 0)
+            {
+                RequireIntact(options, model, source);
+            }
             var labels = options.Labels == null ? null : Labels.Read(options.Labels);
             if (labels != null && labels.Count != source.Count)
             {

@@ -1,0 +1,84 @@
+using System.Globalization;
+using System.Text;
+using Spectre.Console;
+
+namespace OnnxLowRank.Cli;
+
+/// <summary>A sweep on standard output, for people, and as comma-separated values.</summary>
+static class SweepTable
+{
+    public static void Write(SweepReport report, bool hasColor)
+    {
+        var console = Output.Open(hasColor);
+        bool hasTimes = report.Points.Any(point => point.Time != null), hasOriginal = report.Models.Any(model => model.Original != 0);
+        bool hasModels = report.Models.Count > 1;
+        var table = new Table().Border(TableBorder.Simple);
+        foreach (string column in hasModels ? new[] { "model", "series" } : ["series"])
+        {
+            table.AddColumn(Output.Narrow(column));
+        }
+        string[] columns = [Unit(report.Kind), "bytes", "size", .. hasTimes ? new[] { "time" } : [], .. hasOriginal ? new[] { report.Metric } : [], "loss", "low", "high"];
+        foreach (string column in columns)
+        {
+            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
+        }
+        foreach (var point in report.Points)
+        {
+            string[] times = hasTimes ? [point.Time is { } time ? Output.Text(time, "0.000") : "-"] : [];
+            string[] metric = hasOriginal ? [Output.Text(point.Loss.Compressed, "0.0000")] : [];
+            string[] models = hasModels ? [Markup.Escape(point.Model)] : [];
+            table.AddRow([
+                .. models, SeriesOf(point), Setting(point), Output.Bytes(point.Bytes), Output.Text(point.Size, "0.000"), .. times, .. metric,
+                Output.Text(point.Loss.Estimate, "0.0000"), Output.Text(point.Loss.Low, "0.0000"), Output.Text(point.Loss.High, "0.0000")]);
+        }
+        console.Write(table);
+        foreach (var model in report.Models.Where(_ => hasOriginal))
+        {
+            console.MarkupLineInterpolated($"{model.Name}: {report.Metric} of the original {Output.Text(model.Original, "0.0000")}");
+        }
+        foreach (var model in report.Models.Where(model => model.Layer != null))
+        {
+            console.MarkupLineInterpolated($"{model.Name}: layer {model.Layer}, rank at most {model.Rank}, effective rank {Output.Text(model.EffectiveRank ?? 0, "0.0")}");
+        }
+        foreach (var good in report.GoodEnough)
+        {
+            string name = report.GoodEnough.Any(other => other.Series == good.Series && other.Repeat > 0) ? $"{good.Series} {good.Repeat + 1}" : good.Series;
+            console.MarkupLineInterpolated($"{good.Model}, {name}: {(good.Rank is { } rank ? $"from rank {rank} on" : "at no rank tried")} it loses no more than {Output.Text(report.Tolerance, "0.####")}");
+        }
+        foreach (string note in report.Notes)
+        {
+            console.MarkupLineInterpolated($"note: {note}");
+        }
+    }
+
+    static string Unit(SweepKind kind) => kind switch
+    {
+        SweepKind.Ranks => "rank",
+        SweepKind.Errors => "error",
+        SweepKind.Sizes => "target",
+        _ => "tolerance",
+    };
+
+    static string SeriesOf(SweepPoint point) => Markup.Escape(point.Repeat > 0 ? $"{point.Series} {point.Repeat + 1}" : point.Series);
+
+    static string Setting(SweepPoint point) => point.Setting > 0 ? point.Setting.ToString(CultureInfo.InvariantCulture) : "-";
+
+    /// <summary>A row per point; numbers with a point and all their digits, whatever the locale.</summary>
+    public static string Csv(SweepReport report)
+    {
+        var text = new StringBuilder($"model,series,{Unit(report.Kind)},repeat,bytes,size,milliseconds,time,{report.Metric}_original,{report.Metric},loss,low,high,samples,file");
+        foreach (var point in report.Points)
+        {
+            object?[] cells =
+            [
+                Quoted(point.Model), Quoted(point.Series), point.Setting, point.Repeat, point.Bytes, point.Size, point.Milliseconds, point.Time,
+                point.Loss.Original, point.Loss.Compressed, point.Loss.Estimate, point.Loss.Low, point.Loss.High, point.Loss.Samples, Quoted(point.File ?? ""),
+            ];
+            text.Append('\n').AppendJoin(',', cells.Select(cell => Convert.ToString(cell, CultureInfo.InvariantCulture)));
+        }
+        return text.ToString();
+    }
+
+    /// <summary>As RFC 4180 wants it.</summary>
+    static string Quoted(string cell) => cell.AsSpan().ContainsAny("\",\r\n") ? $"\"{cell.Replace("\"", "\"\"")}\"" : cell;
+}
