@@ -35,6 +35,14 @@ sealed class InspectCommand : IVerb
     public Command Command { get; }
 
     /// <inheritdoc/>
+    public IReadOnlyList<string> Examples { get; } =
+    [
+        "onnx-lowrank inspect in.onnx",
+        "onnx-lowrank inspect in.onnx --calib data/ --top 20",
+        "onnx-lowrank inspect in.onnx --calib x.npy --json - | jq .layers",
+    ];
+
+    /// <inheritdoc/>
     public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
 
     /// <inheritdoc/>

@@ -7,6 +7,13 @@ namespace OnnxLowRank.Cli;
 static class Output
 {
     const int Unlimited = 1000;
+    const int Columns = 80;
+
+    /// <summary>Tables on terminals that are narrower leave columns out.</summary>
+    public const int Wide = 110;
+
+    /// <summary>Columns for help: those of a narrow terminal, however wide this one is, so that it is the same everywhere.</summary>
+    public static int HelpWidth => Console.IsOutputRedirected || Console.WindowWidth <= 0 ? Columns : Math.Min(Columns, Console.WindowWidth);
 
     /// <param name="isRefused">Whether the command line wants none.</param>
     public static bool HasColor(bool isRefused) => !isRefused && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
