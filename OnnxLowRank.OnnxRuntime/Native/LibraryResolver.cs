@@ -4,7 +4,7 @@ namespace Microsoft.ML.OnnxRuntime.Native;
 
 /// <summary>
 /// Decides where the native library comes from: the file that the environment variable ONNXRUNTIME_LIB names (then nothing else
-/// is tried), else the one beside the program, else the system's.
+/// is tried), else the one beside the program or that a package brought, else the system's.
 /// </summary>
 /// <param name="Chosen">Value of ONNXRUNTIME_LIB; null or empty if there is none.</param>
 /// <param name="Folder">Where the program lies.</param>
@@ -57,7 +57,7 @@ sealed record LibraryResolver(string? Chosen, string Folder, IReadOnlyList<strin
         nint library;
         try
         {
-            library = NativeLibrary.Load(place);
+            library = NativeLibrary.Load(place, typeof(LibraryResolver).Assembly, searchPath: null); // looks where packages' libraries lie, too
         }
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {
