@@ -63,7 +63,7 @@ public class LibraryResolverTests
 
     [Fact]
     public void A_program_with_a_wrong_choice_fails_with_its_name_each_time() =>
-        InNewProcess.Run(nameof(WrongChoice), ("ONNXRUNTIME_LIB", "/no/such/lib.so"));
+        InNewProcess.Run(WrongChoice, ("ONNXRUNTIME_LIB", "/no/such/lib.so"));
 
     [Fact(Explicit = true)]
     public void WrongChoice()
