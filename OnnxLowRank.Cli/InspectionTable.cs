@@ -11,7 +11,7 @@ static class InspectionTable
         bool hasOutputs = report.Samples > 0;
         string macs = report.Macs is { } known ? $", {Output.Text(known, "#,0")} multiply-adds per sample" : "";
         console.MarkupLineInterpolated($"{report.Source.Path}: {Output.Bytes(report.Source.Bytes)}, {Output.Text(report.Parameters, "#,0")} parameters{macs}");
-        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
+        var table = Output.NewTable().AddColumn(Output.Narrow("layer"));
         bool isWide = console.Profile.Width >= Output.Wide, hasShapes = !hasOutputs || isWide;
         string[] columns =
         [

@@ -33,6 +33,9 @@ static class Output
         return console;
     }
 
+    /// <summary>With a rule below the header on a terminal; in a file every line is a row.</summary>
+    public static Table NewTable() => new Table().Border(Console.IsOutputRedirected ? TableBorder.None : TableBorder.Simple);
+
     public static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
 
     public static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);

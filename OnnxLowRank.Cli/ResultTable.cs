@@ -32,7 +32,7 @@ static class ResultTable
 
     static Table Costs(CompressionReport report)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("");
+        var table = Output.NewTable().AddColumn("");
         foreach (string column in new[] { "before", "after", "ratio" })
         {
             table.AddColumn(new TableColumn(column).RightAligned());
@@ -53,7 +53,7 @@ static class ResultTable
     /// <summary>The layers that changed. Names may wrap, and what became of them: they are what is long.</summary>
     static Table Layers(CompressionReport report, bool isWide)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
+        var table = Output.NewTable().AddColumn(Output.Narrow("layer"));
         table.AddColumns(isWide ? [Output.Narrow("op").NoWrap(), Output.Narrow("shape").NoWrap()] : []).AddColumn(Output.Narrow("became"));
         foreach (string column in new[] { "before", "after", "error", "µs before", "after" })
         {

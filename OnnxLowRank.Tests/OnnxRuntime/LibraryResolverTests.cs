@@ -10,7 +10,7 @@ public class LibraryResolverTests
     [Fact]
     public void The_error_lists_the_places_looked_at()
     {
-        var resolver = new LibraryResolver(null, _empty, ["libno-such-thing.so.1", "libno-such-thing.so"]);
+        var resolver = new LibraryResolver(null, [_empty], ["libno-such-thing.so.1", "libno-such-thing.so"]);
 
         var e = Assert.Throws<DllNotFoundException>(() => resolver.Find());
 
@@ -59,6 +59,16 @@ public class LibraryResolverTests
 
         Assert.NotEqual(0, export);
         Assert.Equal(Environment.GetEnvironmentVariable("ONNXRUNTIME_LIB") ?? Path.Combine(AppContext.BaseDirectory, Path.GetFileName(place)), place);
+    }
+
+    [Fact]
+    public void A_package_s_library_is_found_where_the_program_has_none()
+    {
+        var (_, here) = LibraryResolver.Default.Find();
+
+        var (export, place) = new LibraryResolver(null, [_empty, Path.GetDirectoryName(Path.GetFullPath(here))!], [Path.GetFileName(here)]).Find();
+
+        Assert.Equal((Path.GetFullPath(here), true), (place, export != 0));
     }
 
     [Fact]
