@@ -31,7 +31,11 @@ static class App
             return Fail(ExitCode.Usage, UsageError.Text(parsed));
         }
 
-        using var interruption = new Interruption(() => Fail(ExitCode.Interrupted, Interrupted));
+        using var interruption = new Interruption(() =>
+        {
+            ProgressLine.Wipe(); // the job goes on around this
+            return Fail(ExitCode.Interrupted, Interrupted);
+        });
         bool isVerbose = parsed.GetValue(verb.Verbose);
         try
         {

@@ -26,7 +26,8 @@ sealed class ProgressLine(bool isQuiet, IReadOnlyDictionary<string, (double From
         ["verify"] = (0.9, 1),
     };
 
-    readonly bool _isTerminal = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
+    static readonly bool s_isTerminal = !Console.IsErrorRedirected && Environment.GetEnvironmentVariable("TERM") != "dumb";
+
     readonly IReadOnlyDictionary<string, (double From, double To)> _stages = stages ?? s_compression;
     readonly long _start = Stopwatch.GetTimestamp();
     readonly Lock _line = new();
@@ -46,7 +47,7 @@ sealed class ProgressLine(bool isQuiet, IReadOnlyDictionary<string, (double From
             _stage = value.Stage;
             var (from, to) = _stages.GetValueOrDefault(value.Stage); // progress is never worth failing for
             _reached = Math.Max(_reached, from + (to - from) * value.Fraction);
-            if (_isTerminal)
+            if (s_isTerminal)
             {
                 _clock ??= new(_ => Draw(), null, s_tick, s_tick); // goes on where a stage has nothing to tell for long
                 Draw();
@@ -84,6 +85,15 @@ sealed class ProgressLine(bool isQuiet, IReadOnlyDictionary<string, (double From
                 stopped.WaitOne(); // a tick must not draw what is wiped here
             }
         }
-        Console.Error.Write("\r\e[K");
+        Wipe();
+    }
+
+    /// <summary>Makes room for another line where one of these may be.</summary>
+    public static void Wipe()
+    {
+        if (s_isTerminal)
+        {
+            Console.Error.Write("\r\e[K");
+        }
     }
 }

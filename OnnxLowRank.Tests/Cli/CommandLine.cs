@@ -53,7 +53,7 @@ static class CommandLine
         return Finish(process);
     }
 
-    /// <summary>Runs the program on a terminal, as far as it can tell; both streams end up in the output. Null where there is no util-linux.</summary>
+    /// <summary>Runs the program on a terminal of 80 columns, as far as it can tell; both streams end up in the output. Null where there is no util-linux.</summary>
     public static CommandResult? RunOnTerminal(string folder, params string[] arguments)
     {
         const string Script = "/usr/bin/script";
@@ -63,7 +63,7 @@ static class CommandLine
         }
         string program = Path.Combine(AppContext.BaseDirectory, "onnx-lowrank");
         string command = string.Join(' ', arguments.Prepend(program).Select(part => $"'{part.Replace("'", "'\\''", StringComparison.Ordinal)}'"));
-        using var process = Start(Script, folder, [], "-qec", command, "/dev/null");
+        using var process = Start(Script, folder, [], "-qec", $"stty cols 80 && {command}", "/dev/null");
         return Finish(process);
     }
 

@@ -50,13 +50,16 @@ public sealed class CompressTests : IDisposable
     [Fact]
     public void On_a_terminal_progress_is_shown_and_gone_in_the_end()
     {
-        var result = CommandLine.RunOnTerminal(_playground.Folder, "in.onnx", "out.onnx", "--calib", "calib", "--tolerance", "0.2");
+        var result = CommandLine.RunOnTerminal(_playground.Folder, "in.onnx", "out.onnx", "--calib", "calib", "--tolerance", "0.2", "-v");
         Assert.SkipWhen(result == null, "no /usr/bin/script, which makes a terminal");
 
         Assert.True(result.Exit == 0, result.ToString());
         Assert.All(["calibrate", "time", "search", "verify"], stage => Assert.Matches($@"\r\e\[K{stage} +\[#*\.*\] +[0-9]+ ?%", result.Output));
         Assert.True(result.Output.LastIndexOf("\r\e[K", StringComparison.Ordinal) > result.Output.LastIndexOf("\r\e[Kverify", StringComparison.Ordinal));
         Assert.Contains("verified on", result.Output);
+        string[] lines = result.Output[(result.Output.LastIndexOf("\e[K", StringComparison.Ordinal) + 3)..].Split('\n');
+        Assert.All(lines, line => Assert.True(line.TrimEnd().Length <= 80, line));
+        Assert.Contains(lines, line => line.StartsWith(" hidden  ", StringComparison.Ordinal) || line.StartsWith("kept: hidden ", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -14,7 +14,7 @@ public partial class HelpTests
     {
         var result = CommandLine.Run(CommandLine.Models, verb, "--help");
         Assert.True(result.Exit == 0 && result.Error == "", result.ToString());
-        return Regex.Replace(result.Output, @"[ \t]+(?=\n)", "").Trim() + "\n";
+        return Regex.Replace(result.Output.ReplaceLineEndings("\n"), @"[ \t]+(?=\n)", "").Trim() + "\n";
     }
 
     [Theory, MemberData(nameof(Names))]
