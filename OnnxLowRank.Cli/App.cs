@@ -15,25 +15,27 @@ static class App
 
     public static int Run(string[] args)
     {
-        var compress = new CompressCommand();
-        IVerb[] verbs = [new InspectCommand(), new SweepCommand()];
-        foreach (var other in verbs)
-        {
-            compress.Root.Add(other.Command);
-        }
-        compress.ShowsArguments = !verbs.Any(other => other.Command.Name == args.FirstOrDefault()); // a verb's usage would show them too
-        var parsed = compress.Root.Parse(args);
-        IVerb verb = Array.Find(verbs, other => other.Command == parsed.CommandResult.Command) ?? compress;
+        var verbs = new Verbs();
+        var parsed = verbs.Parse(args);
+        var verb = verbs.Of(parsed);
         if (parsed.Action is not null && parsed.Action != verb.Command.Action && !IsError(parsed))
         {
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false }); // --help, --version
+        }
+        if (UsageError.OfVerb(args, verbs.Names) is { } mistyped)
+        {
+            return Fail(ExitCode.Usage, mistyped);
         }
         if (parsed.Errors.Count > 0)
         {
             return Fail(ExitCode.Usage, UsageError.Text(parsed));
         }
 
-        using var interruption = new Interruption(() => Fail(ExitCode.Interrupted, Interrupted));
+        using var interruption = new Interruption(() =>
+        {
+            ProgressLine.Wipe(); // the job goes on around this
+            return Fail(ExitCode.Interrupted, Interrupted);
+        });
         bool isVerbose = parsed.GetValue(verb.Verbose);
         try
         {

@@ -37,8 +37,10 @@ static class CommandOptions
         HelpName = name[2..3].ToUpperInvariant(),
         CustomParser = result => choices.TryGetValue(result.Tokens[0].Value, out var value)
             ? value
-            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not one of {string.Join(", ", choices.Keys)}"),
+            : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not one of {string.Join(", ", choices.Keys)}{Guess(result.Tokens[0].Value, choices.Keys)}"),
     };
+
+    static string Guess(string typed, IEnumerable<string> names) => Spelling.Nearest(typed, names) is { } meant ? $"; did you mean {meant}?" : "";
 
     /// <param name="kind">What the value must be, in words.</param>
     public static Option<T?> Number<T>(string name, string description, string helpName, string kind) where T : struct, ISpanParsable<T> => new(name)

@@ -74,6 +74,19 @@ sealed class CompressCommand : IVerb
     public Command Command => Root;
 
     /// <inheritdoc/>
+    public string Name => "compress";
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Examples { get; } =
+    [
+        "onnx-lowrank in.onnx out.onnx --calib data/",
+        "onnx-lowrank in.onnx out.onnx --calib x.npy --labels y.npy --tolerance 0.005",
+        "onnx-lowrank in.onnx out.onnx --calib data.npz --target-size 0.2",
+        "onnx-lowrank in.onnx out.onnx --calib data/ --skip head --report out.json",
+        "onnx-lowrank in.onnx out.onnx --calib data/ --dialect onnx --target-cpu avx2",
+    ];
+
+    /// <inheritdoc/>
     public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print every layer, and the trace of an error." };
 
     /// <inheritdoc/>

@@ -7,6 +7,12 @@ interface IVerb
 {
     Command Command { get; }
 
+    /// <summary>What it is called; its page is docs/NAME.md.</summary>
+    string Name => Command.Name;
+
+    /// <summary>Command lines for its help, 78 columns wide at most; long ones are broken as in a shell.</summary>
+    IReadOnlyList<string> Examples { get; }
+
     /// <summary>Whether errors are to be told with their trace.</summary>
     Option<bool> Verbose { get; }
 

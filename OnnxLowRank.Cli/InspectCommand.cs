@@ -6,6 +6,15 @@ namespace OnnxLowRank.Cli;
 /// <summary><c>onnx-lowrank inspect IN.onnx [options]</c>: what the layers hold, and what could be gained.</summary>
 sealed class InspectCommand : IVerb
 {
+    /// <summary>Where stages start and end with samples; without, there is no calibration.</summary>
+    static readonly Dictionary<string, (double From, double To)> s_stages = new()
+    {
+        ["load"] = (0, 0.05),
+        ["calibrate"] = (0.05, 0.5),
+        ["decompose"] = (0.5, 1),
+    };
+    static readonly Dictionary<string, (double From, double To)> s_stagesWithoutSamples = new() { ["load"] = (0, 0.1), ["decompose"] = (0.1, 1) };
+
     readonly Argument<string> _input = CommandOptions.Model();
     readonly Option<string?> _calib = new("--calib")
     {
@@ -20,19 +29,28 @@ sealed class InspectCommand : IVerb
     readonly Option<bool> _constantInputs = CommandOptions.ConstantInputs();
     readonly Option<int?> _threads = CommandOptions.Threads();
     readonly Option<int?> _batch = CommandOptions.Batch();
+    readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();
 
     public InspectCommand()
     {
         Command = new("inspect", "Tells per layer how much of its weight is used, what a cut would lose, and what is left alone and why.")
         {
-            _input, _calib, _json, _top, _device, _only, _skip, _constantInputs, _threads, _batch, Verbose, _noColor,
+            _input, _calib, _json, _top, _device, _only, _skip, _constantInputs, _threads, _batch, _quiet, Verbose, _noColor,
         };
         Command.SetAction(_ => 0);
     }
 
     /// <inheritdoc/>
     public Command Command { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> Examples { get; } =
+    [
+        "onnx-lowrank inspect in.onnx",
+        "onnx-lowrank inspect in.onnx --calib data/ --top 20",
+        "onnx-lowrank inspect in.onnx --calib x.npy --json - | jq .layers",
+    ];
 
     /// <inheritdoc/>
     public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
@@ -64,12 +82,17 @@ sealed class InspectCommand : IVerb
         }
         bool hasColor = Output.HasColor(parsed.GetValue(_noColor));
 
-        var report = Inspector.Run(options, cancellation);
+        bool isQuiet = parsed.GetValue(_quiet);
+        InspectionReport report;
+        using (var progress = new ProgressLine(isQuiet, options.Calibration == null ? s_stagesWithoutSamples : s_stages))
+        {
+            report = Inspector.Run(options, progress, cancellation);
+        }
         if (json != null)
         {
             JsonFile.Write(report, JsonFile.Context.InspectionReport, json);
         }
-        if (json != "-")
+        if (json != "-" && !isQuiet)
         {
             InspectionTable.Write(report, top, hasColor);
         }

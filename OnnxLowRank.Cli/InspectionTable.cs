@@ -2,7 +2,7 @@ using Spectre.Console;
 
 namespace OnnxLowRank.Cli;
 
-/// <summary>An inspection on standard output, for people; 80 columns wide as long as names are short.</summary>
+/// <summary>An inspection on standard output, for people; 80 columns wide where names, which may wrap, are what is long.</summary>
 static class InspectionTable
 {
     public static void Write(InspectionReport report, int top, bool hasColor)
@@ -11,18 +11,23 @@ static class InspectionTable
         bool hasOutputs = report.Samples > 0;
         string macs = report.Macs is { } known ? $", {Output.Text(known, "#,0")} multiply-adds per sample" : "";
         console.MarkupLineInterpolated($"{report.Source.Path}: {Output.Bytes(report.Source.Bytes)}, {Output.Text(report.Parameters, "#,0")} parameters{macs}");
-        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
-        string[] columns = ["op", "shape", "params", "MACs", "eff.", "99.9%", .. hasOutputs ? new[] { "out eff.", "out 99.9%" } : [], "even", "gain"];
+        var table = Output.NewTable().AddColumn(Output.Narrow("layer"));
+        bool isWide = console.Profile.Width >= Output.Wide, hasShapes = !hasOutputs || isWide;
+        string[] columns =
+        [
+            "op", .. hasShapes ? new[] { "shape" } : [], "params", "MACs", "eff.", "99.9%", .. hasOutputs ? new[] { "out eff.", "out 99.9%" } : [], "even", "gain",
+        ];
         foreach (string column in columns)
         {
-            var narrow = Output.Narrow(column).NoWrap();
+            var narrow = Output.Narrow(isWide ? column : column.Replace(' ', '\n')).NoWrap();
             table.AddColumn(column is "op" or "shape" ? narrow : narrow.RightAligned());
         }
         foreach (var layer in report.Layers.Take(top))
         {
             string[] outputs = !hasOutputs ? [] : [Rank(layer.Output?.Effective), layer.Output is { } output ? $"{output.At999}" : "-"];
+            string[] shape = hasShapes ? [string.Join('x', layer.Shape)] : [];
             table.AddRow([
-                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), Share(layer.ParameterShare), Share(layer.MacShare), Rank(layer.Weight.Effective),
+                Markup.Escape(layer.Name), layer.Op, .. shape, Share(layer.ParameterShare), Share(layer.MacShare), Rank(layer.Weight.Effective),
                 $"{layer.Weight.At999}", .. outputs, $"{layer.BreakEvenRank}", Share(layer.Gain)]);
         }
         console.Write(table);

@@ -7,6 +7,13 @@ namespace OnnxLowRank.Cli;
 static class Output
 {
     const int Unlimited = 1000;
+    const int Columns = 80;
+
+    /// <summary>Tables on terminals that are narrower leave columns out.</summary>
+    public const int Wide = 110;
+
+    /// <summary>Columns for help: those of a narrow terminal, however wide this one is, so that it is the same everywhere.</summary>
+    public static int HelpWidth => Console.IsOutputRedirected || Console.WindowWidth <= 0 ? Columns : Math.Min(Columns, Console.WindowWidth);
 
     /// <param name="isRefused">Whether the command line wants none.</param>
     public static bool HasColor(bool isRefused) => !isRefused && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
@@ -25,6 +32,9 @@ static class Output
         }
         return console;
     }
+
+    /// <summary>With a rule below the header on a terminal; in a file every line is a row.</summary>
+    public static Table NewTable() => new Table().Border(Console.IsOutputRedirected ? TableBorder.None : TableBorder.Simple);
 
     public static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
 

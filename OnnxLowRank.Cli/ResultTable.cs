@@ -18,7 +18,7 @@ static class ResultTable
             $"{report.Seconds.Total:0.0} s, {report.Passes:0.0} passes, peak memory {Output.Bytes(report.PeakMemoryBytes)}; {report.Runtime.LinearAlgebra}; ONNX Runtime {report.Runtime.OnnxRuntime} on {report.Runtime.Device}");
         if (withLayers)
         {
-            console.Write(Layers(report));
+            console.Write(Layers(report, console.Profile.Width >= Output.Wide));
             foreach (var layer in report.Layers.Where(layer => layer.Action == "keep"))
             {
                 console.MarkupLineInterpolated($"kept: {layer.Name} ({layer.Op}): {layer.Reason}");
@@ -32,7 +32,7 @@ static class ResultTable
 
     static Table Costs(CompressionReport report)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("");
+        var table = Output.NewTable().AddColumn("");
         foreach (string column in new[] { "before", "after", "ratio" })
         {
             table.AddColumn(new TableColumn(column).RightAligned());
@@ -50,20 +50,24 @@ static class ResultTable
         return table;
     }
 
-    /// <summary>The layers that changed. Only names may wrap: they are what is long.</summary>
-    static Table Layers(CompressionReport report)
+    /// <summary>The layers that changed. Names may wrap, and what became of them: they are what is long.</summary>
+    static Table Layers(CompressionReport report, bool isWide)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
-        foreach (string column in new[] { "op", "shape", "became", "before", "after", "error", "µs before", "after", "kernels" })
+        var table = Output.NewTable().AddColumn(Output.Narrow("layer"));
+        table.AddColumns(isWide ? [Output.Narrow("op").NoWrap(), Output.Narrow("shape").NoWrap()] : []).AddColumn(Output.Narrow("became"));
+        foreach (string column in new[] { "before", "after", "error", "µs before", "after" })
         {
-            table.AddColumn(Output.Narrow(column).NoWrap());
+            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
         }
+        table.AddColumns(isWide ? [Output.Narrow("kernels").NoWrap()] : []);
         foreach (var layer in report.Layers.Where(layer => layer.Action != "keep"))
         {
             string became = (layer.Rank is { } rank ? $"rank {rank} " : "") + (layer.Format ?? layer.Action) + (layer.WeightOnly ? ", weight-only" : "");
-            table.AddRow(
-                Markup.Escape(layer.Name), layer.Op, string.Join('x', layer.Shape), became, Output.Bytes(layer.BytesBefore), Output.Bytes(layer.BytesAfter),
-                Output.Text(layer.PredictedError ?? 0, "0.0000"), Microseconds(layer.MicrosecondsBefore), Microseconds(layer.MicrosecondsAfter), layer.Kernel ?? "-");
+            string[] what = isWide ? [layer.Op, string.Join('x', layer.Shape)] : [];
+            string[] kernels = isWide ? [Markup.Escape(layer.Kernel ?? "-")] : [];
+            table.AddRow([
+                Markup.Escape(layer.Name), .. what, became, Output.Bytes(layer.BytesBefore), Output.Bytes(layer.BytesAfter),
+                Output.Text(layer.PredictedError ?? 0, "0.0000"), Microseconds(layer.MicrosecondsBefore), Microseconds(layer.MicrosecondsAfter), .. kernels]);
         }
         return table;
     }

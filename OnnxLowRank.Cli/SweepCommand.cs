@@ -57,6 +57,14 @@ sealed class SweepCommand : IVerb
     public Command Command { get; }
 
     /// <inheritdoc/>
+    public IReadOnlyList<string> Examples { get; } =
+    [
+        "onnx-lowrank sweep in.onnx --calib data/ --labels y.npy --out found/",
+        "onnx-lowrank sweep in.onnx --calib data/ --errors 0.02,0.05,0.1,0.2",
+        "onnx-lowrank sweep a.onnx b.onnx --calib x.npy --layer fc2 --ranks 1..99",
+    ];
+
+    /// <inheritdoc/>
     public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
 
     /// <inheritdoc/>

@@ -12,7 +12,7 @@ static class SweepTable
         var console = Output.Open(hasColor);
         bool hasTimes = report.Points.Any(point => point.Time != null), hasOriginal = report.Models.Any(model => model.Original != 0);
         bool hasModels = report.Models.Count > 1;
-        var table = new Table().Border(TableBorder.Simple);
+        var table = Output.NewTable();
         foreach (string column in hasModels ? new[] { "model", "series" } : ["series"])
         {
             table.AddColumn(Output.Narrow(column));
@@ -25,11 +25,11 @@ static class SweepTable
         foreach (var point in report.Points)
         {
             string[] times = hasTimes ? [point.Time is { } time ? Output.Text(time, "0.000") : "-"] : [];
-            string[] metric = hasOriginal ? [Output.Text(point.Loss.Compressed, "0.0000")] : [];
+            string[] metric = hasOriginal ? [Output.Text(point.Value, "0.0000")] : [];
             string[] models = hasModels ? [Markup.Escape(point.Model)] : [];
             table.AddRow([
                 .. models, SeriesOf(point), Setting(point), Output.Bytes(point.Bytes), Output.Text(point.Size, "0.000"), .. times, .. metric,
-                Output.Text(point.Loss.Estimate, "0.0000"), Output.Text(point.Loss.Low, "0.0000"), Output.Text(point.Loss.High, "0.0000")]);
+                Output.Text(point.Loss, "0.0000"), Output.Text(point.Low, "0.0000"), Output.Text(point.High, "0.0000")]);
         }
         console.Write(table);
         foreach (var model in report.Models.Where(_ => hasOriginal))
@@ -66,13 +66,13 @@ static class SweepTable
     /// <summary>A row per point; numbers with a point and all their digits, whatever the locale.</summary>
     public static string Csv(SweepReport report)
     {
-        var text = new StringBuilder($"model,series,{Unit(report.Kind)},repeat,bytes,size,milliseconds,time,{report.Metric}_original,{report.Metric},loss,low,high,samples,file");
+        var text = new StringBuilder($"model,series,{Unit(report.Kind)},repeat,bytes,size,milliseconds,time,{report.Metric},loss,low,high,samples,file");
         foreach (var point in report.Points)
         {
             object?[] cells =
             [
                 Quoted(point.Model), Quoted(point.Series), point.Setting, point.Repeat, point.Bytes, point.Size, point.Milliseconds, point.Time,
-                point.Loss.Original, point.Loss.Compressed, point.Loss.Estimate, point.Loss.Low, point.Loss.High, point.Loss.Samples, Quoted(point.File ?? ""),
+                point.Value, point.Loss, point.Low, point.High, point.Samples, Quoted(point.File ?? ""),
             ];
             text.Append('\n').AppendJoin(',', cells.Select(cell => Convert.ToString(cell, CultureInfo.InvariantCulture)));
         }

@@ -12,34 +12,18 @@ static class UsageError
         {
             return $"{parsed.Errors[0].Message.TrimEnd('.')} (--help lists the options)";
         }
-        string? meant = Nearest(unknown.Split('=', ':')[0], parsed.CommandResult.Command.Options.SelectMany(option => option.Aliases.Prepend(option.Name)));
+        var known = parsed.CommandResult.Command.Options.Where(option => !option.Hidden).SelectMany(option => option.Aliases.Prepend(option.Name));
+        string? meant = Spelling.Nearest(unknown.Split('=', ':')[0], known);
         return meant == null
             ? $"unknown option {unknown} (--help lists the options)"
             : $"unknown option {unknown}; did you mean {meant}?";
     }
 
-    /// <summary>The name that fewest edits make of this one, if it is near enough to be meant.</summary>
-    static string? Nearest(string typed, IEnumerable<string> names)
-    {
-        var (name, edits) = names.Select(name => (name, Edits: Edits(typed, name))).MinBy(pair => pair.Edits);
-        return edits <= Math.Max(1, typed.Length / 3) ? name : null;
-    }
-
-    /// <summary>Insertions, deletions and replacements that turn a into b (Levenshtein).</summary>
-    static int Edits(string a, string b)
-    {
-        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
-        for (int i = 1; i <= a.Length; i++)
-        {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.Length; j++)
-            {
-                int replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.Min(replaced, Math.Min(row[j], row[j - 1]) + 1);
-            }
-        }
-        return row[^1];
-    }
+    /// <summary>
+    /// What to say where a verb was mistyped, else null. The default verb would take it for a model, so only what is no file can be one.
+    /// </summary>
+    public static string? OfVerb(string[] args, IEnumerable<string> verbs) =>
+        args.Length == 0 || args[0].StartsWith('-') || verbs.Contains(args[0]) || Path.Exists(args[0]) ? null
+        : Spelling.Nearest(args[0], verbs) is { } meant ? $"unknown command {args[0]}; did you mean {meant}?"
+        : null;
 }

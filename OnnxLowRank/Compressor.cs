@@ -32,7 +32,7 @@ public static class Compressor
     /// <exception cref="IOException">The output cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The user wants to stop; nothing is left behind.</exception>
     public static CompressionReport Run(
-        CompressionOptions options, IProgress<CompressionProgress>? progress = null, CancellationToken cancellation = default)
+        CompressionOptions options, IProgress<StageProgress>? progress = null, CancellationToken cancellation = default)
     {
         options.Validate();
         var clock = new StageClock(progress);

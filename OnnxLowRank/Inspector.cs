@@ -25,9 +25,12 @@ public static class Inspector
     /// <exception cref="DataException">Samples cannot be read or do not fit the model.</exception>
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
     /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
-    public static InspectionReport Run(InspectionOptions options, CancellationToken cancellation = default)
+    public static InspectionReport Run(
+        InspectionOptions options, IProgress<StageProgress>? progress = null, CancellationToken cancellation = default)
     {
         options.Validate();
+        var clock = new StageClock(progress);
+        clock.Enter("load");
         var model = OnnxModel.Load(options.Input);
         var notes = new List<string>();
         var found = LayerFinder.Find(model, new(options.Only, options.Skip, options.ConstantInputs));
@@ -49,6 +52,8 @@ public static class Inspector
             shapes = calibrator.Shapes(sampling);
             if (options.Calibration != null)
             {
+                clock.Enter("calibrate");
+                sampling.OnSamplesRun = _ => clock.ReportCalibration(sampling.Passes);
                 sampling.FitTo(Calibrator.BytesPerSample(shapes));
                 measured = calibrator.Collect(sampling, Enumerable.Range(0, source.Count).ToArray(), shapes, withRanges: false);
             }
@@ -58,11 +63,14 @@ public static class Inspector
         var macs = shapes == null ? null : found.Layers.ToDictionary(layer => layer, layer => Macs(layer, shapes));
         double? all = macs?.Values.Sum();
         var layers = new List<InspectedLayer>();
+        clock.Enter("decompose");
+        double work = found.Layers.Sum(Work), done = 0;
         foreach (var layer in found.Layers)
         {
             cancellation.ThrowIfCancellationRequested();
             layers.Add(Look(algebra, layer, measured, parameters, macs?[layer], all));
             measured?.Forget(layer);
+            clock.Report((done += Work(layer)) / work);
         }
         return new(
             ReportBuilder.Tool, new(options.Input, ModelFiles.Sha256(options.Input), ModelFiles.Bytes(options.Input, model)),
@@ -89,6 +97,9 @@ public static class Inspector
         }
         return generated;
     }
+
+    /// <summary>What a decomposition costs: about m·n·min(m, n) per group.</summary>
+    static double Work(Layer layer) => (double)layer.Elements * Math.Min(layer.OutPerGroup, layer.In);
 
     static double Macs(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
         layer.Kind == LayerKind.Constant ? 0 : Product.Of(new LayerPlan.Keep(layer), Analysis.PositionsOf(layer, shapes)).Sum(product => product.Macs);

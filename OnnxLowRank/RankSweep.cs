@@ -63,7 +63,7 @@ static class RankSweep
         foreach (var series in points.GroupBy(point => (point.Model, point.Series, point.Repeat)))
         {
             int? good = null;
-            foreach (var point in series.OrderByDescending(point => point.Setting).TakeWhile(point => point.Loss.Estimate <= tolerance))
+            foreach (var point in series.OrderByDescending(point => point.Setting).TakeWhile(point => point.Loss <= tolerance))
             {
                 good = (int)point.Setting;
             }

@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace OnnxLowRank;
 
 /// <summary>Wall-clock time by stage, and the progress a caller sees.</summary>
-sealed class StageClock(IProgress<CompressionProgress>? progress)
+sealed class StageClock(IProgress<StageProgress>? progress)
 {
     readonly Dictionary<string, double> _seconds = [];
     readonly long _start = Stopwatch.GetTimestamp();

@@ -13,7 +13,7 @@ public static class Sweep
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
     /// <exception cref="IOException">A model cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
-    public static SweepReport Run(SweepOptions options, IProgress<CompressionProgress>? progress = null, CancellationToken cancellation = default)
+    public static SweepReport Run(SweepOptions options, IProgress<StageProgress>? progress = null, CancellationToken cancellation = default)
     {
         options.Validate();
         if (options.Folder != null)
@@ -42,7 +42,7 @@ public static class Sweep
 }
 
 /// <summary>Gathers what the sweeps find, model by model.</summary>
-sealed class SweepSink(SweepOptions options, IProgress<CompressionProgress>? progress)
+sealed class SweepSink(SweepOptions options, IProgress<StageProgress>? progress)
 {
     readonly List<SweptModel> _models = [];
     readonly List<SweepPoint> _points = [];

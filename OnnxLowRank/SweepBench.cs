@@ -57,7 +57,8 @@ sealed class SweepBench : IDisposable
         byte[] bytes = model.ToBytes();
         using var session = ModelSession.Open(bytes, Workspace.Device, _options.Threads);
         var loss = Workspace.Evaluator.Measure(session, _unseen, Alpha);
-        return new(Name, series, setting, repeat, bytes.LongLength, (double)bytes.LongLength / Workspace.SourceBytes, null, null, loss);
+        return new(Name, series, setting, repeat, bytes.LongLength, (double)bytes.LongLength / Workspace.SourceBytes, null, null,
+            loss.Compressed, loss.Estimate, loss.Low, loss.High, loss.Samples);
     }
 
     public void Dispose() => Workspace.Dispose();

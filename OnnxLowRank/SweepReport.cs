@@ -1,5 +1,3 @@
-using OnnxLowRank.Validation;
-
 namespace OnnxLowRank;
 
 /// <summary>What a sweep found; the JSON report is this record.</summary>
@@ -27,10 +25,15 @@ public sealed record SweptModel(string Name, FileFacts Source, double Original, 
 /// <param name="Size">The same as a fraction of the original's.</param>
 /// <param name="Milliseconds">Of a run of one sample; null where it was not measured.</param>
 /// <param name="Time">The same as a fraction of the original's.</param>
-/// <param name="Loss">On samples that shaped no factor and, for whole compressions, no decision.</param>
+/// <param name="Value">The metric; 0 for metrics that compare outputs.</param>
+/// <param name="Loss">How much worse than the original, on samples that shaped no factor and, for whole compressions, no decision.</param>
+/// <param name="Low">Lower end of its 95 % interval.</param>
+/// <param name="High">Upper end.</param>
+/// <param name="Samples">Of the measurement.</param>
 /// <param name="File">The written model, or null.</param>
 public sealed record SweepPoint(
-    string Model, string Series, double Setting, int Repeat, long Bytes, double Size, double? Milliseconds, double? Time, Loss Loss, string? File = null);
+    string Model, string Series, double Setting, int Repeat, long Bytes, double Size, double? Milliseconds, double? Time, double Value,
+    double Loss, double Low, double High, int Samples, string? File = null);
 
 /// <summary>The smallest rank tried from which on every rank tried loses no more than the tolerance; null where the largest does too.</summary>
 public sealed record GoodRank(string Model, string Series, int Repeat, int? Rank);

@@ -4,18 +4,22 @@ namespace Microsoft.ML.OnnxRuntime.Native;
 
 /// <summary>
 /// Decides where the native library comes from: the file that the environment variable ONNXRUNTIME_LIB names (then nothing else
-/// is tried), else the one beside the program, else the system's.
+/// is tried), else the one beside the program or that a package brought, else the system's.
 /// </summary>
 /// <param name="Chosen">Value of ONNXRUNTIME_LIB; null or empty if there is none.</param>
-/// <param name="Folder">Where the program lies.</param>
+/// <param name="Folders">Where the program lies, and where packages' libraries do.</param>
 /// <param name="Names">File names of the library, in order of preference.</param>
-sealed record LibraryResolver(string? Chosen, string Folder, IReadOnlyList<string> Names)
+sealed record LibraryResolver(string? Chosen, IReadOnlyList<string> Folders, IReadOnlyList<string> Names)
 {
     public const string Variable = "ONNXRUNTIME_LIB";
     const string Export = "OrtGetApiBase";
 
     public static LibraryResolver Default =>
-        new(Environment.GetEnvironmentVariable(Variable), AppContext.BaseDirectory, FileNames);
+        new(Environment.GetEnvironmentVariable(Variable), [.. PackageFolders.Prepend(AppContext.BaseDirectory).Distinct()], FileNames);
+
+    /// <summary>As the host found them: runtimes/PLATFORM/native of every package.</summary>
+    static string[] PackageFolders =>
+        (AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string)?.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries) ?? [];
 
     static string[] FileNames =>
         OperatingSystem.IsWindows() ? ["onnxruntime.dll"]
@@ -34,7 +38,7 @@ sealed record LibraryResolver(string? Chosen, string Folder, IReadOnlyList<strin
         }
 
         List<string> looked = [$"{Variable} (not set)"];
-        foreach (var place in Names.Select(name => Path.Combine(Folder, name)).Concat(Names))
+        foreach (var place in Folders.SelectMany(folder => Names.Select(name => Path.Combine(folder, name))).Concat(Names))
         {
             if (TryLoad(place, out nint export) is not { } problem)
             {

@@ -1,13 +1,22 @@
 using System.Diagnostics;
+using System.Text.RegularExpressions;
 using OnnxLowRank.Tests.Samples;
 
 namespace OnnxLowRank.Tests.Cli;
 
 /// <summary>What a finished run of the program left in its streams.</summary>
-sealed record CommandResult(int Exit, string Output, string Error)
+sealed partial record CommandResult(int Exit, string Output, string Error)
 {
-    /// <summary>The lines on standard error.</summary>
-    public string[] ErrorLines => Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+    /// <summary>The lines on standard error that do not tell progress.</summary>
+    public string[] ErrorLines => [.. Lines.Where(line => !Progress().IsMatch(line))];
+
+    /// <summary>The stages that standard error told of, in order.</summary>
+    public string[] Stages => [.. Lines.Select(line => Progress().Match(line)).Where(match => match.Success).Select(match => match.Groups[1].Value)];
+
+    string[] Lines => Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+
+    [GeneratedRegex(@"^\[(?:\d+m)?\d+s\] (\w+)$")]
+    private static partial Regex Progress();
 
     public override string ToString() => $"exit {Exit}\n--- stdout\n{Output}\n--- stderr\n{Error}";
 }
@@ -44,7 +53,7 @@ static class CommandLine
         return Finish(process);
     }
 
-    /// <summary>Runs the program on a terminal, as far as it can tell; both streams end up in the output. Null where there is no util-linux.</summary>
+    /// <summary>Runs the program on a terminal of 80 columns, as far as it can tell; both streams end up in the output. Null where there is no util-linux.</summary>
     public static CommandResult? RunOnTerminal(string folder, params string[] arguments)
     {
         const string Script = "/usr/bin/script";
@@ -54,7 +63,7 @@ static class CommandLine
         }
         string program = Path.Combine(AppContext.BaseDirectory, "onnx-lowrank");
         string command = string.Join(' ', arguments.Prepend(program).Select(part => $"'{part.Replace("'", "'\\''", StringComparison.Ordinal)}'"));
-        using var process = Start(Script, folder, [], "-qec", command, "/dev/null");
+        using var process = Start(Script, folder, [], "-qec", $"stty cols 80 && {command}", "/dev/null");
         return Finish(process);
     }
 

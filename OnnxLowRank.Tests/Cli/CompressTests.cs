@@ -34,7 +34,7 @@ public sealed class CompressTests : IDisposable
             CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration, "--labels", CommandLine.DigitsLabels, "--report", "report.json");
 
         Assert.True(result.Exit == 0, result.ToString());
-        Assert.Equal("", result.Error);
+        Assert.Empty(result.ErrorLines);
         Assert.Contains("accuracy loss", result.Output);
         long before = new FileInfo(CommandLine.Digits).Length, after = new FileInfo(_playground.Output).Length;
         Assert.True(after < before / 2, $"{after} bytes of {before}"); // fp32 alone reaches a quarter
@@ -50,13 +50,16 @@ public sealed class CompressTests : IDisposable
     [Fact]
     public void On_a_terminal_progress_is_shown_and_gone_in_the_end()
     {
-        var result = CommandLine.RunOnTerminal(_playground.Folder, "in.onnx", "out.onnx", "--calib", "calib", "--tolerance", "0.2");
+        var result = CommandLine.RunOnTerminal(_playground.Folder, "in.onnx", "out.onnx", "--calib", "calib", "--tolerance", "0.2", "-v");
         Assert.SkipWhen(result == null, "no /usr/bin/script, which makes a terminal");
 
         Assert.True(result.Exit == 0, result.ToString());
-        Assert.All(["calibrate", "time", "search", "verify"], stage => Assert.Matches($@"\r\e\[K{stage} +[0-9]+ ?%", result.Output));
+        Assert.All(["calibrate", "time", "search", "verify"], stage => Assert.Matches($@"\r\e\[K{stage} +\[#*\.*\] +[0-9]+ ?%", result.Output));
         Assert.True(result.Output.LastIndexOf("\r\e[K", StringComparison.Ordinal) > result.Output.LastIndexOf("\r\e[Kverify", StringComparison.Ordinal));
         Assert.Contains("verified on", result.Output);
+        string[] lines = result.Output[(result.Output.LastIndexOf("\e[K", StringComparison.Ordinal) + 3)..].Split('\n');
+        Assert.All(lines, line => Assert.True(line.TrimEnd().Length <= 80, line));
+        Assert.Contains(lines, line => line.StartsWith(" hidden  ", StringComparison.Ordinal) || line.StartsWith("kept: hidden ", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -158,7 +161,7 @@ public sealed class CompressTests : IDisposable
 
         Assert.True(result.Exit == 0, result.ToString());
         Assert.Equal("onnx-lowrank", JsonDocument.Parse(result.Output).RootElement.GetProperty("tool").GetProperty("name").GetString());
-        Assert.Equal("", result.Error);
+        Assert.Empty(result.ErrorLines);
     }
 
     [Fact]
@@ -249,14 +252,16 @@ public sealed class CompressTests : IDisposable
     }
 
     [Fact]
-    public void Output_to_a_file_has_no_colours_and_no_progress()
+    public void Output_to_a_file_has_no_colours_and_progress_is_a_line_per_stage()
     {
         var result = _playground.Run("-v", "--tolerance", "0.2");
 
         Assert.True(result.Exit == 0, result.ToString());
-        Assert.DoesNotContain('\e', result.Output);
-        Assert.DoesNotContain('\r', result.Output);
-        Assert.Equal("", result.Error);
+        Assert.DoesNotContain('\e', result.Output + result.Error);
+        Assert.DoesNotContain('\r', result.Output + result.Error);
+        Assert.Empty(result.ErrorLines);
+        Assert.Equal(["calibrate", "decompose"], result.Stages[..2]);
+        Assert.Equal("verify", result.Stages[^1]);
         Assert.Contains("hidden", result.Output);
         Assert.Contains("logits", result.Output);
     }

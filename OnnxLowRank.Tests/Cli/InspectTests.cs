@@ -72,6 +72,28 @@ public sealed class InspectTests : IDisposable
     }
 
     [Fact]
+    public void On_a_narrow_terminal_names_are_whole_and_no_line_is_longer()
+    {
+        var result = CommandLine.RunOnTerminal(_playground.Folder, "inspect", "in.onnx", "--calib", "calib");
+        Assert.SkipWhen(result == null, "no /usr/bin/script, which makes a terminal");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.Matches(@"\e\[Kdecompose +\[#+\.*\]", result.Output);
+        string[] lines = result.Output[(result.Output.LastIndexOf("\e[K", StringComparison.Ordinal) + 3)..].Split('\n');
+        Assert.All(lines, line => Assert.True(line.TrimEnd().Length <= 80, line));
+        Assert.Contains(lines, line => Regex.IsMatch(line, @"^ hidden +Gemm +0\.\d{3} "));
+    }
+
+    [Fact]
+    public void Progress_is_a_line_per_stage_and_quiet_prints_nothing()
+    {
+        var (told, quiet) = (Run("--calib", "calib"), Run("--calib", "calib", "-q"));
+
+        Assert.Equal(["calibrate", "decompose"], told.Stages);
+        Assert.Equal((0, ""), (quiet.Exit, quiet.Output + quiet.Error));
+    }
+
+    [Fact]
     public void What_is_left_alone_is_told_with_its_reason()
     {
         var report = Report("--skip", "logits");

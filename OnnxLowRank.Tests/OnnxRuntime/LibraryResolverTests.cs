@@ -10,7 +10,7 @@ public class LibraryResolverTests
     [Fact]
     public void The_error_lists_the_places_looked_at()
     {
-        var resolver = new LibraryResolver(null, _empty, ["libno-such-thing.so.1", "libno-such-thing.so"]);
+        var resolver = new LibraryResolver(null, [_empty], ["libno-such-thing.so.1", "libno-such-thing.so"]);
 
         var e = Assert.Throws<DllNotFoundException>(() => resolver.Find());
 
@@ -62,8 +62,18 @@ public class LibraryResolverTests
     }
 
     [Fact]
+    public void A_package_s_library_is_found_where_the_program_has_none()
+    {
+        var (_, here) = LibraryResolver.Default.Find();
+
+        var (export, place) = new LibraryResolver(null, [_empty, Path.GetDirectoryName(Path.GetFullPath(here))!], [Path.GetFileName(here)]).Find();
+
+        Assert.Equal((Path.GetFullPath(here), true), (place, export != 0));
+    }
+
+    [Fact]
     public void A_program_with_a_wrong_choice_fails_with_its_name_each_time() =>
-        InNewProcess.Run(nameof(WrongChoice), ("ONNXRUNTIME_LIB", "/no/such/lib.so"));
+        InNewProcess.Run(WrongChoice, ("ONNXRUNTIME_LIB", "/no/such/lib.so"));
 
     [Fact(Explicit = true)]
     public void WrongChoice()

@@ -36,7 +36,7 @@ public class OrtEnvTests
     }
 
     [Fact]
-    public void A_logging_function_gets_the_messages() => InNewProcess.Run(nameof(LoggingFunction));
+    public void A_logging_function_gets_the_messages() => InNewProcess.Run(LoggingFunction);
 
     [Fact(Explicit = true)]
     public void LoggingFunction()
@@ -71,7 +71,7 @@ public class OrtEnvTests
     }
 
     [Fact]
-    public void A_session_outlives_its_disposed_environment_and_a_new_one_can_be_made() => InNewProcess.Run(nameof(Disposal));
+    public void A_session_outlives_its_disposed_environment_and_a_new_one_can_be_made() => InNewProcess.Run(Disposal);
 
     [Fact(Explicit = true)]
     public void Disposal()

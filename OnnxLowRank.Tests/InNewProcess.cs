@@ -1,15 +1,16 @@
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 
-namespace OnnxLowRank.Tests.OnnxRuntime;
+namespace OnnxLowRank.Tests;
 
-/// <summary>Runs an explicit test of the calling class in a process of its own: for what happens once per process.</summary>
+/// <summary>Runs an explicit test in a process of its own: for what happens once per process.</summary>
 static class InNewProcess
 {
-    public static void Run(string test, (string Name, string Value)? variable = null, [CallerFilePath] string file = "")
+    /// <param name="test">A method of a test class, marked as explicit.</param>
+    /// <returns>What the test wrote to its streams, and xunit around it.</returns>
+    public static string Run(Action test, (string Name, string Value)? variable = null)
     {
         var program = Path.Combine(AppContext.BaseDirectory, "OnnxLowRank.Tests" + (OperatingSystem.IsWindows() ? ".exe" : ""));
-        var name = $"{typeof(InNewProcess).Namespace}.{Path.GetFileNameWithoutExtension(file)}.{test}";
+        var name = $"{test.Method.DeclaringType!.FullName}.{test.Method.Name}";
         var start = new ProcessStartInfo(program, ["-method", name, "-explicit", "only", "-noColor"])
         {
             RedirectStandardOutput = true,
@@ -25,5 +26,6 @@ static class InNewProcess
         process.WaitForExit();
 
         Assert.True(process.ExitCode == 0 && output.Contains("Total: 1", StringComparison.Ordinal), $"{name}:\n{output}\n{errors.Result}");
+        return output;
     }
 }
