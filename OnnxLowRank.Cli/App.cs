@@ -16,7 +16,7 @@ static class App
     public static int Run(string[] args)
     {
         var compress = new CompressCommand();
-        IVerb[] verbs = [new InspectCommand()];
+        IVerb[] verbs = [new InspectCommand(), new CompareCommand(), new BenchCommand()];
         foreach (var other in verbs)
         {
             compress.Root.Add(other.Command);

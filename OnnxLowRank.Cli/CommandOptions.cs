@@ -51,6 +51,24 @@ static class CommandOptions
             : Refuse<T>(result, $"{name} '{result.Tokens[0].Value}' is not a {kind}"),
     };
 
+    /// <summary>Whole numbers behind one option, with commas between them: 1,32.</summary>
+    public static Option<int[]?> Numbers(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "N,N",
+        CustomParser = result =>
+        {
+            string[] parts = result.Tokens[0].Value.Split(',');
+            int[] numbers = [.. parts.Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1)];
+            if (numbers.Contains(-1))
+            {
+                result.AddError($"{name} '{result.Tokens[0].Value}' is not a list of whole numbers such as 1,32");
+                return null;
+            }
+            return numbers;
+        },
+    };
+
     public static Option<Target?> Limit(string name, string description, Func<string, Target?> parse, string kind) => new(name)
     {
         Description = description,

@@ -77,4 +77,6 @@ static class JsonFile
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(CompressionReport))]
 [JsonSerializable(typeof(InspectionReport))]
+[JsonSerializable(typeof(ComparisonReport))]
+[JsonSerializable(typeof(BenchmarkReport))]
 sealed partial class ReportContext : JsonSerializerContext;

@@ -1,0 +1,58 @@
+namespace OnnxLowRank.Runtime;
+
+/// <summary>How several models take turns.</summary>
+/// <param name="Settling">Time at the start of a turn that is not counted: threads of the model before may still be spinning, and caches hold its weights.</param>
+/// <param name="Counted">Time of a turn that is counted; at least one run is.</param>
+/// <param name="FewestRounds">Rounds that are run whatever they take.</param>
+/// <param name="MostRounds">Rounds after which it is enough.</param>
+/// <param name="Budget">Time after which no other round is begun.</param>
+sealed record TurnPlan(TimeSpan Settling, TimeSpan Counted, int FewestRounds, int MostRounds, TimeSpan Budget);
+
+/// <summary>Times runs of several models in turns, A B A B …, so that a noisy machine is noisy to all.</summary>
+static class Turns
+{
+    /// <param name="runs">One run of each model; what it returns is disposed off the clock.</param>
+    /// <returns>Per round and model the milliseconds of its counted runs.</returns>
+    /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
+    public static List<double[][]> Take(IReadOnlyList<Func<IDisposable>> runs, TurnPlan plan, TimeProvider clock, CancellationToken cancellation)
+    {
+        var rounds = new List<double[][]>();
+        long start = clock.GetTimestamp();
+        while (rounds.Count < plan.FewestRounds || (rounds.Count < plan.MostRounds && clock.GetElapsedTime(start) < plan.Budget))
+        {
+            rounds.Add([.. runs.Select(run =>
+            {
+                Repeat(run, plan.Settling, clock, cancellation);
+                return Turn(run, plan.Counted, clock, cancellation);
+            })]);
+        }
+        return rounds;
+    }
+
+    /// <summary>Runs a model for some time; not at all if there is none.</summary>
+    public static void Repeat(Func<IDisposable> run, TimeSpan time, TimeProvider clock, CancellationToken cancellation)
+    {
+        for (long start = clock.GetTimestamp(); clock.GetElapsedTime(start) < time;)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            run().Dispose();
+        }
+    }
+
+    static double[] Turn(Func<IDisposable> run, TimeSpan time, TimeProvider clock, CancellationToken cancellation)
+    {
+        var milliseconds = new List<double>();
+        long start = clock.GetTimestamp();
+        do
+        {
+            cancellation.ThrowIfCancellationRequested();
+            long begin = clock.GetTimestamp();
+            using (run())
+            {
+                milliseconds.Add(clock.GetElapsedTime(begin).TotalMilliseconds);
+            }
+        }
+        while (clock.GetElapsedTime(start) < time);
+        return [.. milliseconds];
+    }
+}
