@@ -29,6 +29,7 @@ sealed class BenchCommand : IVerb
             _models, _calib, _batch, _threads, _seconds, _json, _device, Verbose, _noColor,
         };
         Command.SetAction(_ => 0);
+        _models.Validators.Add(result => UsageError.RefuseOptions(result, Command));
     }
 
     /// <inheritdoc/>

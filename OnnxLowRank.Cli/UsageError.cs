@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace OnnxLowRank.Cli;
 
@@ -8,14 +9,23 @@ static class UsageError
     public static string Text(ParseResult parsed)
     {
         string? unknown = parsed.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
-        if (unknown == null)
+        string message = unknown == null ? parsed.Errors[0].Message.TrimEnd('.') : Unknown(unknown, parsed.CommandResult.Command);
+        return message.EndsWith('?') ? message : $"{message} (--help lists the options)";
+    }
+
+    /// <summary>Refuses what looks like an option among arguments that may be any number: the parser would take it for one more.</summary>
+    public static void RefuseOptions(ArgumentResult arguments, Command command)
+    {
+        if (arguments.Tokens.FirstOrDefault(token => token.Value.StartsWith('-')) is { } option)
         {
-            return $"{parsed.Errors[0].Message.TrimEnd('.')} (--help lists the options)";
+            arguments.AddError(Unknown(option.Value, command));
         }
-        string? meant = Nearest(unknown.Split('=', ':')[0], parsed.CommandResult.Command.Options.SelectMany(option => option.Aliases.Prepend(option.Name)));
-        return meant == null
-            ? $"unknown option {unknown} (--help lists the options)"
-            : $"unknown option {unknown}; did you mean {meant}?";
+    }
+
+    static string Unknown(string option, Command command)
+    {
+        string? meant = Nearest(option.Split('=', ':')[0], command.Options.SelectMany(known => known.Aliases.Prepend(known.Name)));
+        return meant == null ? $"unknown option {option}" : $"unknown option {option}; did you mean {meant}?";
     }
 
     /// <summary>The name that fewest edits make of this one, if it is near enough to be meant.</summary>

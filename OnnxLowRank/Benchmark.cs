@@ -35,26 +35,26 @@ public static class Benchmark
         BenchmarkedModel[]? models = null;
         foreach (int threads in options.Threads.Distinct())
         {
-            var contenders = new List<Contender>();
+            var timed = new List<TimedModel>();
             try
             {
                 foreach (string path in options.Models)
                 {
                     cancellation.ThrowIfCancellationRequested();
-                    contenders.Add(Contender.Open(path, options.Calibration, options.Batches, device, threads));
+                    timed.Add(TimedModel.Open(path, options.Calibration, options.Batches, device, threads));
                 }
                 if (models == null)
                 {
-                    models = [.. facts.Zip(contenders, (file, contender) => new BenchmarkedModel(file.Path, file.Sha256, file.Bytes, contender.MemoryBytes))];
-                    notes.AddRange(contenders.SelectMany(contender => contender.Notes).Distinct());
-                    notes.AddRange(LeftOut(options, contenders));
+                    models = [.. facts.Zip(timed, (file, model) => new BenchmarkedModel(file.Path, file.Sha256, file.Bytes, model.MemoryBytes))];
+                    notes.AddRange(timed.SelectMany(model => model.Notes).Distinct());
+                    notes.AddRange(LeftOut(options, timed));
                 }
-                settings.AddRange(contenders.SelectMany(contender => contender.Batches).Distinct().Order()
-                    .Select(batch => Measure(contenders, threads, batch, options.Seconds, cancellation)));
+                settings.AddRange(timed.SelectMany(model => model.Batches).Distinct().Order()
+                    .Select(batch => Measure(timed, threads, batch, options.Seconds, cancellation)));
             }
             finally
             {
-                contenders.ForEach(contender => contender.Dispose());
+                timed.ForEach(model => model.Dispose());
             }
         }
         return new(ReportBuilder.Tool, Comparer.Machine(device), options.Calibration, options.Seconds, models!, settings, notes);
@@ -62,30 +62,30 @@ public static class Benchmark
 
     /// <summary>What is not measured, and why.</summary>
     /// <exception cref="OptionException">Nothing is.</exception>
-    static IEnumerable<string> LeftOut(BenchmarkOptions options, List<Contender> contenders)
+    static IEnumerable<string> LeftOut(BenchmarkOptions options, List<TimedModel> timed)
     {
-        if (contenders.TrueForAll(contender => contender.Batches.Length == 0))
+        if (timed.TrueForAll(model => model.Batches.Length == 0))
         {
-            throw new OptionException($"--batch {string.Join(',', options.Batches!)}: {options.Models[0]} does not take it; its own batch is {contenders[0].OwnBatch}");
+            throw new OptionException($"--batch {string.Join(',', options.Batches!)}: {options.Models[0]} does not take it; its own batch is {timed[0].OwnBatch}");
         }
-        foreach (var (path, contender) in options.Models.Zip(contenders))
+        foreach (var (path, model) in options.Models.Zip(timed))
         {
-            int[] missing = [.. (options.Batches ?? []).Except(contender.Batches).Order()];
+            int[] missing = [.. (options.Batches ?? []).Except(model.Batches).Order()];
             if (missing.Length > 0)
             {
-                yield return $"{path}: not measured at batch {string.Join(", ", missing)}: it takes {contender.OwnBatch} per run";
+                yield return $"{path}: not measured at batch {string.Join(", ", missing)}: it takes {model.OwnBatch} per run";
             }
         }
     }
 
-    static BenchmarkSetting Measure(List<Contender> contenders, int threads, int batch, double seconds, CancellationToken cancellation)
+    static BenchmarkSetting Measure(List<TimedModel> timed, int threads, int batch, double seconds, CancellationToken cancellation)
     {
-        int[] taking = [.. Enumerable.Range(0, contenders.Count).Where(i => contenders[i].Batches.Contains(batch))];
+        int[] taking = [.. Enumerable.Range(0, timed.Count).Where(i => timed[i].Batches.Contains(batch))];
         var inputs = new List<SampleRun>();
         try
         {
-            inputs.AddRange(taking.Select(i => contenders[i].Read(batch)));
-            Func<IDisposable>[] runs = [.. taking.Zip(inputs, (i, input) => contenders[i].Run(input))];
+            inputs.AddRange(taking.Select(i => timed[i].Read(batch)));
+            Func<IDisposable>[] runs = [.. taking.Zip(inputs, (i, input) => timed[i].Run(input))];
             foreach (var run in runs)
             {
                 Turns.Repeat(run, s_warmUp, TimeProvider.System, cancellation);

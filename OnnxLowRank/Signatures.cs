@@ -12,8 +12,8 @@ static class Signatures
     /// <exception cref="ModelException">An input or output is missing, or its type or shape differs; the message names it.</exception>
     public static InputSpec[] Common(ModelFile first, ModelFile second)
     {
-        RequireSame("output", first, second, first.Session.Outputs, second.Session.Outputs);
         RequireSame("input", first, second, first.Session.Inputs, second.Session.Inputs);
+        RequireSame("output", first, second, first.Session.Outputs, second.Session.Outputs);
         return [.. Inputs(first).Zip(first.Session.Inputs.Keys.Select(name => Inputs(second).Single(input => input.Name == name)),
             (a, b) => a with { Dimensions = [.. a.Dimensions.Zip(b.Dimensions, (one, other) => one ?? other)] })];
     }
@@ -32,10 +32,9 @@ static class Signatures
             {
                 throw new ModelException($"{second.Path}: has no {what} '{name}', which {first.Path} has");
             }
-            string mine = Text(metadata), its = Text(other);
             if (metadata.OnnxValueType != other.OnnxValueType || (metadata.IsTensor && !Fits(what, metadata, other)))
             {
-                throw new ModelException($"{second.Path}: {what} '{name}' is {its}, but {mine} in {first.Path}");
+                throw new ModelException($"{second.Path}: {what} '{name}' is {Text(other)}, but {Text(metadata)} in {first.Path}");
             }
         }
         string? added = ofSecond.Keys.FirstOrDefault(name => !ofFirst.ContainsKey(name));

@@ -26,7 +26,7 @@ sealed class ModelFile : IDisposable
         {
             return work();
         }
-        catch (ModelException e) when (!e.Message.Contains(path, StringComparison.Ordinal))
+        catch (ModelException e) when (!e.Message.StartsWith(path, StringComparison.Ordinal))
         {
             throw new ModelException($"{path}: {e.Message}", e);
         }

@@ -4,12 +4,12 @@ using OnnxLowRank.Samples;
 namespace OnnxLowRank;
 
 /// <summary>A model that is timed, loaded and with its input at hand.</summary>
-sealed class Contender : IDisposable
+sealed class TimedModel : IDisposable
 {
     readonly ModelFile _model;
     readonly SampleSource _source;
 
-    Contender(ModelFile model, SampleSource source, int[] batches) => (_model, _source, Batches) = (model, source, batches);
+    TimedModel(ModelFile model, SampleSource source, int[] batches) => (_model, _source, Batches) = (model, source, batches);
 
     /// <summary>Samples per run that the model takes of those that are wanted, ascending.</summary>
     public int[] Batches { get; }
@@ -27,7 +27,7 @@ sealed class Contender : IDisposable
     /// <param name="batches">Samples per run that are wanted; null for a few that the model takes.</param>
     /// <exception cref="ModelException">ONNX Runtime refuses the model or cannot run it.</exception>
     /// <exception cref="DataException">Samples do not fit, or are needed because the model leaves shapes open.</exception>
-    public static Contender Open(string path, string? calibration, IReadOnlyList<int>? batches, Device device, int threads)
+    public static TimedModel Open(string path, string? calibration, IReadOnlyList<int>? batches, Device device, int threads)
     {
         long before = WorkingSet.Bytes();
         var model = ModelFile.Open(path, device, threads);
@@ -38,14 +38,14 @@ sealed class Contender : IDisposable
             int[] taken = batches == null
                 ? [.. Benchmark.Batches.Select(source.RunSize).Distinct().Order()]
                 : [.. batches.Where(batch => source.RunSize(batch) == batch).Distinct().Order()];
-            var contender = new Contender(model, source, taken);
+            var timed = new TimedModel(model, source, taken);
             if (taken.Length > 0)
             {
-                using var run = contender.Read(taken[^1]);
-                contender.Run(run)().Dispose();
-                contender.MemoryBytes = Math.Max(0, WorkingSet.Bytes() - before - run.Inputs.Sum(input => input.Bytes.Length));
+                using var run = timed.Read(taken[^1]);
+                timed.Run(run)().Dispose();
+                timed.MemoryBytes = Math.Max(0, WorkingSet.Bytes() - before - run.Inputs.Sum(input => input.Bytes.Length));
             }
-            return contender;
+            return timed;
         }
         catch
         {
