@@ -29,6 +29,17 @@ public class BenchmarkSettingTests
         Assert.Equal(12, b.MedianMilliseconds);
     }
 
+    [Fact]
+    public void Runs_that_were_held_up_leave_the_ratio_alone()
+    {
+        List<double[][]> rounds = [.. Enumerable.Range(0, 10).Select(round => new double[][] { [4, 40, 40], [50, round == 3 ? 1 : 2, 50] })];
+
+        var b = BenchmarkSetting.Of(1, 1, [0, 1], rounds).Times[1];
+
+        Assert.Equal((0.5, 0.5, 0.5), (b.Ratio, b.RatioLow, b.RatioHigh)); // not 50/40, and not the lucky round's 0.25
+        Assert.Equal((1, 50), (b.MinMilliseconds, b.MedianMilliseconds));
+    }
+
     /// <summary>Over many sets of times of one and the same model: 95 % of the intervals, and no far fewer than all.</summary>
     [Fact]
     public void A_model_against_itself_has_an_interval_around_one()

@@ -10,8 +10,11 @@ public static class Benchmark
     /// <summary>Fewer than six rounds have no 95 % interval (<see cref="Statistics.MedianInterval"/>); with ten it leaves out the extremes.</summary>
     const int FewestRounds = 10;
 
+    /// <summary>Counted time of a turn of the slowest model, in milliseconds: short, so that both models of a round meet the same noise.</summary>
+    const double Turn = 20;
+
     /// <summary>ONNX Runtime's threads spin for a few milliseconds after a run.</summary>
-    static readonly TimeSpan s_settling = TimeSpan.FromMilliseconds(5), s_counted = TimeSpan.FromMilliseconds(20), s_warmUp = TimeSpan.FromMilliseconds(100);
+    static readonly TimeSpan s_settling = TimeSpan.FromMilliseconds(5), s_warmUp = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Samples per run where the user names none.</summary>
     internal static readonly int[] Batches = [1, 32];
@@ -86,12 +89,11 @@ public static class Benchmark
         {
             inputs.AddRange(taking.Select(i => timed[i].Read(batch)));
             Func<IDisposable>[] runs = [.. taking.Zip(inputs, (i, input) => timed[i].Run(input))];
-            foreach (var run in runs)
-            {
-                Turns.Repeat(run, s_warmUp, TimeProvider.System, cancellation);
-            }
-            var plan = new TurnPlan(s_settling, s_counted, FewestRounds, int.MaxValue, TimeSpan.FromSeconds(seconds * runs.Length));
-            return BenchmarkSetting.Of(threads, batch, taking, Turns.Take(runs, plan, TimeProvider.System, cancellation));
+            List<double[][]> Take(TurnPlan plan) => Turns.Take(runs, plan, TimeProvider.System, cancellation);
+
+            double slowest = Take(new(s_warmUp, Runs: 3, 1, 1, TimeSpan.Zero))[0].Max(times => times.Min());
+            int count = (int)Math.Clamp(Turn / slowest, 1, 1000);
+            return BenchmarkSetting.Of(threads, batch, taking, Take(new(s_settling, count, FewestRounds, int.MaxValue, TimeSpan.FromSeconds(seconds * runs.Length))));
         }
         finally
         {

@@ -30,25 +30,26 @@ public sealed record BenchmarkSetting(int Threads, int Batch, int Rounds, IReadO
     /// <param name="rounds">Per round and model the milliseconds of its runs.</param>
     internal static BenchmarkSetting Of(int threads, int batch, IReadOnlyList<int> models, IReadOnlyList<double[][]> rounds)
     {
-        double[][] medians = [.. rounds.Select(round => Array.ConvertAll(round, Median))];
+        double[][] minima = [.. rounds.Select(round => Array.ConvertAll(round, times => times.Min()))];
         return new(threads, batch, rounds.Count, [.. models.Select((model, i) =>
         {
             double[] sorted = [.. rounds.SelectMany(round => round[i]).Order()];
-            Interval? ratio = models[0] == 0 ? MedianInterval.Of([.. medians.Select(round => round[i] / round[0])], Alpha) : null;
+            Interval? ratio = models[0] == 0 ? MedianInterval.Of([.. minima.Select(round => round[i] / round[0])], Alpha) : null;
             return new BenchmarkTimes(
                 model, sorted.Length, sorted[0], Quantile.Of(sorted, 0.5), Quantile.Of(sorted, 0.9), Quantile.Of(sorted, 0.99), 1000.0 * batch * sorted.Length / sorted.Sum(),
                 ratio?.Estimate, ratio?.Low, ratio?.High);
         })]);
     }
-
-    static double Median(double[] times) => Quantile.Of([.. times.Order()], 0.5);
 }
 
 /// <summary>Times of one model in one setting.</summary>
 /// <param name="Model">Its place among the models, from 0.</param>
 /// <param name="Runs">Runs that were counted.</param>
 /// <param name="SamplesPerSecond">Of all counted runs together: samples through time, one run after the other.</param>
-/// <param name="Ratio">Time in units of the first model's: the median over rounds of the quotient of the medians of both turns. Null where the first model does not take the batch.</param>
+/// <param name="Ratio">
+/// Time in units of the first model's: the median over rounds of the quotient of the shortest runs of both turns. What other programs add to a run is never negative, so the shortest
+/// is nearest to the model's own time. Null where the first model does not take the batch.
+/// </param>
 /// <param name="RatioLow">Lower end of its 95 % interval.</param>
 /// <param name="RatioHigh">Upper end.</param>
 public sealed record BenchmarkTimes(

@@ -18,7 +18,7 @@ static class Latency
             return () => model.Run(samples, outputs);
         }
 
-        var plan = new TurnPlan(TimeSpan.Zero, TimeSpan.Zero, FewestRounds, MostRounds, budget);
+        var plan = new TurnPlan(TimeSpan.Zero, Runs: 1, FewestRounds, MostRounds, budget);
         var rounds = Turns.Take([.. models.Select(model => Run(model, samples))], plan, TimeProvider.System, CancellationToken.None);
         return [.. models.Select((_, i) => rounds.Min(round => round[i].Min()))];
     }

@@ -2,11 +2,11 @@ namespace OnnxLowRank.Runtime;
 
 /// <summary>How several models take turns.</summary>
 /// <param name="Settling">Time at the start of a turn that is not counted: threads of the model before may still be spinning, and caches hold its weights.</param>
-/// <param name="Counted">Time of a turn that is counted; at least one run is.</param>
+/// <param name="Runs">Runs of a turn that are counted, the same number for every model.</param>
 /// <param name="FewestRounds">Rounds that are run whatever they take.</param>
 /// <param name="MostRounds">Rounds after which it is enough.</param>
 /// <param name="Budget">Time after which no other round is begun.</param>
-sealed record TurnPlan(TimeSpan Settling, TimeSpan Counted, int FewestRounds, int MostRounds, TimeSpan Budget);
+sealed record TurnPlan(TimeSpan Settling, int Runs, int FewestRounds, int MostRounds, TimeSpan Budget);
 
 /// <summary>Times runs of several models in turns, A B A B …, so that a noisy machine is noisy to all.</summary>
 static class Turns
@@ -23,14 +23,13 @@ static class Turns
             rounds.Add([.. runs.Select(run =>
             {
                 Repeat(run, plan.Settling, clock, cancellation);
-                return Turn(run, plan.Counted, clock, cancellation);
+                return Turn(run, plan.Runs, clock, cancellation);
             })]);
         }
         return rounds;
     }
 
-    /// <summary>Runs a model for some time; not at all if there is none.</summary>
-    public static void Repeat(Func<IDisposable> run, TimeSpan time, TimeProvider clock, CancellationToken cancellation)
+    static void Repeat(Func<IDisposable> run, TimeSpan time, TimeProvider clock, CancellationToken cancellation)
     {
         for (long start = clock.GetTimestamp(); clock.GetElapsedTime(start) < time;)
         {
@@ -39,20 +38,18 @@ static class Turns
         }
     }
 
-    static double[] Turn(Func<IDisposable> run, TimeSpan time, TimeProvider clock, CancellationToken cancellation)
+    static double[] Turn(Func<IDisposable> run, int runs, TimeProvider clock, CancellationToken cancellation)
     {
-        var milliseconds = new List<double>();
-        long start = clock.GetTimestamp();
-        do
+        double[] milliseconds = new double[runs];
+        for (int i = 0; i < runs; i++)
         {
             cancellation.ThrowIfCancellationRequested();
             long begin = clock.GetTimestamp();
             using (run())
             {
-                milliseconds.Add(clock.GetElapsedTime(begin).TotalMilliseconds);
+                milliseconds[i] = clock.GetElapsedTime(begin).TotalMilliseconds;
             }
         }
-        while (clock.GetElapsedTime(start) < time);
-        return [.. milliseconds];
+        return milliseconds;
     }
 }
