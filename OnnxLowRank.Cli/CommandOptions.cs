@@ -91,6 +91,24 @@ static class CommandOptions
         },
     };
 
+    /// <summary>Whole numbers behind one option, with commas between them: 1,32.</summary>
+    public static Option<int[]?> Numbers(string name, string description) => new(name)
+    {
+        Description = description,
+        HelpName = "N,N",
+        CustomParser = result =>
+        {
+            string[] parts = result.Tokens[0].Value.Split(',');
+            int[] numbers = [.. parts.Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1)];
+            if (numbers.Contains(-1))
+            {
+                result.AddError($"{name} '{result.Tokens[0].Value}' is not a list of whole numbers such as 1,32");
+                return null;
+            }
+            return numbers;
+        },
+    };
+
     public static Option<Target?> Limit(string name, string description, Func<string, Target?> parse, string kind) => new(name)
     {
         Description = description,
@@ -105,6 +123,9 @@ static class CommandOptions
             return target;
         },
     };
+
+    /// <summary>A list that was given: the parser makes an empty one of what was not.</summary>
+    public static T[]? Given<T>(ParseResult parsed, Option<T[]?> option) => parsed.GetValue(option) is { Length: > 0 } values ? values : null;
 
     static T? Refuse<T>(ArgumentResult result, string why) where T : struct
     {

@@ -19,6 +19,6 @@ interface IVerb
     /// <summary>Does it; returns the exit code.</summary>
     int Run(ParseResult parsed, CancellationToken cancellation);
 
-    /// <summary>The model to read, as typed.</summary>
+    /// <summary>The model that an error is about unless it names one, as typed; empty where there are several and every error names its own.</summary>
     string InputOf(ParseResult parsed);
 }

@@ -78,4 +78,6 @@ static class JsonFile
 [JsonSerializable(typeof(CompressionReport))]
 [JsonSerializable(typeof(InspectionReport))]
 [JsonSerializable(typeof(SweepReport))]
+[JsonSerializable(typeof(ComparisonReport))]
+[JsonSerializable(typeof(BenchmarkReport))]
 sealed partial class ReportContext : JsonSerializerContext;

@@ -43,6 +43,7 @@ sealed class SweepCommand : IVerb
             _inputs, _calib, _labels, _metric, _tolerances, _sizes, _errors, _ranks, _layer, _methods, _repeats, _tolerance, _out, _json, _device, _noTiming,
             _seed, _threads, _batch, _quiet, Verbose, _noColor,
         };
+        _inputs.Validators.Add(result => UsageError.RefuseOptions(result, Command));
         Command.SetAction(_ => 0);
     }
 
@@ -83,7 +84,7 @@ sealed class SweepCommand : IVerb
             Labels = parsed.GetValue(_labels),
             Metric = parsed.GetValue(_metric),
             Layer = parsed.GetValue(_layer),
-            Methods = Given(parsed, _methods) ?? defaults.Methods,
+            Methods = CommandOptions.Given(parsed, _methods) ?? defaults.Methods,
             Repeats = parsed.GetValue(_repeats) ?? defaults.Repeats,
             Tolerance = parsed.GetValue(_tolerance) ?? defaults.Tolerance,
             Device = parsed.GetValue(_device) ?? defaults.Device,
@@ -124,8 +125,8 @@ sealed class SweepCommand : IVerb
     {
         (SweepKind Kind, double[]? Settings)[] given =
         [
-            (SweepKind.Tolerances, Given(parsed, _tolerances)), (SweepKind.Sizes, Given(parsed, _sizes)),
-            (SweepKind.Errors, Given(parsed, _errors)), (SweepKind.Ranks, Given(parsed, _ranks)),
+            (SweepKind.Tolerances, CommandOptions.Given(parsed, _tolerances)), (SweepKind.Sizes, CommandOptions.Given(parsed, _sizes)),
+            (SweepKind.Errors, CommandOptions.Given(parsed, _errors)), (SweepKind.Ranks, CommandOptions.Given(parsed, _ranks)),
         ];
         var wanted = given.Where(item => item.Settings != null).ToList();
         return wanted.Count switch
@@ -135,9 +136,6 @@ sealed class SweepCommand : IVerb
             _ => throw new OptionException($"--{Name(wanted[0].Kind)} and --{Name(wanted[1].Kind)} exclude each other"),
         };
     }
-
-    /// <summary>A list that was not given is empty for the parser.</summary>
-    static T[]? Given<T>(ParseResult parsed, Option<T[]?> option) => parsed.GetResult(option) == null ? null : parsed.GetValue(option);
 
     static string Name(SweepKind kind) => kind.ToString().ToLowerInvariant();
 

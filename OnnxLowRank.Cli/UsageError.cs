@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace OnnxLowRank.Cli;
 
@@ -8,15 +9,24 @@ static class UsageError
     public static string Text(ParseResult parsed)
     {
         string? unknown = parsed.UnmatchedTokens.FirstOrDefault(token => token.StartsWith('-'));
-        if (unknown == null)
+        string message = unknown == null ? parsed.Errors[0].Message.TrimEnd('.') : Unknown(unknown, parsed.CommandResult.Command);
+        return message.EndsWith('?') ? message : $"{message} (--help lists the options)";
+    }
+
+    /// <summary>Refuses what looks like an option among arguments that may be any number: the parser would take it for one more.</summary>
+    public static void RefuseOptions(ArgumentResult arguments, Command command)
+    {
+        if (arguments.Tokens.FirstOrDefault(token => token.Value.StartsWith('-')) is { } option)
         {
-            return $"{parsed.Errors[0].Message.TrimEnd('.')} (--help lists the options)";
+            arguments.AddError(Unknown(option.Value, command));
         }
-        var known = parsed.CommandResult.Command.Options.Where(option => !option.Hidden).SelectMany(option => option.Aliases.Prepend(option.Name));
-        string? meant = Spelling.Nearest(unknown.Split('=', ':')[0], known);
-        return meant == null
-            ? $"unknown option {unknown} (--help lists the options)"
-            : $"unknown option {unknown}; did you mean {meant}?";
+    }
+
+    static string Unknown(string option, Command command)
+    {
+        var known = command.Options.Where(one => !one.Hidden).SelectMany(one => one.Aliases.Prepend(one.Name));
+        string? meant = Spelling.Nearest(option.Split('=', ':')[0], known);
+        return meant == null ? $"unknown option {option}" : $"unknown option {option}; did you mean {meant}?";
     }
 
     /// <summary>

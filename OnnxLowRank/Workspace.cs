@@ -72,11 +72,7 @@ sealed class Workspace : IDisposable
             {
                 RequireIntact(options, model, source);
             }
-            var labels = options.Labels == null ? null : Labels.Read(options.Labels);
-            if (labels != null && labels.Count != source.Count)
-            {
-                throw new DataException($"{options.Labels}: {labels.Count} labels for {source.Count} samples");
-            }
+            var labels = options.Labels == null ? null : Labels.Read(options.Labels, source.Count);
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
             var stacked = Siblings.Stacked(model, LayerFinder.Find(model, options.Layers).Layers);

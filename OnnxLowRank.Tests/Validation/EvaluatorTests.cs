@@ -53,7 +53,7 @@ public class EvaluatorTests
     {
         "accuracy" => new AccuracyScorer(new Labels([.. Enumerable.Range(0, 10).Select(i => i % 5)], [10]), areProbabilities: false),
         "agreement" => new AgreementScorer(),
-        "perplexity" => new PerplexityScorer(new Labels([.. Enumerable.Range(0, 10).Select(i => i % 5)], [10])),
+        "perplexity" => new PerplexityScorer(new Labels([.. Enumerable.Range(0, 10).Select(i => i % 5)], [10]), areProbabilities: false),
         "kl" => new KlScorer(areProbabilities: false),
         "cosine" => new CosineScorer(),
         _ => new RelativeScorer(),

@@ -98,7 +98,7 @@ public class ScorerTests
         {
             "accuracy" => Accuracy(1, 0, 0),
             "agreement" => new AgreementScorer(),
-            "perplexity" => new PerplexityScorer(new Labels([0, 0], [2])),
+            "perplexity" => new PerplexityScorer(new Labels([0, 0], [2]), areProbabilities: false),
             "kl" => new KlScorer(false),
             "cosine" => new CosineScorer(),
             _ => new RelativeScorer(),
@@ -163,7 +163,7 @@ public class ScorerTests
         float[][] original = [Logits(0.5, 0.25, 0.25, 0.1, 0.8, 0.1, 0.3, 0.3, 0.4)];
         float[][] candidate = [Logits(0.25, 0.5, 0.25, 0.1, 0.4, 0.5, 0.9, 0.05, 0.05)];
 
-        var loss = Measure(new PerplexityScorer(null), original, candidate, [3, 3], [[2, 0, 1]]);
+        var loss = Measure(new PerplexityScorer(null, areProbabilities: false), original, candidate, [3, 3], [[2, 0, 1]]);
 
         double before = Math.Exp(-(Math.Log(0.5) + Math.Log(0.8)) / 2), after = Math.Exp(-(Math.Log(0.25) + Math.Log(0.4)) / 2);
         Assert.Equal(before, loss.Original, 1e-6);
@@ -177,7 +177,7 @@ public class ScorerTests
         float[][] original = [Logits(0.5, 0.25, 0.25, 0.1, 0.8, 0.1, 0.3, 0.3, 0.4)];
         float[][] candidate = [Logits(0.25, 0.5, 0.25, 0.1, 0.4, 0.5, 0.3, 0.5, 0.2)];
 
-        var loss = Measure(new PerplexityScorer(new Labels([0, -100, 2], [1, 3])), original, candidate, [3, 3]);
+        var loss = Measure(new PerplexityScorer(new Labels([0, -100, 2], [1, 3]), areProbabilities: false), original, candidate, [3, 3]);
 
         Assert.Equal(Math.Sqrt(0.5 * 0.4 / (0.25 * 0.2)) - 1, loss.Estimate, 1e-6);
     }
@@ -188,7 +188,7 @@ public class ScorerTests
         float[][] original = [Logits(0.5, 0.25, 0.25, 0.5, 0.25, 0.25), Logits(0.5, 0.25, 0.25, 0.5, 0.25, 0.25)];
         float[][] candidate = [Logits(0.25, 0.5, 0.25, 0.25, 0.5, 0.25), Logits(0.5, 0.25, 0.25, 0.5, 0.25, 0.25)];
 
-        var loss = Measure(new PerplexityScorer(new Labels([0, 0, 0, -1], [2, 2])), original, candidate, [2, 3]);
+        var loss = Measure(new PerplexityScorer(new Labels([0, 0, 0, -1], [2, 2]), areProbabilities: false), original, candidate, [2, 3]);
 
         Assert.Equal(Math.Pow(2, 2.0 / 3) - 1, loss.Estimate, 1e-6);
     }
@@ -196,7 +196,7 @@ public class ScorerTests
     [Fact]
     public void A_token_beyond_the_vocabulary_is_an_error()
     {
-        var e = Assert.Throws<DataException>(() => Measure(new PerplexityScorer(null), [new float[6]], [new float[6]], [2, 3], [[0, 3]]));
+        var e = Assert.Throws<DataException>(() => Measure(new PerplexityScorer(null, areProbabilities: false), [new float[6]], [new float[6]], [2, 3], [[0, 3]]));
 
         Assert.Equal("sample 0 holds token 3, but output 'out' has 3 classes", e.Message);
     }

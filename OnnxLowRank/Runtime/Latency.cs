@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using OnnxLowRank.Samples;
 
 namespace OnnxLowRank.Runtime;
@@ -13,21 +12,14 @@ static class Latency
     /// <param name="budget">About how long to measure; at least five rounds are run.</param>
     public static double[] Milliseconds(IReadOnlyList<ModelSession> models, SampleRun samples, TimeSpan budget)
     {
-        var best = new double[models.Count];
-        Array.Fill(best, double.PositiveInfinity);
-        long start = Stopwatch.GetTimestamp();
-        for (int round = 0; round < FewestRounds || (round < MostRounds && Stopwatch.GetElapsedTime(start) < budget); round++)
+        static Func<IDisposable> Run(ModelSession model, SampleRun samples)
         {
-            for (int i = 0; i < models.Count; i++)
-            {
-                string[] outputs = [.. models[i].OutputNames];
-                long begin = Stopwatch.GetTimestamp();
-                using (models[i].Run(samples, outputs))
-                {
-                    best[i] = Math.Min(best[i], Stopwatch.GetElapsedTime(begin).TotalMilliseconds);
-                }
-            }
+            string[] outputs = [.. model.OutputNames];
+            return () => model.Run(samples, outputs);
         }
-        return best;
+
+        var plan = new TurnPlan(TimeSpan.Zero, Runs: 1, FewestRounds, MostRounds, budget);
+        var rounds = Turns.Take([.. models.Select(model => Run(model, samples))], plan, TimeProvider.System, CancellationToken.None);
+        return [.. models.Select((_, i) => rounds.Min(round => round[i].Min()))];
     }
 }

@@ -3,12 +3,19 @@ using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace OnnxLowRank.Samples;
 
-/// <summary>One sample of zeros (floats: small numbers) of the shapes that the model fixes: enough to learn other shapes from.</summary>
+/// <summary>One sample of zeros (floats: small numbers) of the shapes that the model fixes: enough to learn other shapes from, and to run for its time.</summary>
 sealed class GeneratedSamples : SampleSource
 {
     readonly IReadOnlyList<InputSpec> _inputs;
 
-    GeneratedSamples(IReadOnlyList<InputSpec> inputs) => _inputs = inputs;
+    /// <summary>The batch where no input leaves it open.</summary>
+    readonly int? _fixed;
+
+    GeneratedSamples(IReadOnlyList<InputSpec> inputs)
+    {
+        _inputs = inputs;
+        _fixed = inputs.Any(input => input.Dimensions is [null, ..]) ? null : (int)(inputs[0].Dimensions is [{ } first, ..] ? first : 1);
+    }
 
     /// <summary>Null where an input is open in more than its first axis, the batch.</summary>
     public static GeneratedSamples? For(IReadOnlyList<InputSpec> inputs) =>
@@ -16,25 +23,26 @@ sealed class GeneratedSamples : SampleSource
 
     public override int Count => 1;
 
-    public override long BytesPerSample => _inputs.Sum(input => ElementTypes.Bytes(input.ElementType, Shape(input)) ?? 0);
+    public override long BytesPerSample => _inputs.Sum(input => ElementTypes.Bytes(input.ElementType, Shape(input, 1)) ?? 0);
 
     public override IReadOnlyList<string> Files => [];
 
     public override IReadOnlyList<string> Notes => [];
 
-    public override int RunSize(int preferred) => 1;
+    public override int RunSize(int preferred) => _fixed ?? (int)Math.Clamp(Array.MaxLength / Math.Max(1, BytesPerSample), 1, preferred);
 
     public override SampleRun Read(ReadOnlySpan<int> indices)
     {
-        CheckIndices(indices, 1);
-        return new(1, [.. _inputs.Select(Fill)]);
+        CheckIndices(indices, RunSize(int.MaxValue));
+        int batch = indices.Length;
+        return new(batch, [.. _inputs.Select(input => Fill(input, batch))]);
     }
 
-    static long[] Shape(InputSpec input) => [.. input.Dimensions.Select(dim => dim ?? 1)];
+    static long[] Shape(InputSpec input, int batch) => [.. input.Dimensions.Select(dim => dim ?? batch)];
 
-    static SampleBuffer Fill(InputSpec input)
+    static SampleBuffer Fill(InputSpec input, int batch)
     {
-        var buffer = new SampleBuffer(input, Shape(input));
+        var buffer = new SampleBuffer(input, Shape(input, batch));
         buffer.Bytes.Span.Clear();
         if (input.ElementType == DataType.Float)
         {

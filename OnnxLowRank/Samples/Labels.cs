@@ -17,6 +17,12 @@ sealed record Labels(int[] Values, int[] Shape)
     /// <summary>The labels of one sample.</summary>
     public ReadOnlySpan<int> Of(int sample) => Values.AsSpan(sample * PerSample, PerSample);
 
+    /// <summary>Reads labels for this many samples.</summary>
+    /// <exception cref="DataException">As for the other overload, or there are more or fewer.</exception>
+    public static Labels Read(string path, int samples) => Read(path) is var labels && labels.Count == samples
+        ? labels
+        : throw new DataException($"{path}: {labels.Count} labels for {samples} samples");
+
     /// <summary>Reads a .npy of any integer type.</summary>
     /// <exception cref="DataException">The file is broken, empty, not of integers, not of one or two axes, or a label is beyond 32 bits.</exception>
     public static Labels Read(string path)

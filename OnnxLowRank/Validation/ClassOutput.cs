@@ -62,4 +62,15 @@ readonly ref struct ClassOutput
         }
         return max + Math.Log(sum);
     }
+
+    /// <summary>Probabilities below this are taken as this: a Softmax in floats rounds small ones to zero.</summary>
+    const double Floor = 1e-12;
+
+    /// <summary>ln of a probability.</summary>
+    public static double Log(float probability) => Math.Log(Math.Max(probability, Floor));
+
+    /// <summary>ln of the probability of a class.</summary>
+    /// <param name="areProbabilities">Whether scores went through a Softmax; otherwise they are taken as logits or log-probabilities.</param>
+    public static double LogProbability(ReadOnlySpan<float> scores, int index, bool areProbabilities) =>
+        areProbabilities ? Log(scores[index]) : scores[index] - LogSum(scores);
 }

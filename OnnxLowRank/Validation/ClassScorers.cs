@@ -130,7 +130,8 @@ sealed class AgreementScorer : Scorer
         return [best.Zip(original).Count(pair => pair.First != pair.Second), best.Length];
     }
 
-    float[] Best(SampleOutput output)
+    /// <summary>The most likely class at every place, −1 where a score is not a number.</summary>
+    public float[] Best(SampleOutput output)
     {
         var classes = output.Classes;
         Array.Resize(ref _buffer, Math.Max(_buffer.Length, classes.Classes));
@@ -152,26 +153,34 @@ sealed class AgreementScorer : Scorer
     }
 }
 
-/// <summary>Next-token perplexity; tokens come from labels, or from the ids the model read. Rows: nats before, nats after, tokens.</summary>
-sealed class PerplexityScorer(Labels? labels) : Scorer
+/// <summary>
+/// Mean negative log-likelihood of the right answers in nats; they come from labels, or are the next ones of the ids the model read.
+/// Rows: nats before, nats after, answers.
+/// </summary>
+/// <param name="areProbabilities">Whether the output went through a Softmax; otherwise it is taken as logits or log-probabilities.</param>
+class LikelihoodScorer(Labels? labels, bool areProbabilities) : Scorer
 {
-    public override float[] Remember(SampleOutput original)
+    float[] _buffer = [];
+
+    public sealed override float[] Remember(SampleOutput original)
     {
-        (double nats, double tokens) = Nats(original);
-        return double.IsFinite(nats) ? [(float)nats, (float)tokens] : throw NotFinite(original);
+        var (nats, answers) = Nats(original);
+        return float.IsFinite(nats) ? [nats, answers] : throw NotFinite(original);
     }
 
-    public override double[] Compare(float[] original, SampleOutput candidate)
+    public sealed override double[] Compare(float[] original, SampleOutput candidate)
     {
-        (double nats, double tokens) = Nats(candidate);
-        return [original[0], nats, tokens];
+        var (nats, answers) = Nats(candidate);
+        return [original[0], nats, answers];
     }
 
-    (double Nats, double Tokens) Nats(SampleOutput output)
+    /// <summary>In floats, as it is remembered: a model is then exactly as good as itself.</summary>
+    (float Nats, float Answers) Nats(SampleOutput output)
     {
         var classes = output.Classes;
+        Array.Resize(ref _buffer, Math.Max(_buffer.Length, classes.Classes));
         var answers = labels == null ? output.InputIds[1..] : labels.Of(output.Sample);
-        double nats = 0, tokens = 0;
+        double nats = 0, count = 0;
         for (int i = 0; i < Math.Min(answers.Length, classes.Places); i++)
         {
             if (answers[i] < 0)
@@ -180,26 +189,41 @@ sealed class PerplexityScorer(Labels? labels) : Scorer
             }
             if (answers[i] >= classes.Classes)
             {
-                throw new DataException($"sample {output.Sample} holds token {answers[i]}, but output '{output.Name}' has {classes.Classes} classes");
+                throw new DataException($"sample {output.Sample} holds {(labels == null ? "token" : "label")} {answers[i]}, but output '{output.Name}' has {classes.Classes} classes");
             }
-            var scores = classes.Scores(i, []);
-            nats += ClassOutput.LogSum(scores) - scores[answers[i]];
-            tokens++;
+            nats -= ClassOutput.LogProbability(classes.Scores(i, _buffer), answers[i], areProbabilities);
+            count++;
         }
-        return (nats, tokens);
+        return ((float)nats, (float)count);
     }
 
     public override Loss Sum(IReadOnlyList<double[]> rows, double alpha)
     {
-        double tokens = rows.Sum(row => row[2]);
-        if (tokens == 0)
-        {
-            throw new DataException("labels: no sample of a share has a next token");
-        }
+        var (nats, before, after) = Means(rows, alpha);
+        return Of(nats, rows.Count, before, after);
+    }
+
+    /// <summary>Nats per answer: what is lost, and of both models.</summary>
+    protected static (Interval Loss, double Before, double After) Means(IReadOnlyList<double[]> rows, double alpha)
+    {
         var counted = rows.Where(row => row[2] > 0).ToList();
-        var nats = MeanInterval.OfRatio([.. counted.Select(row => row[1] - row[0])], Column(counted, 2), alpha);
-        var interval = new Interval(Math.Exp(nats.Estimate) - 1, Math.Exp(nats.Low) - 1, Math.Exp(nats.High) - 1);
-        return Of(interval, rows.Count, Math.Exp(rows.Sum(row => row[0]) / tokens), Math.Exp(rows.Sum(row => row[1]) / tokens));
+        if (counted.Count == 0)
+        {
+            throw new DataException("labels: no sample of a share has an answer");
+        }
+        double answers = counted.Sum(row => row[2]);
+        var loss = MeanInterval.OfRatio([.. counted.Select(row => row[1] - row[0])], Column(counted, 2), alpha);
+        return (loss, counted.Sum(row => row[0]) / answers, counted.Sum(row => row[1]) / answers);
+    }
+}
+
+/// <summary>Perplexity, exp of the mean negative log-likelihood; the loss is its relative growth.</summary>
+sealed class PerplexityScorer(Labels? labels, bool areProbabilities) : LikelihoodScorer(labels, areProbabilities)
+{
+    public override Loss Sum(IReadOnlyList<double[]> rows, double alpha)
+    {
+        var (nats, before, after) = Means(rows, alpha);
+        return Of(new(Math.Exp(nats.Estimate) - 1, Math.Exp(nats.Low) - 1, Math.Exp(nats.High) - 1), rows.Count, Math.Exp(before), Math.Exp(after));
     }
 }
 
@@ -207,9 +231,6 @@ sealed class PerplexityScorer(Labels? labels) : Scorer
 /// <param name="areProbabilities">Whether the output went through a Softmax; otherwise it is taken as logits or log-probabilities.</param>
 sealed class KlScorer(bool areProbabilities) : Scorer
 {
-    /// <summary>Probabilities below this are taken as this: a Softmax in floats rounds small ones to zero.</summary>
-    const double Floor = 1e-12;
-
     public override bool KeepsOutputs => true;
 
     public override float[] Remember(SampleOutput original) =>
@@ -234,8 +255,8 @@ sealed class KlScorer(bool areProbabilities) : Scorer
         double nats = 0;
         for (int i = 0; i < p.Length; i++)
         {
-            double logP = areProbabilities ? Math.Log(Math.Max(p[i], Floor)) : p[i] - logSumP;
-            double logQ = areProbabilities ? Math.Log(Math.Max(q[i], Floor)) : q[i] - logSumQ;
+            double logP = areProbabilities ? ClassOutput.Log(p[i]) : p[i] - logSumP;
+            double logQ = areProbabilities ? ClassOutput.Log(q[i]) : q[i] - logSumQ;
             nats += Math.Exp(logP) * (logP - logQ);
         }
         return nats;

@@ -17,13 +17,9 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
     /// <exception cref="DataException">The metric needs labels, or ids to take the next token from.</exception>
     public static MetricChoice Of(Metric? wanted, Labels? labels, OnnxModel model, ModelSession session)
     {
-        string[] floats = [.. session.OutputNames.Where(name => session.Outputs[name] is { IsTensor: true, ElementDataType: TensorElementType.Float })];
-        if (floats.Length == 0)
-        {
-            throw new ModelException("the model has no float32 output to compare");
-        }
+        string[] floats = Floats(session);
         var index = new GraphIndex(model.Graph);
-        var metric = wanted ?? (labels != null ? Metric.Accuracy : IsClassifier(session, index, floats) ? Metric.Agreement : Metric.Relative);
+        var metric = wanted ?? (labels != null ? Metric.Accuracy : session.OutputNames.Count == 1 && IsClassifier(session, index, floats[0]) ? Metric.Agreement : Metric.Relative);
         if (metric == Metric.Relative)
         {
             return new(metric, new RelativeScorer(), floats);
@@ -40,27 +36,49 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
         {
             RequireTokens(session, floats[0], labels);
         }
-        bool areProbabilities = Maker(index, floats[0]).Node?.Is("Softmax") == true;
+        bool areProbabilities = AreProbabilities(index, floats[0]);
         Scorer scorer = metric switch
         {
             Metric.Accuracy => new AccuracyScorer(labels!, areProbabilities),
             Metric.Agreement => new AgreementScorer(),
-            Metric.Perplexity => new PerplexityScorer(labels),
+            Metric.Perplexity => new PerplexityScorer(labels, areProbabilities),
             _ => new KlScorer(areProbabilities),
         };
         return new(metric, scorer, floats[..1]);
     }
 
-    static bool IsClassifier(ModelSession session, GraphIndex index, string[] floats)
+    /// <summary>The outputs that can be compared.</summary>
+    /// <exception cref="ModelException">There is none.</exception>
+    public static string[] Floats(ModelSession session)
     {
-        if (session.OutputNames.Count != 1 || session.Outputs[floats[0]].Dimensions is not [_, var classes] || classes == 1)
+        string[] floats = [.. session.OutputNames.Where(name => session.Outputs[name] is { IsTensor: true, ElementDataType: TensorElementType.Float })];
+        return floats.Length > 0 ? floats : throw new ModelException("the model has no float32 output to compare");
+    }
+
+    /// <summary>Whether an output went through a Softmax, and perhaps through rounding to 8 bits and back after it.</summary>
+    public static bool AreProbabilities(GraphIndex index, string output)
+    {
+        var node = Maker(index, output).Node;
+        while (node is { OpType: "QuantizeLinear" or "DequantizeLinear" })
+        {
+            node = Maker(index, node.Input[0]).Node;
+        }
+        return node?.Is("Softmax") == true;
+    }
+
+    /// <summary>
+    /// Whether an output (N, C) holds scores of classes: one that a Softmax makes or, where it is the model's only output, a Gemm or MatMul.
+    /// </summary>
+    public static bool IsClassifier(ModelSession session, GraphIndex index, string output)
+    {
+        if (session.Outputs[output].Dimensions is not [_, var classes] || classes == 1)
         {
             return false;
         }
-        var (maker, mayMergeAxes) = Maker(index, floats[0]);
+        var (maker, mayMergeAxes) = Maker(index, output);
         return maker switch
         {
-            { OpType: "Gemm" or "MatMul" } => !mayMergeAxes || Columns(index, maker) == classes,
+            { OpType: "Gemm" or "MatMul" } => session.OutputNames.Count == 1 && (!mayMergeAxes || Columns(index, maker) == classes),
             { OpType: "Softmax" or "LogSoftmax" } => !mayMergeAxes,
             _ => false,
         };
@@ -91,10 +109,19 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
         {
             throw new ModelException($"--metric perplexity wants an output (samples, tokens, vocabulary); '{output}' is not one");
         }
-        bool hasIds = session.Inputs.Values.Any(input => input.IsTensor && input.ElementDataType is TensorElementType.Int64 or TensorElementType.Int32);
-        if (labels == null && !hasIds)
+        if (labels == null && !ReadsIds(session))
         {
             throw new DataException("--metric perplexity needs --labels: the model reads no token ids to take the next token from");
         }
     }
+
+    static bool ReadsIds(ModelSession session) =>
+        session.Inputs.Values.Any(input => input.IsTensor && input.ElementDataType is TensorElementType.Int64 or TensorElementType.Int32);
+
+    /// <summary>
+    /// Whether an output (N, T, V) holds scores of the next token: the model reads ids, and a table that it looks up has V rows, so that no id is beyond V.
+    /// </summary>
+    public static bool IsLanguageModel(ModelSession session, GraphProto graph, GraphIndex index, string output) =>
+        session.Outputs[output].Dimensions is [_, _, var vocabulary] && ReadsIds(session)
+        && graph.Node.Any(node => node.Is("Gather") && index.Initializer(node.Input[0])?.Dims is [var rows, _] && rows == vocabulary);
 }

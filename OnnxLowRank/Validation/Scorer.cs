@@ -20,8 +20,14 @@ abstract class Scorer
     /// <summary>The comparison of one sample, as numbers that <see cref="Sum"/> understands.</summary>
     public abstract double[] Compare(float[] original, SampleOutput candidate);
 
+    /// <summary>The loss over samples. A candidate whose outputs are not numbers is infinitely bad, whatever the metric makes of them.</summary>
     /// <param name="rows">One comparison per sample.</param>
     /// <param name="alpha">1 − confidence of the interval.</param>
+    public Loss Total(List<double[]> rows, double alpha) => rows.TrueForAll(row => Array.TrueForAll(row, double.IsFinite))
+        ? Sum(rows, alpha)
+        : new(double.PositiveInfinity, double.PositiveInfinity, double.PositiveInfinity, 0, 0, rows.Count);
+
+    /// <summary>The loss over samples whose comparisons are finite.</summary>
     public abstract Loss Sum(IReadOnlyList<double[]> rows, double alpha);
 
     /// <summary>An estimate of the same loss with less noise but perhaps a little bias, for searching; null where there is none.</summary>
