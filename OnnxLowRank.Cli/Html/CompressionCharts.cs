@@ -93,7 +93,7 @@ static class CompressionCharts
         }
         var x = new ChartAxis("direction");
         var y = new ChartAxis("singular value, largest = 1", AxisScale.Logarithmic);
-        var together = new Chart("several layers", $"The layers {string.Join(", ", first.Select(item => item.Layer))}: those that save most. The steeper a curve falls, the less is lost by a cut.",
+        var together = new Chart("several layers", $"The layers {string.Join(", ", first.Select(item => item.Layer))}: those that save most, cut ones first. The steeper a curve falls, the less is lost by a cut.",
             x, y, [.. first.Select(Curve)]);
         return [together, .. report.Spectra.Select(spectrum => new Chart(
             $"{spectrum.Layer} ({spectrum.Side})", Kept(spectrum), x, y, [Curve(spectrum)])

@@ -92,9 +92,9 @@ static class CompressionPage
         {
             page.Charts("Singular values", spectra);
         }
-        page.Table(new("Layers", ["layer", "became", "rank", "before", "after", "ratio", "kept energy", "predicted error", "µs before", "µs after", "op", "shape", "kernels"],
+        page.Table(new HtmlTable("Layers", ["layer", "became", "rank", "before", "after", "ratio", "kept energy", "predicted error", "µs before", "µs after", "op", "shape", "kernels"],
             [.. report.Layers.Select(Row)])
-        { IsSearchable = true });
+        { IsSearchable = true }.WithoutEmptyColumns());
 
         static HtmlCell[] Row(LayerReport layer) => [
             layer.Name, Became(layer), Rank(layer), HtmlCell.Of(layer.BytesBefore, Output.Bytes), HtmlCell.Of(layer.BytesAfter, Output.Bytes),

@@ -82,11 +82,14 @@ sealed class HtmlPage(string title)
         _body.Append("</tr></thead><tbody>\n");
         foreach (var row in table.Rows)
         {
-            _body.Append($"<tr><th scope=\"row\"{Class(0)}>{row[0].ToHtml()}</th>");
+            _body.Append($"<tr><th scope=\"row\"{Class(0)}>{Breakable(row[0].ToHtml())}</th>");
             _body.Append(string.Concat(row.Skip(1).Select((cell, i) => $"<td{Class(i + 1)}>{cell.ToHtml()}</td>"))).Append("</tr>\n");
         }
         _body.Append("</tbody></table></div>\n</div>\n");
     }
+
+    /// <summary>Long names of nodes are paths: narrow screens break them there.</summary>
+    static string Breakable(string html) => html.Contains('<', StringComparison.Ordinal) ? html : html.Replace("/", "/<wbr>", StringComparison.Ordinal);
 
     /// <summary>A chart, or several of which readers choose one.</summary>
     /// <param name="name">Of all of them together.</param>
@@ -124,7 +127,7 @@ sealed class HtmlPage(string title)
             </head>
             <body>
             <main>
-            {_body}<noscript><p>Charts, search and sorting need scripts; every number is in the tables too.</p></noscript>
+            {_body}<noscript><p>Charts, search and sorting need scripts; all numbers but the singular values are in the tables.</p></noscript>
             </main>
             <script type="application/json" id="charts">{charts}</script>
             <!--

@@ -6,6 +6,13 @@ namespace OnnxLowRank.Cli.Html;
 /// <param name="Name">What it lists; read aloud, and shown above it where it can be searched.</param>
 sealed record HtmlTable(string Name, IReadOnlyList<string> Columns, IReadOnlyList<IReadOnlyList<HtmlCell>> Rows)
 {
+    /// <summary>The same without columns that say nothing in any row.</summary>
+    public HtmlTable WithoutEmptyColumns()
+    {
+        int[] full = [.. Enumerable.Range(0, Columns.Count).Where(i => Rows.Count == 0 || Rows.Any(row => row[i].Text.Length > 0))];
+        return this with { Columns = [.. full.Select(i => Columns[i])], Rows = [.. Rows.Select(row => (HtmlCell[])[.. full.Select(i => row[i])])] };
+    }
+
     /// <summary>Whether readers may search its rows, and sort them by any column.</summary>
     public bool IsSearchable { get; init; }
 }

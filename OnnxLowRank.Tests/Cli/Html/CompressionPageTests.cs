@@ -76,11 +76,11 @@ public sealed partial class CompressionPageTests : IDisposable
 
         Assert.Contains(json.GetProperty("layers").EnumerateArray(), layer => layer.GetProperty("name").GetString() == Hostile);
         Assert.DoesNotContain(Hostile, page);
-        Assert.Contains($">{WebUtility.HtmlEncode(Hostile)}<", page);
+        Assert.Contains(WebUtility.HtmlEncode(Hostile), page);
         var (dom, console) = Chromium.Open(_playground.PathOf("r.html"));
         Assert.Empty(console);
         Assert.DoesNotContain(Hostile, dom);
-        Assert.Contains("&lt;script&gt;alert(1)&lt;/script&gt;", dom);
+        Assert.Contains("&lt;script&gt;alert(1)&lt;/<wbr>script&gt;</th>", dom);
     }
 
     [Fact]

@@ -38,7 +38,8 @@ public partial class HtmlPageTests
     [Fact]
     public void Text_stays_text_wherever_it_comes_from()
     {
-        string harmless = PageOf("harmless"), hostile = PageOf(Hostile);
+        string harmless = PageOf("harm/less/"), // as many slashes, after which names may break
+            hostile = PageOf(Hostile);
 
         string[] Tags(string page) => [.. AnyTag().Matches(page).Select(match => match.Groups[1].Value)];
         Assert.Equal(Tags(harmless), Tags(hostile));
@@ -108,6 +109,42 @@ public partial class HtmlPageTests
         Assert.Contains("data-charts-drawn=\"1\"", dom);
     }
 
+    [Fact]
+    public void A_browser_sorts_and_searches_a_table_and_changes_a_chart()
+    {
+        const string Actions = """
+            <script>
+            const header = [...document.querySelectorAll('th button')].find(button => button.textContent === 'bytes');
+            header.click();
+            document.body.dataset.up = [...document.querySelectorAll('tbody th')].map(cell => cell.textContent).join();
+            header.click();
+            document.body.dataset.down = [...document.querySelectorAll('tbody th')].map(cell => cell.textContent).join();
+            const input = document.querySelector('input'), select = document.querySelector('select');
+            input.value = 'BIG';
+            input.dispatchEvent(new Event('input'));
+            document.body.dataset.found = [...document.querySelectorAll('tbody tr')].filter(row => !row.hidden).map(row => row.cells[0].textContent).join();
+            select.value = '1';
+            select.dispatchEvent(new Event('change'));
+            </script>
+            """;
+        var page = new HtmlPage("x");
+        page.Table(new("t", ["name", "bytes"], [["big", HtmlCell.Of(1000, value => "1 KB")], ["none", ""], ["small", HtmlCell.Of(9, value => "9 B")]]) { IsSearchable = true });
+        Chart[] charts = [Points("first", 1), Points("second", 2)];
+        page.Charts("charts", charts);
+        string unguarded = ContentPolicy().Replace(page.Render(), "");
+
+        var (dom, console) = Open(unguarded.Replace("</body>", $"{Actions}</body>", StringComparison.Ordinal));
+
+        Assert.Empty(console);
+        Assert.Contains("data-up=\"small,big,none\"", dom);
+        Assert.Contains("data-down=\"big,small,none\"", dom); // cells without a number stay last
+        Assert.Contains("data-found=\"big\"", dom);
+        Assert.Contains("id=\"about0\">second</p>", dom);
+    }
+
+    [GeneratedRegex("<meta http-equiv=\"Content-Security-Policy\"[^>]*>")]
+    private static partial Regex ContentPolicy();
+
     [Theory]
     [InlineData(double.NaN)]
     [InlineData(double.PositiveInfinity)]
@@ -136,6 +173,15 @@ public partial class HtmlPageTests
         Assert.Contains("<svg", Of(0.2));
         Assert.DoesNotContain("<svg", Of(double.PositiveInfinity));
         Assert.Contains("""data-field="verified.loss"><data value="0.1">0.1</data>""", Of(double.NaN));
+    }
+
+    [Fact]
+    public void Columns_that_say_nothing_are_left_out()
+    {
+        var table = new HtmlTable("t", ["name", "empty", "some"], [["a", "", ""], ["b", "", "x"]]).WithoutEmptyColumns();
+
+        Assert.Equal(["name", "some"], table.Columns);
+        Assert.Equal([["a", ""], ["b", "x"]], table.Rows.Select(row => row.Select(cell => cell.Text)));
     }
 
     [Fact]
