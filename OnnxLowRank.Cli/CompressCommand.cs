@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.RegularExpressions;
+using OnnxLowRank.Cli.Html;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Validation;
@@ -9,6 +10,9 @@ namespace OnnxLowRank.Cli;
 /// <summary>The default verb: <c>onnx-lowrank IN.onnx OUT.onnx --calib PATH [options]</c>.</summary>
 sealed class CompressCommand : IVerb
 {
+    /// <summary>How names of reports for browsers end.</summary>
+    const string Page = ".html";
+
     static readonly Dictionary<string, Metric> s_metrics = CommandOptions.Names<Metric>();
     static readonly Dictionary<string, Method> s_methods = CommandOptions.Names<Method>();
     static readonly Dictionary<string, Dialect> s_dialects = CommandOptions.Names<Dialect>();
@@ -48,7 +52,7 @@ sealed class CompressCommand : IVerb
     readonly Option<int?> _seed = CommandOptions.Seed();
     readonly Option<int?> _threads = CommandOptions.Threads();
     readonly Option<int?> _batch = CommandOptions.Batch();
-    readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json, or - for standard output.", HelpName = "FILE" };
+    readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json or FILE.html, or - for JSON on standard output; may be repeated.", HelpName = "FILE" };
     readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();
 
@@ -135,7 +139,7 @@ sealed class CompressCommand : IVerb
         }
         foreach (string path in reports)
         {
-            JsonFile.Write(report, JsonFile.Context.CompressionReport, path);
+            WriteReport(report, path, parsed);
         }
         if (!isQuiet && !reports.Contains("-"))
         {
@@ -156,7 +160,17 @@ sealed class CompressCommand : IVerb
     {
         foreach (string path in reports)
         {
-            JsonFile.Require("--report", path, options.Input, options.Output, options.Labels, options.Calibration);
+            ReportFile.Require("--report", path, [".json", Page], options.Input, options.Output, options.Labels, options.Calibration);
         }
+    }
+
+    static void WriteReport(CompressionReport report, string path, ParseResult parsed)
+    {
+        if (ReportFile.Ends(path, Page))
+        {
+            ReportFile.Write(CompressionPage.Of(report, [.. parsed.Tokens.Select(token => token.Value)]), path);
+            return;
+        }
+        JsonFile.Write(report, JsonFile.Context.CompressionReport, path);
     }
 }

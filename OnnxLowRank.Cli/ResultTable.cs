@@ -62,15 +62,18 @@ static class ResultTable
         table.AddColumns(isWide ? [Output.Narrow("kernels").NoWrap()] : []);
         foreach (var layer in report.Layers.Where(layer => layer.Action != "keep"))
         {
-            string became = (layer.Rank is { } rank ? $"rank {rank} " : "") + (layer.Format ?? layer.Action) + (layer.WeightOnly ? ", weight-only" : "");
             string[] what = isWide ? [layer.Op, string.Join('x', layer.Shape)] : [];
             string[] kernels = isWide ? [Markup.Escape(layer.Kernel ?? "-")] : [];
             table.AddRow([
-                Markup.Escape(layer.Name), .. what, became, Output.Bytes(layer.BytesBefore), Output.Bytes(layer.BytesAfter),
+                Markup.Escape(layer.Name), .. what, Became(layer), Output.Bytes(layer.BytesBefore), Output.Bytes(layer.BytesAfter),
                 Output.Text(layer.PredictedError ?? 0, "0.0000"), Microseconds(layer.MicrosecondsBefore), Microseconds(layer.MicrosecondsAfter), .. kernels]);
         }
         return table;
     }
+
+    /// <summary>What was made of a layer, in short.</summary>
+    public static string Became(LayerReport layer) =>
+        (layer.Rank is { } rank ? $"rank {rank} " : "") + (layer.Format ?? layer.Action) + (layer.WeightOnly ? ", weight-only" : "");
 
     static string Microseconds(double? time) => time is { } known ? Output.Text(known, "0.0") : "-";
 }

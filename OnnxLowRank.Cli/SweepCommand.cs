@@ -107,7 +107,7 @@ sealed class SweepCommand : IVerb
         if (folder != null)
         {
             JsonFile.Write(report, JsonFile.Context.SweepReport, Path.Combine(folder, "sweep.json"));
-            File.WriteAllText(Path.Combine(folder, "sweep.csv"), SweepTable.Csv(report));
+            ReportFile.Write(SweepTable.Csv(report), Path.Combine(folder, "sweep.csv"));
         }
         if (json != null)
         {

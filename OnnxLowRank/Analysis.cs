@@ -236,6 +236,10 @@ sealed record Analysis(
     /// <summary>Whether 8 bits with one scale for all rows of the layer's input are not safe.</summary>
     public bool IsUneven(Layer layer) => Spreads.GetValueOrDefault(layer, 1) > LargestSpread;
 
+    /// <summary>Of the layers in <see cref="Decompositions"/>, that of the output and, where a Conv's input channels may be combined, that of the input.</summary>
+    public IReadOnlyDictionary<Layer, (Spectrum Output, Spectrum? Input)> Spectra { get; } =
+        Decompositions.Values.ToDictionary(item => item.Layer, item => (item.Spectrum, item.Tucker?.InputSpectrum));
+
     /// <summary>What a report needs of it: the rest takes more memory than the model.</summary>
     public Analysis Summary => this with { Decompositions = new Dictionary<Layer, Decomposition>(), Int4 = new Dictionary<Layer, Int4Weights>() };
 

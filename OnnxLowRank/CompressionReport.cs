@@ -51,6 +51,9 @@ public sealed record LayerReport(
     /// <summary>Whether weights alone are in few bits: floats are made of them when the model is loaded.</summary>
     public bool WeightOnly { get; init; }
 
+    /// <summary>Share of the output's energy that the ranks keep, before anything is rounded; null where none was cut.</summary>
+    public double? KeptEnergy { get; init; }
+
     /// <summary>The largest row maximum of a MatMul's or Gemm's input in units of the median one; null where 8 bits are not allowed.</summary>
     public double? InputSpread { get; init; }
 
@@ -80,4 +83,8 @@ public sealed record LayerReport(
 public sealed record CompressionReport(
     Outcome Outcome, ToolInfo Tool, FileFacts Source, FileFacts? Result, IReadOnlyDictionary<string, string> Options, RuntimeInfo Runtime,
     StageSeconds Seconds, double Passes, long PeakMemoryBytes, ModelCost Before, ModelCost? After, VerifiedLoss? Verified,
-    IReadOnlyList<Probe> Probes, IReadOnlyList<LayerReport> Layers, IReadOnlyDictionary<string, int> Kernels, IReadOnlyList<string> Notes);
+    IReadOnlyList<Probe> Probes, IReadOnlyList<LayerReport> Layers, IReadOnlyDictionary<string, int> Kernels, IReadOnlyList<string> Notes)
+{
+    /// <summary>Of the layers that some rank makes smaller, whether they were cut or not.</summary>
+    public IReadOnlyList<LayerSpectrum> Spectra { get; init; } = [];
+}

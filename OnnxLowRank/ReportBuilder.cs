@@ -169,7 +169,35 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             new(OrtEnv.Instance().GetVersionString(), workspace.Device.Name, algebra.Name, options.Threads),
             clock.Seconds(), workspace.Sampling.Passes, Process.GetCurrentProcess().PeakWorkingSet64,
             new(workspace.SourceBytes, ModelFiles.Parameters(model), macsBefore, _millisecondsBefore), after, verified,
-            Probes, [.. LayerReports(result == null ? null : plan)], _kernels, workspace.Notes);
+            Probes, [.. LayerReports(result == null ? null : plan)], _kernels, workspace.Notes)
+        {
+            Spectra = [.. Spectra(result == null ? null : plan)],
+        };
+    }
+
+    IEnumerable<LayerSpectrum> Spectra(VerifiedPlan? plan)
+    {
+        for (int i = 0; i < found.Layers.Count; i++)
+        {
+            var layer = found.Layers[i];
+            if (Analysis?.Spectra.TryGetValue(layer, out var spectra) == true)
+            {
+                var cut = plan?.Allotment.Chosen[i].Plan as LayerPlan.Factorize;
+                yield return LayerSpectrum.Of(layer.Name, "output", Math.Min(layer.OutPerGroup, layer.In), spectra.Output, cut is { HasUp: true } ? cut.Rank : null);
+                if (spectra.Input != null)
+                {
+                    yield return LayerSpectrum.Of(layer.Name, "input", layer.In / layer.KernelSize, spectra.Input, cut?.InputRank);
+                }
+            }
+        }
+    }
+
+    /// <summary>1 − what the output's and the input's cuts lose, as plans predict it.</summary>
+    double? KeptEnergy(LayerPlan.Factorize plan)
+    {
+        var (output, input) = Analysis!.Spectra[plan.Layer];
+        double lost = (plan.HasUp ? output.Tail(plan.Rank) : 0) + (plan.InputRank is { } rank ? input!.Tail(rank) : 0);
+        return output.Total > 0 ? Math.Max(0, 1 - lost / output.Total) : null;
     }
 
     IEnumerable<LayerReport> LayerReports(VerifiedPlan? plan)
@@ -217,6 +245,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
                 Scheme = layer.Kind == LayerKind.Conv ? factorize.Scheme : null,
                 BytesAfter = bytes,
                 PredictedError = chosen.Value.Error,
+                KeptEnergy = KeptEnergy(factorize),
                 Reason = uneven,
             },
             _ => kept,

@@ -14,16 +14,17 @@ using Microsoft.Build.Utilities;
 
 /// <summary>
 /// Takes one file out of an npm package, checks it, and puts it in place in one step, so that it is either whole or not there.
-/// Compiled by MSBuild when it is needed (see OnnxRuntime.targets), against .NET Standard 2.0: hence no System.Formats.Tar.
+/// Compiled by MSBuild when it is needed (see FetchFromNpm.targets), against .NET Standard 2.0: hence no System.Formats.Tar.
 /// </summary>
 public sealed class FetchFromNpm : Task
 {
-    const string Otherwise = "set ONNXRUNTIME_LIB to a libonnxruntime, or build with -p:OnnxRuntime=nuget";
-
     [Required] public string Package { get; set; }
     [Required] public string Member { get; set; }
     [Required] public string Sha512 { get; set; }
     [Required] public string File { get; set; }
+
+    /// <summary>What to do where npm is of no help; the end of every error.</summary>
+    [Required] public string Otherwise { get; set; }
 
     public override bool Execute()
     {

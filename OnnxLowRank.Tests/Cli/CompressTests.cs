@@ -130,8 +130,10 @@ public sealed class CompressTests : IDisposable
         Assert.All(report.GetProperty("probes").EnumerateArray(), probe => AssertHas(probe, "step", "bytes", "loss", "accepted"));
         Assert.Equal(2, report.GetProperty("layers").GetArrayLength());
         Assert.All(report.GetProperty("layers").EnumerateArray(), layer => AssertHas(
-            layer, "name", "op", "shape", "action", "rank", "format", "scheme", "weightOnly", "bytesBefore", "bytesAfter", "predictedError", "reason",
+            layer, "name", "op", "shape", "action", "rank", "format", "scheme", "weightOnly", "bytesBefore", "bytesAfter", "predictedError", "keptEnergy", "reason",
             "kernel", "microsecondsBefore", "microsecondsAfter", "batchMicrosecondsBefore", "batchMicrosecondsAfter"));
+        Assert.NotEmpty(report.GetProperty("spectra").EnumerateArray());
+        Assert.All(report.GetProperty("spectra").EnumerateArray(), spectrum => AssertHas(spectrum, "layer", "side", "fullRank", "rank", "keptEnergy", "ranks", "values"));
     }
 
     static void AssertHas(JsonElement element, params string[] names) =>

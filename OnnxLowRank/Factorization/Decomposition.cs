@@ -48,6 +48,9 @@ sealed class Decomposition
     /// <summary>The output's energy: variance summed over channels, or ‖W‖² where none was measured.</summary>
     public double Energy { get; }
 
+    /// <summary>Of all groups together: a rank keeps as many directions of each.</summary>
+    public Spectrum Spectrum => new([.. Enumerable.Range(0, MaxRank).Select(i => _groups.Sum(group => group.Energy[i]))], Energy);
+
     /// <summary>Share of the output's energy that is lost at a rank, 0…1; nothing at rank out/groups.</summary>
     public double Error(int rank) => Energy > 0 && rank < Layer.OutPerGroup ? _groups.Sum(group => group.Tail(rank)) / Energy : 0;
 

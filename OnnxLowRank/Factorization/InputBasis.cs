@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Factorization;
@@ -11,11 +10,8 @@ namespace OnnxLowRank.Factorization;
 /// <param name="Kernel">(C_out·taps, k), rows ordered by output channel, then kernel position: what the kernel becomes.</param>
 /// <param name="Energy">k numbers, largest first: output energy through each direction, kernel positions taken as uncorrelated.</param>
 /// <param name="Total">Energy of all C_in directions.</param>
-sealed record InputBasis(Matrix Entry, Matrix Kernel, double[] Energy, double Total)
+sealed record InputBasis(Matrix Entry, Matrix Kernel, double[] Energy, double Total) : Spectrum(Energy, Total)
 {
     /// <summary>The largest rank that can be cut.</summary>
     public int MaxRank => Entry.Rows;
-
-    /// <summary>Energy lost when only the first <paramref name="rank"/> directions are kept; never negative.</summary>
-    public double Tail(int rank) => Math.Max(0, Total - TensorPrimitives.Sum<double>(Energy.AsSpan(0, rank)));
 }

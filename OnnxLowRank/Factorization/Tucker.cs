@@ -31,8 +31,11 @@ sealed class Tucker
     /// <summary>The largest input rank that can be cut.</summary>
     public int MaxInputRank => _input.MaxRank;
 
-    /// <summary>Output energy lost through the input's basis, in the unit of the output's energy: see <see cref="InputBasis.Energy"/>.</summary>
+    /// <summary>Output energy lost through the input's basis, in the unit of the output's energy: see <see cref="Spectrum.Energy"/>.</summary>
     public double InputTail(int rank) => _input.Tail(rank);
+
+    /// <summary>How the output's energy is spread over the input's directions.</summary>
+    public Spectrum InputSpectrum => new(_input.Energy, _input.Total);
 
     /// <summary>Entry of every rank, (k, C_in).</summary>
     public float[] Entry => _entry;
