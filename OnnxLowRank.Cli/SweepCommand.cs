@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.RegularExpressions;
+using OnnxLowRank.Cli.Html;
 using OnnxLowRank.Validation;
 
 namespace OnnxLowRank.Cli;
@@ -108,6 +109,7 @@ sealed class SweepCommand : IVerb
         {
             JsonFile.Write(report, JsonFile.Context.SweepReport, Path.Combine(folder, "sweep.json"));
             ReportFile.Write(SweepTable.Csv(report), Path.Combine(folder, "sweep.csv"));
+            ReportFile.Write(SweepPage.Of(report, [.. parsed.Tokens.Select(token => token.Value)]), Path.Combine(folder, "sweep.html"));
         }
         if (json != null)
         {

@@ -10,14 +10,14 @@ static class SweepTable
     public static void Write(SweepReport report, bool hasColor)
     {
         var console = Output.Open(hasColor);
-        bool hasTimes = report.Points.Any(point => point.Time != null), hasOriginal = report.Models.Any(model => model.Original != 0);
+        bool hasTimes = report.Points.Any(point => point.Time != null), hasOriginal = report.Models.Any(model => model.Original != 0), hasNll = report.Points.Any(point => point.Nll != null);
         bool hasModels = report.Models.Count > 1;
         var table = Output.NewTable();
         foreach (string column in hasModels ? new[] { "model", "series" } : ["series"])
         {
             table.AddColumn(Output.Narrow(column));
         }
-        string[] columns = [Unit(report.Kind), "bytes", "size", .. hasTimes ? new[] { "time" } : [], .. hasOriginal ? new[] { report.Metric } : [], "loss", "low", "high"];
+        string[] columns = [Unit(report.Kind), "bytes", "size", .. hasTimes ? new[] { "time" } : [], .. hasOriginal ? new[] { report.Metric } : [], "loss", "low", "high", .. hasNll ? new[] { "nll" } : []];
         foreach (string column in columns)
         {
             table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
@@ -26,15 +26,16 @@ static class SweepTable
         {
             string[] times = hasTimes ? [point.Time is { } time ? Output.Text(time, "0.000") : "-"] : [];
             string[] metric = hasOriginal ? [Output.Text(point.Value, "0.0000")] : [];
+            string[] nll = hasNll ? [Output.Text(point.Nll ?? double.NaN, "0.0000")] : [];
             string[] models = hasModels ? [Markup.Escape(point.Model)] : [];
             table.AddRow([
                 .. models, SeriesOf(point), Setting(point), Output.Bytes(point.Bytes), Output.Text(point.Size, "0.000"), .. times, .. metric,
-                Output.Text(point.Loss, "0.0000"), Output.Text(point.Low, "0.0000"), Output.Text(point.High, "0.0000")]);
+                Output.Text(point.Loss, "0.0000"), Output.Text(point.Low, "0.0000"), Output.Text(point.High, "0.0000"), .. nll]);
         }
         console.Write(table);
         foreach (var model in report.Models.Where(_ => hasOriginal))
         {
-            console.MarkupLineInterpolated($"{model.Name}: {report.Metric} of the original {Output.Text(model.Original, "0.0000")}");
+            console.MarkupLineInterpolated($"{model.Name}: {report.Metric} of the original {Output.Text(model.Original, "0.0000")}{(model.Nll is { } nll ? $", nll {Output.Text(nll, "0.0000")}" : "")}");
         }
         foreach (var model in report.Models.Where(model => model.Layer != null))
         {
@@ -51,7 +52,7 @@ static class SweepTable
         }
     }
 
-    static string Unit(SweepKind kind) => kind switch
+    internal static string Unit(SweepKind kind) => kind switch
     {
         SweepKind.Ranks => "rank",
         SweepKind.Errors => "error",
@@ -66,13 +67,13 @@ static class SweepTable
     /// <summary>A row per point; numbers with a point and all their digits, whatever the locale.</summary>
     public static string Csv(SweepReport report)
     {
-        var text = new StringBuilder($"model,series,{Unit(report.Kind)},repeat,bytes,size,milliseconds,time,{report.Metric},loss,low,high,samples,file");
+        var text = new StringBuilder($"model,series,{Unit(report.Kind)},repeat,bytes,size,milliseconds,time,{report.Metric},loss,low,high,samples,nll,file");
         foreach (var point in report.Points)
         {
             object?[] cells =
             [
                 Quoted(point.Model), Quoted(point.Series), point.Setting, point.Repeat, point.Bytes, point.Size, point.Milliseconds, point.Time,
-                point.Value, point.Loss, point.Low, point.High, point.Samples, Quoted(point.File ?? ""),
+                point.Value, point.Loss, point.Low, point.High, point.Samples, point.Nll, Quoted(point.File ?? ""),
             ];
             text.Append('\n').AppendJoin(',', cells.Select(cell => Convert.ToString(cell, CultureInfo.InvariantCulture)));
         }

@@ -5,6 +5,8 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Samples;
+using OnnxLowRank.Validation;
 
 namespace OnnxLowRank;
 
@@ -16,6 +18,7 @@ sealed class SweepBench : IDisposable
     readonly SweepOptions _options;
     readonly string _input;
     readonly ReadOnlyMemory<int> _unseen;
+    readonly Evaluator? _likelihood;
 
     public SweepBench(SweepOptions options, string input, CancellationToken cancellation)
     {
@@ -27,6 +30,12 @@ sealed class SweepBench : IDisposable
         int[] unseen = [.. shares.Search.ToArray(), .. shares.Verification.ToArray()];
         Array.Sort(unseen);
         _unseen = unseen;
+        if (options.Labels != null)
+        {
+            string output = Workspace.Metric.Outputs[0];
+            bool areProbabilities = MetricChoice.AreProbabilities(new GraphIndex(Workspace.Model.Graph), output);
+            _likelihood = new(new LikelihoodScorer(Labels.Read(options.Labels, shares.Count), areProbabilities), [output], Workspace.Sampling, Workspace.Original);
+        }
     }
 
     public CompressionOptions Compression { get; }
@@ -45,7 +54,7 @@ sealed class SweepBench : IDisposable
         sink.RunsOn(new(OrtEnv.Instance().GetVersionString(), Workspace.Device.Name, Algebra.Name, _options.Threads));
         double original = Workspace.Evaluator.Measure(Workspace.Original, _unseen, Alpha).Original;
         sink.Start(
-            new(Name, new(_input, ModelFiles.Sha256(_input), Workspace.SourceBytes), original, layer?.Name, rank, effectiveRank),
+            new(Name, new(_input, ModelFiles.Sha256(_input), Workspace.SourceBytes), original, Nll(Workspace.Original), layer?.Name, rank, effectiveRank),
             Workspace.Metric.Metric.ToString().ToLowerInvariant());
         Workspace.Notes.ForEach(sink.Note);
     }
@@ -58,8 +67,10 @@ sealed class SweepBench : IDisposable
         using var session = ModelSession.Open(bytes, Workspace.Device, _options.Threads);
         var loss = Workspace.Evaluator.Measure(session, _unseen, Alpha);
         return new(Name, series, setting, repeat, bytes.LongLength, (double)bytes.LongLength / Workspace.SourceBytes, null, null,
-            loss.Compressed, loss.Estimate, loss.Low, loss.High, loss.Samples);
+            loss.Compressed, loss.Estimate, loss.Low, loss.High, loss.Samples, Nll(session));
     }
+
+    double? Nll(ModelSession session) => _likelihood?.Measure(session, _unseen, Alpha).Compressed;
 
     public void Dispose() => Workspace.Dispose();
 }

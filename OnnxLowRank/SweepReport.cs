@@ -12,10 +12,11 @@ public sealed record SweepReport(
 
 /// <summary>A model that was swept, as it was.</summary>
 /// <param name="Original">Its metric on the samples measured: 0 for metrics that compare outputs.</param>
+/// <param name="Nll">Mean negative log-likelihood of the labels, in nats; null without labels, and for whole compressions.</param>
 /// <param name="Layer">The layer whose rank was varied, or null.</param>
 /// <param name="Rank">The largest rank there is of it.</param>
 /// <param name="EffectiveRank">exp of the entropy of σᵢ/Σσ of its weight.</param>
-public sealed record SweptModel(string Name, FileFacts Source, double Original, string? Layer = null, int? Rank = null, double? EffectiveRank = null);
+public sealed record SweptModel(string Name, FileFacts Source, double Original, double? Nll = null, string? Layer = null, int? Rank = null, double? EffectiveRank = null);
 
 /// <summary>One setting that was tried.</summary>
 /// <param name="Series">The method, or what layers were allowed.</param>
@@ -30,10 +31,11 @@ public sealed record SweptModel(string Name, FileFacts Source, double Original, 
 /// <param name="Low">Lower end of its 95 % interval.</param>
 /// <param name="High">Upper end.</param>
 /// <param name="Samples">Of the measurement.</param>
+/// <param name="Nll">As for the model.</param>
 /// <param name="File">The written model, or null.</param>
 public sealed record SweepPoint(
     string Model, string Series, double Setting, int Repeat, long Bytes, double Size, double? Milliseconds, double? Time, double Value,
-    double Loss, double Low, double High, int Samples, string? File = null);
+    double Loss, double Low, double High, int Samples, double? Nll = null, string? File = null);
 
 /// <summary>The smallest rank tried from which on every rank tried loses no more than the tolerance; null where the largest does too.</summary>
 public sealed record GoodRank(string Model, string Series, int Repeat, int? Rank);

@@ -48,6 +48,6 @@ static class TradeoffSweep
         var (before, after, verified) = (report.Before, report.After!, report.Verified!);
         return new(
             SweepOptions.NameOf(report.Source.Path), series, setting, 0, after.Bytes, (double)after.Bytes / before.Bytes, after.Milliseconds, after.Milliseconds / before.Milliseconds,
-            verified.Compressed, verified.Loss, verified.Low, verified.High, verified.Samples, report.Result!.Path);
+            verified.Compressed, verified.Loss, verified.Low, verified.High, verified.Samples, File: report.Result!.Path);
     }
 }

@@ -98,6 +98,27 @@ public sealed class SweepTests : IDisposable
         Assert.Equal(points.Count, JsonDocument.Parse(File.ReadAllText(_playground.PathOf("found/sweep.json"))).RootElement.GetProperty("points").GetArrayLength());
     }
 
+    /// <summary>Names come from files: they are shown, never run. The page's script draws its charts, as tests of the other report see in a browser.</summary>
+    [Fact]
+    public void The_page_shows_all_points_and_the_names_of_models_as_text()
+    {
+        const string Name = "a<script>b";
+        File.Copy(_playground.Input, _playground.PathOf($"{Name}.onnx"));
+
+        var result = CommandLine.Run(
+            _playground.Folder, ["sweep", $"{Name}.onnx", "--calib", "calib", "--labels", "labels.npy", "--ranks", "1,2,4", "--layer", "hidden", "--out", "found", "-q"]);
+
+        Assert.True(result.Exit == 0, result.ToString());
+        string page = File.ReadAllText(_playground.PathOf("found/sweep.html"));
+        Assert.DoesNotContain(Name, page);
+        Assert.Contains("<h1>a&lt;script&gt;b</h1>", page);
+        Assert.Contains("data-charts=\"2\"", page); // accuracy, and the likelihood of the labels
+        var points = JsonDocument.Parse(File.ReadAllText(_playground.PathOf("found/sweep.json"))).RootElement.GetProperty("points").EnumerateArray().ToList();
+        Assert.Equal(3, points.Count);
+        Assert.All(points, point => Assert.Contains($"<data value=\"{point.GetProperty("loss").GetDouble().ToString("R", CultureInfo.InvariantCulture)}\">", page));
+        Assert.All(points, point => Assert.True(point.GetProperty("nll").GetDouble() > 0));
+    }
+
     [Fact]
     public void Sizes_are_kept_to()
     {

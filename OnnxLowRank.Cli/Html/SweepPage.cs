@@ -1,0 +1,106 @@
+using System.Globalization;
+
+namespace OnnxLowRank.Cli.Html;
+
+/// <summary>A sweep as a page for people; everything on it is in the report.</summary>
+static class SweepPage
+{
+    /// <summary>Losses of more than so many times the largest one asked for are all the same: far too much.</summary>
+    const double MostTolerances = 5;
+
+    /// <param name="arguments">The command line, without the program's name.</param>
+    public static string Of(SweepReport report, IReadOnlyList<string> arguments)
+    {
+        string names = string.Join(", ", report.Models.Select(model => model.Name));
+        var page = new HtmlPage($"{names} – {report.Tool.Name} sweep");
+        page.Heading(names);
+        page.Text(About(report.Kind));
+        page.Section(Title(report.Kind));
+        foreach (var (name, chart) in Charts(report))
+        {
+            page.Charts(name, chart);
+        }
+        if (report.GoodEnough.Count > 0)
+        {
+            page.Section("Good enough");
+            page.Table(new($"Smallest rank from which on all lose no more than {Number(report.Tolerance)}", ["model", "method", "rank"],
+                [.. report.GoodEnough.Select(good => (HtmlCell[])[good.Model, Repeated(good.Series, good.Repeat), HtmlCell.Of(good.Rank, Number)])]));
+        }
+        page.Section("Numbers");
+        page.Table(Points(report).WithoutEmptyColumns());
+        if (report.Notes.Count > 0)
+        {
+            page.Section("Notes");
+            page.List(report.Notes);
+        }
+        page.Section("How to reproduce");
+        page.Code(Shell.Command([report.Tool.Name, .. arguments]));
+        page.Facts([
+            ("program", $"{report.Tool.Name} {report.Tool.Version}"), ("ONNX Runtime", $"{report.Runtime.OnnxRuntime} on {report.Runtime.Device}, {report.Runtime.Threads} threads"),
+            ("linear algebra", report.Runtime.LinearAlgebra), .. report.Models.Select(model => ($"SHA-256 of {model.Source.Path}", (HtmlCell)model.Source.Sha256))]);
+        return page.Render();
+    }
+
+    static string About(SweepKind kind) => kind switch
+    {
+        SweepKind.Ranks => "One layer at several ranks, everything else as it was, measured on samples that shaped no factor.",
+        SweepKind.Errors => "Every layer as small as it can be at an error of its output: by factors, by few bits, by both. Measured on samples that shaped no factor.",
+        _ => "Whole compressions, each verified on samples that none of its decisions saw, beside the model in 8 and in 4 bits with nothing factorized.",
+    };
+
+    static string Title(SweepKind kind) => kind == SweepKind.Ranks ? "Rank against loss" : "Size against loss";
+
+    static IEnumerable<(string Name, Chart Chart)> Charts(SweepReport report)
+    {
+        bool hasValues = report.Models.Any(model => model.Original != 0);
+        if (report.Kind != SweepKind.Ranks)
+        {
+            double? most = report.Kind == SweepKind.Tolerances ? MostTolerances * report.Points.Max(point => point.Setting) : null;
+            yield return ("Size against loss", Of(report, point => point.Size, point => point.Loss, new("bytes, of the original's", AxisScale.Logarithmic), new($"{report.Metric} loss", Most: most), []));
+            if (report.Points.Any(point => point.Time != null))
+            {
+                yield return ("Time against loss", Of(report, point => point.Time ?? double.NaN, point => point.Loss, new("time of a sample, of the original's"), new($"{report.Metric} loss", Most: most), []));
+            }
+            yield break;
+        }
+        ChartAxis ranks = new("rank", AxisScale.Logarithmic);
+        ReferenceLine[] effective = [.. report.Models.Select(model => new ReferenceLine($"effective rank of {model.Name}", model.EffectiveRank ?? 0, IsVertical: true))];
+        ReferenceLine[] Originals(Func<SweptModel, double> value) => [.. report.Models.Select(model => new ReferenceLine($"{model.Name} as it was", value(model), IsVertical: false)), .. effective];
+        yield return hasValues
+            ? ($"Rank against {report.Metric}", Of(report, point => point.Setting, point => point.Value, ranks, new(report.Metric), Originals(model => model.Original)))
+            : ($"Rank against {report.Metric} loss", Of(report, point => point.Setting, point => point.Loss, ranks, new($"{report.Metric} loss"), effective));
+        if (report.Points.Any(point => point.Nll != null))
+        {
+            yield return ("Rank against negative log-likelihood", Of(report, point => point.Setting, point => point.Nll ?? double.NaN, ranks, new("nats"), Originals(model => model.Nll ?? 0)));
+        }
+    }
+
+    static Chart Of(
+        SweepReport report, Func<SweepPoint, double> x, Func<SweepPoint, double> y, ChartAxis across, ChartAxis up, IReadOnlyList<ReferenceLine> references)
+    {
+        var series = report.Points.GroupBy(point => (point.Model, point.Series, point.Repeat)).Select(points => new ChartSeries(
+            (report.Models.Count > 1 ? $"{points.Key.Model}, " : "") + Repeated(points.Key.Series, points.Key.Repeat), points.Count() > 1 ? SeriesMark.Line : SeriesMark.Points,
+            [.. points.OrderBy(x).Select(point => new ChartPoint(x(point), y(point), Note(report.Kind, point)))]));
+        return new(up.Title, $"{up.Title} against {across.Title}, {report.Points.Count} points, each measured on {report.Points.Max(point => point.Samples)} samples.", across, up, [.. series])
+        {
+            References = references,
+        };
+    }
+
+    static string Note(SweepKind kind, SweepPoint point) =>
+        $"{(point.Setting > 0 ? $"{SweepTable.Unit(kind)} {Number(point.Setting)}, " : "")}{Output.Bytes(point.Bytes)}\nloss {Number(point.Loss)} ({Number(point.Low)} to {Number(point.High)})";
+
+    static string Repeated(string series, int repeat) => repeat > 0 ? $"{series} {repeat + 1}" : series;
+
+    static string Number(double value) => value.ToString("0.#####", CultureInfo.InvariantCulture);
+
+    static HtmlTable Points(SweepReport report) => new(
+        "Everything that was tried", ["model", "series", SweepTable.Unit(report.Kind), "bytes", "size", "time", report.Metric, "loss", "low", "high", "nll", "file"],
+        [.. report.Points.Select(point => (HtmlCell[])[
+            point.Model, Repeated(point.Series, point.Repeat), point.Setting > 0 ? HtmlCell.Of(point.Setting, Number) : "", HtmlCell.Of(point.Bytes, Output.Bytes),
+            HtmlCell.Of(point.Size, Number), HtmlCell.Of(point.Time, Number), report.Models.Any(model => model.Original != 0) ? HtmlCell.Of(point.Value, Number) : "",
+            HtmlCell.Of(point.Loss, Number), HtmlCell.Of(point.Low, Number), HtmlCell.Of(point.High, Number), HtmlCell.Of(point.Nll, Number), point.File ?? ""])])
+    {
+        IsSearchable = true,
+    };
+}
