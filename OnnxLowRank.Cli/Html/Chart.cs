@@ -43,7 +43,8 @@ enum SeriesMark
     Bars,
 }
 
-sealed record ChartSeries(string Name, SeriesMark Mark, IReadOnlyList<ChartPoint> Points);
+/// <param name="Hue">Which colour: those of the same thing share one; null for the next one.</param>
+sealed record ChartSeries(string Name, SeriesMark Mark, IReadOnlyList<ChartPoint> Points, int? Hue = null);
 
 /// <summary>A point, or a bar of length <paramref name="X"/>. What is not finite is left out.</summary>
 /// <param name="Note">What else to tell when the point is touched; lines are separated by \n.</param>
@@ -51,7 +52,8 @@ readonly record struct ChartPoint(double X, double Y, string? Note = null);
 
 /// <summary>A line across the whole chart.</summary>
 /// <param name="At">Where it meets the axis that it is perpendicular to.</param>
-sealed record ReferenceLine(string Name, double At, bool IsVertical);
+/// <param name="Hue">As of a series; null for that of limits.</param>
+sealed record ReferenceLine(string Name, double At, bool IsVertical, int? Hue = null);
 
 /// <summary>Charts as the page's script reads them. The default encoder leaves no sign that means something in HTML.</summary>
 [JsonSourceGenerationOptions(

@@ -64,8 +64,8 @@ static class SweepPage
             yield break;
         }
         ChartAxis ranks = new("rank", AxisScale.Logarithmic);
-        ReferenceLine[] effective = [.. report.Models.Select(model => new ReferenceLine($"effective rank of {model.Name}", model.EffectiveRank ?? 0, IsVertical: true))];
-        ReferenceLine[] Originals(Func<SweptModel, double> value) => [.. report.Models.Select(model => new ReferenceLine($"{model.Name} as it was", value(model), IsVertical: false)), .. effective];
+        ReferenceLine[] effective = [.. report.Models.Select((model, i) => new ReferenceLine($"effective rank of {model.Name}", model.EffectiveRank ?? 0, IsVertical: true, i))];
+        ReferenceLine[] Originals(Func<SweptModel, double> value) => [.. report.Models.Select((model, i) => new ReferenceLine($"{model.Name} as it was", value(model), IsVertical: false, i)), .. effective];
         yield return hasValues
             ? ($"Rank against {report.Metric}", Of(report, point => point.Setting, point => point.Value, ranks, new(report.Metric), Originals(model => model.Original)))
             : ($"Rank against {report.Metric} loss", Of(report, point => point.Setting, point => point.Loss, ranks, new($"{report.Metric} loss"), effective));
@@ -78,9 +78,15 @@ static class SweepPage
     static Chart Of(
         SweepReport report, Func<SweepPoint, double> x, Func<SweepPoint, double> y, ChartAxis across, ChartAxis up, IReadOnlyList<ReferenceLine> references)
     {
-        var series = report.Points.GroupBy(point => (point.Model, point.Series, point.Repeat)).Select(points => new ChartSeries(
-            (report.Models.Count > 1 ? $"{points.Key.Model}, " : "") + Repeated(points.Key.Series, points.Key.Repeat), points.Count() > 1 ? SeriesMark.Line : SeriesMark.Points,
-            [.. points.OrderBy(x).Select(point => new ChartPoint(x(point), y(point), Note(report.Kind, point)))]));
+        var models = report.Models.Select(model => model.Name).ToList();
+        var series = report.Points.GroupBy(point => (point.Model, point.Series)).Select(points =>
+        {
+            int draws = points.Max(point => point.Repeat) + 1;
+            string name = (models.Count > 1 ? $"{points.Key.Model}, " : "") + points.Key.Series + (draws > 1 ? $", {draws} draws" : "");
+            return new ChartSeries(
+                name, points.Count() > 1 && draws == 1 ? SeriesMark.Line : SeriesMark.Points,
+                [.. points.OrderBy(x).Select(point => new ChartPoint(x(point), y(point), Note(report.Kind, point)))], models.Count > 1 ? models.IndexOf(points.Key.Model) : null);
+        });
         return new(up.Title, $"{up.Title} against {across.Title}, {report.Points.Count} points, each measured on {report.Points.Max(point => point.Samples)} samples.", across, up, [.. series])
         {
             References = references,

@@ -60,10 +60,11 @@
     id: 'references',
     afterDatasetsDraw({ ctx, chartArea: { left, right, top, bottom }, scales: { x, y } }) {
       ctx.save();
-      ctx.strokeStyle = ctx.fillStyle = color('bad');
       ctx.setLineDash([5, 4]);
       ctx.font = '12px system-ui, sans-serif';
+      const taken = [];
       for (const line of chart.references) {
+        ctx.strokeStyle = ctx.fillStyle = color(line.hue == null ? 'bad' : `series-${line.hue % 5}`);
         const at = (line.isVertical ? x : y).getPixelForValue(line.at);
         const [x1, y1, x2, y2] = line.isVertical ? [at, top, at, bottom] : [left, at, right, at];
         ctx.beginPath();
@@ -72,7 +73,13 @@
         ctx.stroke();
         const isLeft = line.isVertical && at > (left + right) / 2;
         ctx.textAlign = line.isVertical && !isLeft ? 'left' : 'right';
-        ctx.fillText(line.name, line.isVertical ? at + (isLeft ? -6 : 6) : right - 6, line.isVertical ? top + 14 : at - 6);
+        const where = line.isVertical ? at + (isLeft ? -6 : 6) : right - 6, width = ctx.measureText(line.name).width;
+        const box = { left: where - (ctx.textAlign === 'right' ? width : 0), right: where + (ctx.textAlign === 'right' ? 0 : width), y: line.isVertical ? top + 14 : at < top + 20 ? at + 14 : at - 6 };
+        while (taken.some(other => Math.abs(other.y - box.y) < 14 && other.left < box.right && box.left < other.right)) {
+          box.y += line.isVertical || at < (top + bottom) / 2 ? 14 : -14;
+        }
+        taken.push(box);
+        ctx.fillText(line.name, where, box.y);
       }
       ctx.restore();
     },
@@ -81,7 +88,7 @@
   const within = (axis, value) => Math.min(Number(value), axis.most ?? Infinity);
 
   function dataset(chart, series, index) {
-    const own = color(`series-${index % 5}`);
+    const own = color(`series-${(series.hue ?? index) % 5}`);
     const points = series.points.map(point => ({ x: within(chart.x, point.x), y: within(chart.y, point.y), exact: point, note: point.note }));
     const isBar = series.mark === 'Bars', isLine = series.mark === 'Line';
     return {
@@ -91,8 +98,9 @@
       backgroundColor: own, borderColor: own, borderWidth: isBar ? 0 : 2,
       showLine: isLine,
       borderDash: isLine ? [[], [7, 3], [2, 2], [8, 3, 2, 3], [4, 6]][index % 5] : [],
+      pointBorderWidth: 1.5,
       pointStyle: isBar ? 'rect' : isLine && points.length > 1 ? 'line' : ['circle', 'crossRot', 'triangle', 'rect', 'star'][index % 5],
-      pointRadius: isLine && points.length > 1 ? 0 : 6, pointHitRadius: 8,
+      pointRadius: isLine && points.length > 1 ? 0 : points.length > 40 ? 4 : 6, pointHitRadius: 8,
       barPercentage: 0.9, categoryPercentage: 0.75,
     };
   }
