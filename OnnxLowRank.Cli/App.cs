@@ -11,12 +11,10 @@ static class App
     /// <summary>An error line longer than this is not read; <c>-v</c> shows all of it.</summary>
     const int LongestMessage = 320;
 
-    const string Interrupted = "interrupted, nothing was written";
-
     public static int Run(string[] args)
     {
         var compress = new CompressCommand();
-        IVerb[] verbs = [new InspectCommand()];
+        IVerb[] verbs = [new InspectCommand(), new UtilizationCommand()];
         foreach (var other in verbs)
         {
             compress.Root.Add(other.Command);
@@ -33,7 +31,7 @@ static class App
             return Fail(ExitCode.Usage, UsageError.Text(parsed));
         }
 
-        using var interruption = new Interruption(() => Fail(ExitCode.Interrupted, Interrupted));
+        using var interruption = new Interruption(() => Fail(ExitCode.Interrupted, verb.Interrupted(parsed)));
         bool isVerbose = parsed.GetValue(verb.Verbose);
         try
         {
@@ -46,7 +44,7 @@ static class App
             interruption.JobIsOver();
             // Once interrupted, whatever fails fails because of that: staged files are gone already.
             var (code, message) = interruption.Token.IsCancellationRequested
-                ? (ExitCode.Interrupted, Interrupted)
+                ? (ExitCode.Interrupted, verb.Interrupted(parsed))
                 : Explain(e is AggregateException many ? many.Flatten().InnerExceptions[0] : e, verb.InputOf(parsed));
             int exit = Fail(code, message, isVerbose);
             if (isVerbose && code != ExitCode.Interrupted)

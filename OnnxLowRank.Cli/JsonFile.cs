@@ -77,4 +77,5 @@ static class JsonFile
     NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)]
 [JsonSerializable(typeof(CompressionReport))]
 [JsonSerializable(typeof(InspectionReport))]
+[JsonSerializable(typeof(UtilizationReport))]
 sealed partial class ReportContext : JsonSerializerContext;

@@ -90,7 +90,7 @@ public static class Inspector
         return generated;
     }
 
-    static double Macs(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
+    internal static double Macs(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
         layer.Kind == LayerKind.Constant ? 0 : Product.Of(new LayerPlan.Keep(layer), Analysis.PositionsOf(layer, shapes)).Sum(product => product.Macs);
 
     static InspectedLayer Look(ILinearAlgebra algebra, Layer layer, Measured? measured, double parameters, double? macs, double? all)

@@ -69,11 +69,7 @@ sealed class Workspace : IDisposable
             original = ModelSession.Open(model, device, options.Threads);
             source = SampleSource.Open(options.Calibration, [.. original.Inputs.Select(input => Spec(input.Key, input.Value))]);
             RequireIntact(options, model, source);
-            var labels = options.Labels == null ? null : Labels.Read(options.Labels);
-            if (labels != null && labels.Count != source.Count)
-            {
-                throw new DataException($"{options.Labels}: {labels.Count} labels for {source.Count} samples");
-            }
+            var labels = ReadLabels(options.Labels, source);
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
             var stacked = Siblings.Stacked(model, LayerFinder.Find(model, options.Layers).Layers);
@@ -85,6 +81,13 @@ sealed class Workspace : IDisposable
             original?.Dispose();
             throw;
         }
+    }
+
+    /// <param name="path">Of a .npy, or null.</param>
+    internal static Labels? ReadLabels(string? path, SampleSource source)
+    {
+        var labels = path == null ? null : Labels.Read(path);
+        return labels == null || labels.Count == source.Count ? labels : throw new DataException($"{path}: {labels.Count} labels for {source.Count} samples");
     }
 
     /// <summary>Nothing that is read may be replaced by what is written: not even weights or samples, which users do not name one by one.</summary>

@@ -346,6 +346,7 @@ public sealed class CompressTests : IDisposable
     [InlineData("output")]
     [InlineData("svd")]
     [InlineData("randomized")]
+    [InlineData("utilized")]
     public void Every_method_factorizes_a_weight_of_low_rank(string method)
     {
         var report = Report("--method", method, "--format", "fp32");

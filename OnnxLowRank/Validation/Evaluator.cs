@@ -32,12 +32,12 @@ sealed class Evaluator
     /// <param name="alpha">1 − confidence of the interval.</param>
     /// <exception cref="ModelException">A model cannot be run, or its outputs changed shape.</exception>
     public Loss Measure(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha) =>
-        Sum(Rows(candidate, samples), alpha);
+        Sum(Rows((run, _) => candidate.Run(run, _outputs), samples), alpha);
 
     /// <summary>The same, with an estimate that has less noise where the metric has one.</summary>
     public (Loss Loss, Interval? Smooth) MeasureSmoothly(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha)
     {
-        var rows = Rows(candidate, samples);
+        var rows = Rows((run, _) => candidate.Run(run, _outputs), samples);
         return (Sum(rows, alpha), _scorer.Smooth(rows, alpha));
     }
 
@@ -55,7 +55,9 @@ sealed class Evaluator
         return _rememberedBytes <= RememberedBytes;
     }
 
-    List<double[]> Rows(ModelSession candidate, ReadOnlyMemory<int> samples)
+    /// <summary>The comparisons of a candidate's answers with the original's, one per sample: what <see cref="Sum"/> makes a loss of.</summary>
+    /// <param name="candidate">What the candidate says on a run of samples: its compared outputs, which are disposed.</param>
+    public List<double[]> Rows(Func<SampleRun, ReadOnlyMemory<int>, IDisposableReadOnlyCollection<OrtValue>> candidate, ReadOnlyMemory<int> samples)
     {
         var rows = new List<double[]>(samples.Length);
         _sampling.ForEach(samples, (run, indices) =>
@@ -64,7 +66,7 @@ sealed class Evaluator
             {
                 Remember(run, indices);
             }
-            using var results = candidate.Run(run, _outputs);
+            using var results = candidate(run, indices);
             Visit(results, run, indices, output =>
             {
                 float[] original = _remembered[output.Sample];
@@ -80,7 +82,7 @@ sealed class Evaluator
     }
 
     /// <summary>A candidate whose outputs are not numbers is infinitely bad, whatever the metric makes of them.</summary>
-    Loss Sum(List<double[]> rows, double alpha) => rows.TrueForAll(row => Array.TrueForAll(row, double.IsFinite))
+    public Loss Sum(List<double[]> rows, double alpha) => rows.TrueForAll(row => Array.TrueForAll(row, double.IsFinite))
         ? _scorer.Sum(rows, alpha)
         : new(double.PositiveInfinity, double.PositiveInfinity, double.PositiveInfinity, 0, 0, rows.Count);
 
