@@ -24,7 +24,7 @@ static class UtilizationTable
         }
         console.Write(table);
         console.MarkupLineInterpolated($"S, T: dimensions of input and output that are needed; W: rank of the weight, used: of its projection, at 99.99 % of their energy; util.: used/max; params: of two factors where they are smaller");
-        console.MarkupLineInterpolated($"mean layer utilization {Share(report.MeanLayerUtilization)}; parameters {Share((double)report.After.Parameters / report.Before.Parameters)}, multiply-adds {Share(Ratio(report.After.Macs, report.Before.Macs))} of the original");
+        console.MarkupLineInterpolated($"mean layer utilization {(report.MeanLayerUtilization is { } mean ? Share(mean) : "-")}; parameters {Share((double)report.After.Parameters / report.Before.Parameters)}, multiply-adds {Share(Ratio(report.After.Macs, report.Before.Macs))} of the original");
         var verified = report.Verified;
         console.MarkupLineInterpolated($"all projections together: {report.Metric} {Share(verified.Original)} → {Share(verified.Compressed)} on {verified.Samples} unseen samples, loss {Share(verified.Estimate)} (95 %: {Share(verified.Low)} … {Share(verified.High)})");
         ForwardPasses passes = report.Passes;

@@ -82,7 +82,7 @@ public sealed class UtilizerTests : IDisposable
         // The hidden layer's mean takes one more dimension.
         Assert.Equal((24, 4, 6, 3), (second.Inputs, second.InputDimension, second.Outputs, second.OutputDimension));
         Assert.Equal((6, 3, 3, 0.5), (second.MaxRank, second.WeightRank, second.UtilizedRank, second.Utilization));
-        Assert.Equal((3.0 / 16 + 0.5) / 2, report.MeanLayerUtilization, 1e-12);
+        Assert.Equal((3.0 / 16 + 0.5) / 2, report.MeanLayerUtilization!.Value, 1e-12);
         Assert.Equal((16 * 24 + 24 + 24 * 6, 3 * 40 + 24 + 3 * 30), (report.Before.Parameters, report.After.Parameters));
         Assert.Equal((16 * 24 + 24 * 6, 3 * 40 + 3 * 30), (report.Before.Macs, report.After.Macs));
         Assert.Equal((400, 200, 200), (report.Samples.Moments, report.Samples.Search, report.Samples.Verification));

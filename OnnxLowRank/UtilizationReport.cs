@@ -6,7 +6,7 @@ namespace OnnxLowRank;
 /// <summary>How much of the space that its weights have a model uses on its data; the JSON report is this record.</summary>
 /// <param name="Metric">accuracy or agreement.</param>
 /// <param name="Delta">What each projection may lose of it.</param>
-/// <param name="MeanLayerUtilization">Mean of the layers' utilization, 0…1.</param>
+/// <param name="MeanLayerUtilization">Mean of the layers' utilization, 0…1; null where no layer was searched.</param>
 /// <param name="Before">Of the model as it is.</param>
 /// <param name="After">With every layer in two factors of its utilized rank where that is smaller; others stay as they are.</param>
 /// <param name="Verified">What all projections together lose on samples that no decision has seen, with its 95 % interval.</param>
@@ -17,7 +17,7 @@ namespace OnnxLowRank;
 /// <param name="LeftAlone">Nodes with weights that were not searched.</param>
 /// <param name="Notes">What a careful user wants to know.</param>
 public sealed record UtilizationReport(
-    ToolInfo Tool, FileFacts Source, RuntimeInfo Runtime, string Metric, double Delta, int Seed, SampleCounts Samples, double MeanLayerUtilization,
+    ToolInfo Tool, FileFacts Source, RuntimeInfo Runtime, string Metric, double Delta, int Seed, SampleCounts Samples, double? MeanLayerUtilization,
     ModelWork Before, ModelWork After, Loss Verified, ForwardPasses Passes, double Seconds, int Resumed, IReadOnlyList<UtilizedLayer> Layers,
     IReadOnlyList<InspectedNode> LeftAlone, IReadOnlyList<string> Notes);
 

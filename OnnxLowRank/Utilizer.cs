@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Microsoft.ML.OnnxRuntime;
-using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
@@ -10,7 +9,6 @@ using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 using OnnxLowRank.Utilization;
-using OnnxLowRank.Validation;
 
 namespace OnnxLowRank;
 
@@ -40,63 +38,33 @@ public static class Utilizer
         long start = Stopwatch.GetTimestamp();
         var clock = new StageClock(progress);
         clock.Enter("load");
-        var model = OnnxModel.Load(options.Input);
-        var notes = new List<string>();
-        var device = Device.Open(options.Device);
-        var algebra = LinearAlgebra.Create(options.Threads, notes.Add);
-        using var original = ModelSession.Open(model, device, options.Threads);
-        using var source = SampleSource.Open(options.Calibration, [.. original.Inputs.Select(input => Workspace.Spec(input.Key, input.Value))]);
-        notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
-        var metric = MetricChoice.Of(options.Labels == null ? Metric.Agreement : Metric.Accuracy, Workspace.ReadLabels(options.Labels, source), model, original);
-        RequireClasses(original, metric);
-        var shares = SampleShares.Of(source.Count, options.Seed);
-        var sampling = new Sampling(source, options.Batch, cancellation);
+        using var job = UtilizationJob.Open(options, cancellation);
+        var (search, source) = (job.Search, job.Source);
+        var found = LayerFinder.Find(search.Model, new(options.Only, options.Skip, options.ConstantInputs));
+        var leftAlone = found.LeftAlone.Select(node => new InspectedNode(node.Name, node.Op, node.Shape, node.Bytes, node.Reason)).ToList();
+        var layers = Searchable(search, found, leftAlone);
         string sha = ModelFiles.Sha256(options.Input);
         var state = UtilizationState.Empty(sha, UtilizationState.Hash(options.Labels == null ? source.Files : source.Files.Append(options.Labels)), options.Signature);
         state = options.State == null ? state : state.LoadFrom(options.State);
+        RequireSame(state, layers, options.State);
+        int resumed = state.Layers.Count;
 
-        var all = LayerFinder.Find(model, new(ConstantInputs: options.ConstantInputs)).Layers.Where(layer => layer.Kind != LayerKind.Constant).ToList();
-        var found = LayerFinder.Find(model, new(options.Only, options.Skip, options.ConstantInputs));
-        var shapes = new Calibrator(model, all, device, options.Threads).Shapes(sampling);
-        sampling.FitTo(Calibrator.BytesPerSample(shapes));
-        var macs = all.ToDictionary(layer => layer, layer => Inspector.Macs(layer, shapes));
-        var evaluator = new Evaluator(metric.Scorer, metric.Outputs, sampling, original);
-        var search = new LayerSearch(shares.Search, options.Seed)
-        {
-            Model = model,
-            Device = device,
-            Threads = options.Threads,
-            Algebra = algebra,
-            Sampling = sampling,
-            Evaluator = evaluator,
-            Outputs = metric.Outputs,
-            Shapes = shapes,
-            Cost = new(macs),
-            MomentSamples = shares.Moments,
-            SampleCount = source.Count,
-            Delta = options.Delta,
-        };
-
-        var leftAlone = found.LeftAlone.Select(node => new InspectedNode(node.Name, node.Op, node.Shape, node.Bytes, node.Reason)).ToList();
-        var jobs = Jobs(search, found, leftAlone);
-        int resumed = Math.Min(state.Layers.Count, jobs.Count);
-        RequireSame(state, jobs, options.State);
         clock.Enter("utilize");
-        evaluator.Prepare(shares.Search);
-        var passes = ForwardPasses.Of((double)shares.Search.Length / source.Count);
-        double expected = jobs.Skip(resumed).Sum(job => search.Expected(job.Layer, job.Cut)), done = 0;
-        var layers = new List<UtilizedLayer>();
-        var projected = new Dictionary<Layer, float[]>();
-        foreach (var (layer, cut) in jobs)
+        search.Evaluator.Prepare(job.Shares.Search);
+        var passes = ForwardPasses.Of((double)job.Shares.Search.Length / source.Count);
+        double expected = layers.Skip(resumed).Sum(item => search.Expected(item.Layer, item.Cut)), done = 0;
+        var results = new List<UtilizedLayer>();
+        var operands = new Dictionary<Layer, float[]>();
+        foreach (var (layer, cut) in layers)
         {
             cancellation.ThrowIfCancellationRequested();
             var (inputs, vectors, ofMoments) = search.Inputs(layer, cut);
             passes = passes.Plus(ofMoments);
-            if (layers.Count >= resumed)
+            if (results.Count >= resumed)
             {
-                double share = search.Expected(layer, cut) / expected;
-                var searched = search.Find(layer, cut, inputs, probes => clock.Report(done + share * probes));
-                done += share;
+                double part = search.Expected(layer, cut) / Math.Max(expected, double.Epsilon);
+                var searched = search.Find(layer, cut, inputs, probes => clock.Report(done + part * probes));
+                done += part;
                 passes = passes.Plus(searched.Passes);
                 state = state with { Layers = [.. state.Layers, searched] };
                 if (options.State != null)
@@ -104,65 +72,51 @@ public static class Utilizer
                     state.SaveTo(options.State);
                 }
             }
-            var result = state.Layers[layers.Count];
-            var weight = LayerSearch.Projected(inputs, result);
-            projected[layer] = layer.OperandFor(weight);
-            layers.Add(Report(algebra, layer, weight, result, shapes));
-            AddNotes(notes, layer, result, vectors);
+            var dimensions = state.Layers[results.Count];
+            var weight = LayerSearch.Projected(inputs, dimensions);
+            operands[layer] = layer.OperandFor(weight);
+            results.Add(Result(search, layer, weight, dimensions));
+            AddNotes(job.Notes, layer, dimensions, vectors);
             Garbage.Collect(layer);
         }
 
         clock.Enter("verify");
-        using var candidate = ModelSession.Open(WithWeights(model, projected), device, options.Threads);
-        var verified = evaluator.Measure(candidate, shares.Verification, Alpha);
-        passes = passes.Plus(ForwardPasses.Of(2.0 * shares.Verification.Length / source.Count)); // the original and the result
-        if (options.Delta * shares.Search.Length < 1)
-        {
-            notes.Add(FormattableString.Invariant($"δ = {options.Delta} is less than one of {shares.Search.Length} search samples: a projection may lose none of them; more samples make the limit finer"));
-        }
-        long parameters = ModelFiles.Parameters(model);
-        double work = macs.Values.Sum();
+        using var candidate = ModelSession.Open(WithOperands(search.Model, operands), search.Device, options.Threads);
+        var verified = search.Evaluator.Measure(candidate, job.Shares.Verification, Alpha);
+        passes = passes.Plus(ForwardPasses.Of(2.0 * job.Shares.Verification.Length / source.Count)); // the original and the result
+        var before = new ModelWork(ModelFiles.Parameters(search.Model), search.Cost.Macs);
+        var after = new ModelWork(
+            before.Parameters - results.Sum(layer => layer.Before.Parameters - layer.After.Parameters), before.Macs - results.Sum(layer => layer.Before.Macs - layer.After.Macs));
         return new(
-            ReportBuilder.Tool, new(options.Input, sha, ModelFiles.Bytes(options.Input, model)), new(OrtEnv.Instance().GetVersionString(), device.Name, algebra.Name, options.Threads),
-            metric.Metric.ToString().ToLowerInvariant(), options.Delta, options.Seed, new(shares.Moments.Length, shares.Search.Length, shares.Verification.Length),
-            layers.Count > 0 ? layers.Average(layer => layer.Utilization) : 0,
-            new(parameters, work), new(parameters - layers.Sum(layer => layer.Before.Parameters - layer.After.Parameters), work - layers.Sum(layer => layer.Before.Macs - layer.After.Macs)),
-            verified, passes, Stopwatch.GetElapsedTime(start).TotalSeconds, resumed, layers, leftAlone, notes);
-    }
-
-    /// <exception cref="ModelException">All answers of the model would agree.</exception>
-    static void RequireClasses(ModelSession original, MetricChoice metric)
-    {
-        int[] dims = original.Outputs[metric.Outputs[0]].Dimensions;
-        if (dims.Length <= 2 && dims.LastOrDefault(1) == 1)
-        {
-            throw new ModelException($"output '{metric.Outputs[0]}' has one number per sample; utilization is measured by classes, which it does not tell apart");
-        }
+            ReportBuilder.Tool, new(options.Input, sha, ModelFiles.Bytes(options.Input, search.Model)),
+            new(OrtEnv.Instance().GetVersionString(), search.Device.Name, search.Algebra.Name, options.Threads), job.Metric.ToString().ToLowerInvariant(), options.Delta, options.Seed,
+            new(job.Shares.Moments.Length, job.Shares.Search.Length, job.Shares.Verification.Length), results.Count > 0 ? results.Average(layer => layer.Utilization) : null,
+            before, after, verified, passes, Stopwatch.GetElapsedTime(start).TotalSeconds, resumed, results, leftAlone, job.Notes);
     }
 
     /// <summary>The layers that can be searched; the others get a reason.</summary>
-    static List<(Layer Layer, LayerCut Cut)> Jobs(LayerSearch search, FoundLayers found, List<InspectedNode> leftAlone)
+    static List<(Layer Layer, LayerCut Cut)> Searchable(LayerSearch search, FoundLayers found, List<InspectedNode> leftAlone)
     {
-        var jobs = new List<(Layer, LayerCut)>();
+        var layers = new List<(Layer, LayerCut)>();
         foreach (var layer in found.Layers)
         {
             var cut = new LayerCut(search.Model, layer, search.Outputs);
             string obstacle = search.Obstacle(layer, cut);
             if (obstacle.Length == 0)
             {
-                jobs.Add((layer, cut));
+                layers.Add((layer, cut));
             }
             else
             {
                 leftAlone.Add(new(layer.Name, layer.Node.OpType, layer.Weight.Dims, layer.Weight.StoredBytes, obstacle));
             }
         }
-        return jobs;
+        return layers;
     }
 
-    static void RequireSame(UtilizationState state, List<(Layer Layer, LayerCut Cut)> jobs, string? path)
+    static void RequireSame(UtilizationState state, List<(Layer Layer, LayerCut Cut)> layers, string? path)
     {
-        bool fits = state.Layers.Count <= jobs.Count && state.Layers.Zip(jobs).All(pair =>
+        bool fits = state.Layers.Count <= layers.Count && state.Layers.Zip(layers).All(pair =>
             pair.First.Name == pair.Second.Layer.Name && pair.First.InputDimension >= 1 && pair.First.InputDimension <= pair.Second.Layer.In
             && pair.First.OutputDimension >= 1 && pair.First.OutputDimension <= pair.Second.Layer.OutPerGroup);
         CompressionOptions.Require(fits, $"--state {path}: does not fit the model's layers; remove the file or name another");
@@ -180,8 +134,9 @@ public static class Utilizer
         }
     }
 
-    static UtilizedLayer Report(ILinearAlgebra algebra, Layer layer, Matrix projected, SearchedLayer found, IReadOnlyDictionary<string, long[]> shapes)
+    static UtilizedLayer Result(LayerSearch search, Layer layer, Matrix projected, SearchedLayer found)
     {
+        var (algebra, shapes) = (search.Algebra, search.Shapes);
         int most = Math.Min(layer.OutPerGroup, layer.In), rank = Rank(algebra, layer, projected);
         var before = new ModelWork(layer.Elements, Inspector.Macs(layer, shapes));
         var factors = new LayerPlan.Factorize(layer, Math.Max(1, rank), WeightFormat.Float32);
@@ -201,7 +156,7 @@ public static class Utilizer
     })], Kept);
 
     /// <summary>The model with other weights of its layers.</summary>
-    static OnnxModel WithWeights(OnnxModel model, Dictionary<Layer, float[]> operands)
+    static OnnxModel WithOperands(OnnxModel model, Dictionary<Layer, float[]> operands)
     {
         var result = model.Copy();
         var editor = new GraphEditor(result);

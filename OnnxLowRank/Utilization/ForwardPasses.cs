@@ -17,12 +17,13 @@ public sealed record ForwardPasses(double Made, double WithoutCache, double With
 }
 
 /// <summary>What parts of a model cost.</summary>
-/// <param name="macs">Multiply-adds per sample of all layers.</param>
+/// <param name="macs">Multiply-adds per sample of every layer.</param>
 sealed class ForwardCost(IReadOnlyDictionary<Layer, double> macs)
 {
-    readonly double _all = macs.Values.Sum();
+    /// <summary>Multiply-adds per sample of all layers.</summary>
+    public double Macs { get; } = macs.Values.Sum();
 
     /// <summary>The share of the model's multiply-adds that these nodes have, 0…1.</summary>
     public double Share(IReadOnlySet<NodeProto> nodes) =>
-        _all > 0 ? macs.Sum(item => item.Value * item.Key.Uses.Count(use => nodes.Contains(use.Node)) / item.Key.Uses.Count) / _all : 1;
+        Macs > 0 ? macs.Sum(item => item.Value * item.Key.Uses.Count(use => nodes.Contains(use.Node)) / item.Key.Uses.Count) / Macs : 1;
 }
