@@ -55,7 +55,7 @@ sealed class UtilizationJob : IDisposable
         var metric = MetricChoice.Of(options.Labels == null ? Metric.Agreement : Metric.Accuracy, Workspace.ReadLabels(options.Labels, source), model, original);
         RequireClasses(original, metric.Outputs[0]);
         var shares = SampleShares.Of(source.Count, options.Seed);
-        var notes = Notable(options, device, source, shares);
+        var notes = Notable(options, device, source, shares, hasOneAnswer: original.Outputs[metric.Outputs[0]].Dimensions.Length <= 2);
         var algebra = LinearAlgebra.Create(options.Threads, notes.Add);
         var sampling = new Sampling(source, options.Batch, cancellation);
         // Layers that are not searched cost work too.
@@ -85,10 +85,11 @@ sealed class UtilizationJob : IDisposable
         };
     }
 
-    static List<string> Notable(UtilizationOptions options, Device device, SampleSource source, SampleShares shares)
+    /// <param name="hasOneAnswer">Whether samples have one answer each, not one per token or pixel.</param>
+    static List<string> Notable(UtilizationOptions options, Device device, SampleSource source, SampleShares shares, bool hasOneAnswer)
     {
         List<string> notes = [.. device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes];
-        if (options.Delta * shares.Search.Length < 1)
+        if (hasOneAnswer && options.Delta * shares.Search.Length < 1)
         {
             notes.Add(FormattableString.Invariant($"δ = {options.Delta} is less than one of {shares.Search.Length} search samples: no projection may lose any of them; more samples make the limit finer"));
         }

@@ -355,6 +355,17 @@ public sealed class CompressTests : IDisposable
         Assert.All(Written().Graph.Initializer, tensor => Assert.Equal((int)TensorProto.Types.DataType.Float, tensor.DataType));
     }
 
+    [Theory]
+    [InlineData("--delta is for --method utilized", "--delta", "0.01")]
+    [InlineData("--delta -1 is not a number ≥ 0", "--delta", "-1", "--method", "utilized")]
+    public void A_delta_is_for_utilized_weights(string message, params string[] options)
+    {
+        var result = _playground.Run(options);
+
+        Assert.True(result.Exit == 2, result.ToString());
+        Assert.Contains(message, Assert.Single(result.ErrorLines));
+    }
+
     [Fact]
     public void Method_none_only_quantizes()
     {
