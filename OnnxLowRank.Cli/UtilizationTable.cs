@@ -10,7 +10,7 @@ static class UtilizationTable
     {
         var console = Output.Open(hasColor);
         var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
-        foreach (string column in (string[])["op", "S", "of", "T", "of", "W", "used", "max", "util.", "params", "passes"])
+        foreach (string column in (string[])["op", "S", "of", "T", "of", "W", "used", "util.", "params", "passes"])
         {
             var narrow = Output.Narrow(column).NoWrap();
             table.AddColumn(column == "op" ? narrow : narrow.RightAligned());
@@ -19,11 +19,11 @@ static class UtilizationTable
         {
             table.AddRow([
                 Markup.Escape(layer.Name), layer.Op, $"{layer.InputDimension}", $"{layer.Inputs}", $"{layer.OutputDimension}", $"{layer.Outputs}", $"{layer.WeightRank}",
-                $"{layer.UtilizedRank}", $"{layer.MaxRank}", Share(layer.Utilization), Share((double)layer.After.Parameters / layer.Before.Parameters),
+                $"{layer.UtilizedRank}", Share(layer.Utilization), Share((double)layer.After.Parameters / layer.Before.Parameters),
                 Output.Text(layer.Passes.Made, "0.00")]);
         }
         console.Write(table);
-        console.MarkupLineInterpolated($"S, T: dimensions of input and output that are needed; W: rank of the weight, used: of its projection, at 99.99 % of their energy; util.: used/max; params: of two factors where they are smaller");
+        console.MarkupLineInterpolated($"S, T: dimensions of input and output that are needed; W: rank of the weight, used: of its projection, at 99.99 % of their energy; util.: used over the smaller of both; params: of two factors where they are smaller");
         console.MarkupLineInterpolated($"mean layer utilization {(report.MeanLayerUtilization is { } mean ? Share(mean) : "-")}; parameters {Share((double)report.After.Parameters / report.Before.Parameters)}, multiply-adds {Share(Ratio(report.After.Macs, report.Before.Macs))} of the original");
         var verified = report.Verified;
         console.MarkupLineInterpolated($"all projections together: {report.Metric} {Share(verified.Original)} → {Share(verified.Compressed)} on {verified.Samples} unseen samples, loss {Share(verified.Estimate)} (95 %: {Share(verified.Low)} … {Share(verified.High)})");
