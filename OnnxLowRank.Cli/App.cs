@@ -11,8 +11,6 @@ static class App
     /// <summary>An error line longer than this is not read; <c>-v</c> shows all of it.</summary>
     const int LongestMessage = 320;
 
-    const string Interrupted = "interrupted, nothing was written";
-
     public static int Run(string[] args)
     {
         var verbs = new Verbs();
@@ -34,7 +32,7 @@ static class App
         using var interruption = new Interruption(() =>
         {
             ProgressLine.Wipe(); // the job goes on around this
-            return Fail(ExitCode.Interrupted, Interrupted);
+            return Fail(ExitCode.Interrupted, verb.Interrupted(parsed));
         });
         bool isVerbose = parsed.GetValue(verb.Verbose);
         try
@@ -48,7 +46,7 @@ static class App
             interruption.JobIsOver();
             // Once interrupted, whatever fails fails because of that: staged files are gone already.
             var (code, message) = interruption.Token.IsCancellationRequested
-                ? (ExitCode.Interrupted, Interrupted)
+                ? (ExitCode.Interrupted, verb.Interrupted(parsed))
                 : Explain(e is AggregateException many ? many.Flatten().InnerExceptions[0] : e, verb.InputOf(parsed));
             int exit = Fail(code, message, isVerbose);
             if (isVerbose && code != ExitCode.Interrupted)

@@ -40,6 +40,7 @@ sealed class CompressCommand : IVerb
     readonly Option<Target?> _targetTime = CommandOptions.Limit("--target-time", "Instead of a tolerance: time of a run, as a fraction or 3ms.", Target.Time, "a fraction below 1 or a time such as 3ms");
     readonly Option<FormatChoice?> _format = CommandOptions.Choice("--format", "Format of rewritten weights", "auto", s_formats);
     readonly Option<Method?> _method = CommandOptions.Choice("--method", "How weights are factorized", "output", s_methods);
+    readonly Option<double?> _delta = CommandOptions.Number<double>("--delta", "With --method utilized: what each projection may lose of the metric [0.001].", "X", "number");
     readonly Option<Dialect?> _dialect = CommandOptions.Choice("--dialect", "Operators to emit", "ort", s_dialects);
     readonly Option<string?> _device = CommandOptions.Device();
     readonly Option<TargetCpu?> _targetCpu = CommandOptions.Choice("--target-cpu", "Processor that the model will run on", "native", CommandOptions.Names<TargetCpu>());
@@ -60,7 +61,7 @@ sealed class CompressCommand : IVerb
     {
         Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
         {
-            _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _dialect, _device, _targetCpu, _only, _skip,
+            _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _delta, _dialect, _device, _targetCpu, _only, _skip,
             _constantInputs, _noTiming, _confident, _bestEffort, _seed, _threads, _batch, _report, _quiet, Verbose, _noColor,
         };
         Root.SetAction(_ => 0);
@@ -110,6 +111,7 @@ sealed class CompressCommand : IVerb
             TargetTime = parsed.GetValue(_targetTime),
             Format = parsed.GetValue(_format) ?? defaults.Format,
             Method = parsed.GetValue(_method) ?? defaults.Method,
+            Delta = parsed.GetValue(_delta) ?? defaults.Delta,
             Dialect = parsed.GetValue(_dialect) ?? defaults.Dialect,
             Device = parsed.GetValue(_device) ?? defaults.Device,
             TargetCpu = parsed.GetValue(_targetCpu) ?? defaults.TargetCpu,
@@ -126,6 +128,10 @@ sealed class CompressCommand : IVerb
         if (parsed.GetValue(_tolerance) != null && (options.TargetSize ?? options.TargetTime) != null)
         {
             throw new OptionException("--tolerance and a target exclude each other");
+        }
+        if (parsed.GetValue(_delta) != null && options.Method != Method.Utilized)
+        {
+            throw new OptionException("--delta is for --method utilized");
         }
         string[] reports = parsed.GetValue(_report) ?? [];
         RequireReports(reports, options);

@@ -19,6 +19,12 @@ interface IVerb
     /// <summary>Does it; returns the exit code.</summary>
     int Run(ParseResult parsed, CancellationToken cancellation);
 
+    /// <summary>What is there to say when the user interrupts it.</summary>
+    string Interrupted(ParseResult parsed) => NothingWritten;
+
+    /// <summary>Of most verbs.</summary>
+    const string NothingWritten = "interrupted, nothing was written";
+
     /// <summary>The model that an error is about unless it names one, as typed; empty where there are several and every error names its own.</summary>
     string InputOf(ParseResult parsed);
 }

@@ -27,4 +27,5 @@ static class JsonFile
 [JsonSerializable(typeof(SweepReport))]
 [JsonSerializable(typeof(ComparisonReport))]
 [JsonSerializable(typeof(BenchmarkReport))]
+[JsonSerializable(typeof(UtilizationReport))]
 sealed partial class ReportContext : JsonSerializerContext;

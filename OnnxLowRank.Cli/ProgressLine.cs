@@ -23,6 +23,7 @@ sealed class ProgressLine(bool isQuiet, IReadOnlyDictionary<string, (double From
         ["decompose"] = (0.25, 0.35),
         ["time"] = (0.35, 0.5),
         ["search"] = (0.5, 0.9),
+        ["utilize"] = (0.02, 0.98),
         ["verify"] = (0.9, 1),
         ["sweep"] = (0, 1),
     };

@@ -7,6 +7,7 @@ using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Timing;
+using OnnxLowRank.Utilization;
 
 namespace OnnxLowRank;
 
@@ -48,13 +49,16 @@ sealed record Analysis(
         var decompositions = new Dictionary<Layer, Decomposition>();
         var int4 = new Dictionary<Layer, Int4Weights>();
         var moments = new ConditionalWeakTable<Moments, InputMoment?>();
-        foreach (var layer in found.Layers)
+        var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
+        foreach (var (layer, i) in found.Layers.Select((layer, i) => (layer, i)))
         {
             if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
             {
                 decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer)
+                    : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
                     : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options));
             }
+            clock.Report((i + 1.0) / found.Layers.Count);
             if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
             {
                 int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments);
@@ -89,6 +93,44 @@ sealed record Analysis(
         return new(algebra, layer, [basis], weight, [null]);
     }
 
+    static LayerSearch Search(Workspace workspace, Layer[] layers, CompressionOptions options, ILinearAlgebra algebra, IReadOnlyDictionary<string, long[]> shapes) =>
+        new(workspace.Shares.Search, options.Seed)
+        {
+            Model = workspace.Model,
+            Device = workspace.Device,
+            Threads = options.Threads,
+            Algebra = algebra,
+            Sampling = workspace.Sampling,
+            Evaluator = workspace.Evaluator,
+            Outputs = workspace.Metric.Outputs,
+            Shapes = shapes,
+            Cost = new(layers.ToDictionary(layer => layer, layer => Inspector.Macs(layer, shapes))),
+            MomentSamples = workspace.Shares.Moments,
+            SampleCount = workspace.Shares.Count,
+            Delta = options.Delta,
+        };
+
+    /// <summary>P_T·W·P_S of a layer, or W where nothing can be projected.</summary>
+    static Matrix Projected(LayerSearch search, Workspace workspace, Layer layer)
+    {
+        var cut = new LayerCut(workspace.Model, layer, workspace.Metric.Outputs);
+        string obstacle = search.Obstacle(layer, cut);
+        if (obstacle.Length > 0)
+        {
+            workspace.Notes.Add($"{layer.Name}: not projected, {obstacle}");
+            return layer.ReadWeight();
+        }
+        var inputs = search.Inputs(layer, cut).Space;
+        return LayerSearch.Projected(inputs, search.Find(layer, cut, inputs, _ => { }));
+    }
+
+    /// <summary>The SVD of what is left of a weight; biases stay as they are.</summary>
+    static Decomposition OfUtilized(ILinearAlgebra algebra, Layer layer, Matrix projected) =>
+        new(algebra, layer, [.. Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(projected, g), layer.BreakEvenRank))], projected, new double[layer.Uses.Count][])
+        {
+            Substitute = projected,
+        };
+
     /// <param name="rank">The largest that is to be cut.</param>
     internal static Decomposition Decompose(
         ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input)
@@ -103,7 +145,7 @@ sealed record Analysis(
         for (int g = 0; g < groups.Length; g++)
         {
             var part = layer.GroupOf(weight, g);
-            var second = Pooled(moments, g, isCentred);
+            var second = Moments.Pooled(moments, g, isCentred);
             groups[g] = method switch
             {
                 Method.Svd => OutputMethod.Along(algebra, SvdMethod.Of(algebra, part, rank).Vectors, second, isAtInput ? part : null),
@@ -124,14 +166,14 @@ sealed record Analysis(
         var moments = measured.InputMoments[layer];
         bool isDataAware = options.Method is not (Method.Svd or Method.Randomized);
         return InputMethod.Of(
-            algebra, layer.ReadWeight(), channels, isDataAware ? Pooled(moments, 0, centred: false) : null,
+            algebra, layer.ReadWeight(), channels, isDataAware ? Moments.Pooled(moments, 0, centred: false) : null,
             Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
     }
 
     /// <summary>Directions of a group's output over all uses, each about its mean, and the variance along them.</summary>
     /// <param name="part">W of the group, (out/groups, in).</param>
     internal static OutputBasis OutputBasisOf(ILinearAlgebra algebra, Layer layer, Matrix part, Moments[] moments, int group) =>
-        FromMoments(algebra, layer, part, Pooled(moments, group, centred: true), shrinkage: 0, Math.Min(part.Rows, part.Cols));
+        FromMoments(algebra, layer, part, Moments.Pooled(moments, group, centred: true), shrinkage: 0, Math.Min(part.Rows, part.Cols));
 
     /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
     static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix part, Matrix second, double shrinkage, int rank) =>
@@ -159,15 +201,15 @@ sealed record Analysis(
         if (isConv)
         {
             // Next to padding even a constant input varies: there is no mean to take off where a tap reads none of it.
-            var moment = Pooled(moments, 0, centred: true);
+            var moment = Moments.Pooled(moments, 0, centred: true);
             double inside = taps.Average();
             TensorPrimitives.Multiply<double>(moment.Data, inside, moment.Data);
-            TensorPrimitives.MultiplyAdd(Pooled(moments, 0, centred: false).Data, 1 - inside, moment.Data, moment.Data);
+            TensorPrimitives.MultiplyAdd(Moments.Pooled(moments, 0, centred: false).Data, 1 - inside, moment.Data, moment.Data);
             return new(algebra, layer, decomposition, Damped(moment, taps), means);
         }
         if (moments.Length > 1)
         {
-            return new(algebra, layer, decomposition, Damped(Pooled(moments, 0, centred: true), taps), means);
+            return new(algebra, layer, decomposition, Damped(Moments.Pooled(moments, 0, centred: true), taps), means);
         }
         if (!known.TryGetValue(moments[0], out var shared))
         {
@@ -196,22 +238,6 @@ sealed record Analysis(
 
     /// <summary>Every row of a table counts as if it had been seen once more: samples never meet most of a large vocabulary.</summary>
     public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);
-
-    /// <summary>The second moment over all uses of a weight, each about its own mean.</summary>
-    static Matrix Pooled(Moments[] moments, int group, bool centred)
-    {
-        if (moments.Length == 1)
-        {
-            return moments[0].Second(group, centred);
-        }
-        var pooled = new Matrix(moments[0].Size, moments[0].Size);
-        double total = moments.Sum(use => use.Count);
-        foreach (var use in moments)
-        {
-            TensorPrimitives.MultiplyAdd(use.Second(group, centred).Data, use.Count / total, pooled.Data, pooled.Data);
-        }
-        return pooled;
-    }
 
     /// <summary>E[W·x] of one use, or null where a bias cannot be corrected.</summary>
     static double[]? Mean(ILinearAlgebra algebra, LayerUse use, Matrix weight, Moments moments, bool isAtInput)

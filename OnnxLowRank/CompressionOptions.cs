@@ -20,6 +20,9 @@ public enum Method
     /// <summary>From the weights alone, by random projections.</summary>
     Randomized,
 
+    /// <summary>From the weights, projected to the subspaces of input and output that the model's answers need; see <see cref="Utilizer"/>.</summary>
+    Utilized,
+
     /// <summary>Not at all: quantize only.</summary>
     None,
 }
@@ -108,6 +111,9 @@ public sealed record CompressionOptions
     /// <summary>How weights are factorized.</summary>
     public Method Method { get; init; } = Method.Output;
 
+    /// <summary>With <see cref="Method.Utilized"/>: what each projection of a layer may lose of the metric, in its own units, ≥ 0.</summary>
+    public double Delta { get; init; } = 0.001;
+
     /// <summary>Which operators are emitted.</summary>
     public Dialect Dialect { get; init; } = Dialect.Ort;
 
@@ -166,6 +172,7 @@ public sealed record CompressionOptions
     internal void Validate()
     {
         Require(Tolerance >= 0 && double.IsFinite(Tolerance), $"--tolerance {Tolerance} is not a number ≥ 0");
+        Require(Delta >= 0 && double.IsFinite(Delta), FormattableString.Invariant($"--delta {Delta} is not a number ≥ 0"));
         Require(TargetSize == null || TargetTime == null, "--target-size and --target-time exclude each other");
         Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");

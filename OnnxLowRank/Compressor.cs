@@ -47,7 +47,7 @@ public static class Compressor
             return report.NothingFound(WhyNone(found), clock);
         }
 
-        workspace.Sampling.OnSamplesRun = _ => clock.ReportCalibration(workspace.Sampling.Passes);
+        workspace.Sampling.OnSamplesRun = () => clock.ReportCalibration(workspace.Sampling.Passes);
         var analysis = Analysis.Of(workspace, found, options, algebra, clock);
         report.Analysis = analysis;
         AddNotes(workspace, analysis, options);

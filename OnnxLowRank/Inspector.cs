@@ -53,7 +53,7 @@ public static class Inspector
             if (options.Calibration != null)
             {
                 clock.Enter("calibrate");
-                sampling.OnSamplesRun = _ => clock.ReportCalibration(sampling.Passes);
+                sampling.OnSamplesRun = () => clock.ReportCalibration(sampling.Passes);
                 sampling.FitTo(Calibrator.BytesPerSample(shapes));
                 measured = calibrator.Collect(sampling, Enumerable.Range(0, source.Count).ToArray(), shapes, withRanges: false);
             }
@@ -101,7 +101,7 @@ public static class Inspector
     /// <summary>What a decomposition costs: about m·n·min(m, n) per group.</summary>
     static double Work(Layer layer) => (double)layer.Elements * Math.Min(layer.OutPerGroup, layer.In);
 
-    static double Macs(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
+    internal static double Macs(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
         layer.Kind == LayerKind.Constant ? 0 : Product.Of(new LayerPlan.Keep(layer), Analysis.PositionsOf(layer, shapes)).Sum(product => product.Macs);
 
     static InspectedLayer Look(ILinearAlgebra algebra, Layer layer, Measured? measured, double parameters, double? macs, double? all)

@@ -60,6 +60,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             texts.Remove("tolerance");
             texts[options.TargetSize != null ? "target-size" : "target-time"] = $"{options.TargetSize ?? options.TargetTime}";
         }
+        if (options.Method == Method.Utilized)
+        {
+            texts["delta"] = options.Delta.ToString(CultureInfo.InvariantCulture);
+        }
         if (options.Batch is { } batch)
         {
             texts["batch"] = batch.ToString(CultureInfo.InvariantCulture);

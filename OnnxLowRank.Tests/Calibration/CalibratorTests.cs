@@ -1,5 +1,7 @@
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Runtime;
 using OnnxLowRank.Tests.Rewriting;
 
 namespace OnnxLowRank.Tests.Calibration;
@@ -33,6 +35,43 @@ public class CalibratorTests
         var moments = bench.Measured.Moments[layer][0];
 
         AssertMoments(seen.Vectors(axis), isAtInput ? 1 : layer.Groups, moments);
+    }
+
+    public static TheoryData<string> CasesWithInputs => [.. LayerCases.Names.Where(name => !name.StartsWith("Gather", StringComparison.Ordinal))];
+
+    /// <summary>What is known of a layer's inputs tells what it answers: E[(y − b)·(y − b)ᵀ] = W·E[x·xᵀ]·Wᵀ, x being a Conv's patches.</summary>
+    [Theory, MemberData(nameof(CasesWithInputs))]
+    public void Moments_of_inputs_tell_those_of_outputs(string name)
+    {
+        var (model, samples) = LayerCases.Make(name);
+        var layer = LayerFinder.Find(model, new(Only: new("^y_node$"))).Layers.Single(layer => !layer.IsTable);
+        var use = layer.Uses[0];
+        var sampling = new Sampling(samples, batch: 7, CancellationToken.None);
+        var calibrator = new Calibrator(model, [layer], Device.Cpu, threads: 1);
+        var shapes = calibrator.Shapes(sampling);
+        var seen = ModelRuns.Run(model, samples, use.Output)[0];
+        float[][] outputs = seen.Vectors(Tap.AtOutput(layer, use, shapes).Axis);
+        if (use.Addend != null)
+        {
+            return; // what is added is no constant to take off again
+        }
+
+        var moments = Assert.Single(calibrator.CollectInputs(layer, sampling, samples.All, shapes));
+
+        Assert.Equal(outputs.Length, moments.Count);
+        var algebra = LinearAlgebra.Create(1);
+        for (int g = 0; g < layer.Groups; g++)
+        {
+            var part = layer.GroupOf(layer.ReadWeight(), g);
+            var actual = algebra.Multiply(algebra.Multiply(part, moments.Second(g, centred: false)), part, transposeRight: true);
+            var expected = new double[part.Rows * part.Rows];
+            for (int i = 0; i < expected.Length; i++)
+            {
+                int a = g * part.Rows + i / part.Rows, b = g * part.Rows + i % part.Rows;
+                expected[i] = outputs.Average(y => (y[a] - (use.Bias?[a] ?? 0)) * (y[b] - (use.Bias?[b] ?? 0)));
+            }
+            Near(expected, actual.Data);
+        }
     }
 
     static void AssertMoments(float[][] vectors, int groups, Moments moments)

@@ -27,6 +27,19 @@ public class SamplingTests
     }
 
     [Fact]
+    public void A_part_of_the_model_counts_as_a_part_of_a_pass()
+    {
+        var sampling = Of(10);
+        int[] indices = [.. Enumerable.Range(0, 10)];
+
+        sampling.ForEach(indices, (_, _) => { });
+        sampling.Share = 0.25;
+        sampling.ForEach(indices, (_, _) => { });
+
+        Assert.Equal(1.25, sampling.Passes, 12);
+    }
+
+    [Fact]
     public void Runs_are_as_large_as_memory_allows_unless_the_user_chose()
     {
         var free = Of(10);

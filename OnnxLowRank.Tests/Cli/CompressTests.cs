@@ -353,12 +353,24 @@ public sealed class CompressTests : IDisposable
     [InlineData("output")]
     [InlineData("svd")]
     [InlineData("randomized")]
+    [InlineData("utilized")]
     public void Every_method_factorizes_a_weight_of_low_rank(string method)
     {
         var report = Report("--method", method, "--format", "fp32");
 
         Assert.Contains(report.GetProperty("layers").EnumerateArray(), layer => layer.GetProperty("action").GetString() == "factorize");
         Assert.All(Written().Graph.Initializer, tensor => Assert.Equal((int)TensorProto.Types.DataType.Float, tensor.DataType));
+    }
+
+    [Theory]
+    [InlineData("--delta is for --method utilized", "--delta", "0.01")]
+    [InlineData("--delta -1 is not a number ≥ 0", "--delta", "-1", "--method", "utilized")]
+    public void A_delta_is_for_utilized_weights(string message, params string[] options)
+    {
+        var result = _playground.Run(options);
+
+        Assert.True(result.Exit == 2, result.ToString());
+        Assert.Contains(message, Assert.Single(result.ErrorLines));
     }
 
     [Fact]

@@ -40,6 +40,30 @@ public partial class InterruptTests
         Assert.Equal(before, playground.Contents());
     }
 
+    /// <summary>What was found until then is not lost.</summary>
+    [Fact]
+    public void An_interrupted_search_keeps_its_state()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Windows has no signals between processes");
+        using var playground = new Playground();
+        string state = playground.PathOf("state.json");
+        string[] arguments = ["utilization", CommandLine.Digits, "--calib", CommandLine.DigitsCalibration, "--state", "state.json"];
+        using var process = CommandLine.Start(playground.Folder, [], arguments);
+        while (!process.HasExited && !File.Exists(state))
+        {
+            Thread.Sleep(5);
+        }
+        Assert.SkipWhen(process.HasExited, "this machine is too fast: the run was over");
+        Assert.Equal(0, Kill(process.Id, 15));
+        var result = CommandLine.Finish(process);
+
+        Assert.True(result.Exit == Interrupted, result.ToString());
+        Assert.Equal("onnx-lowrank: interrupted; state.json holds the layers that are done", Assert.Single(result.ErrorLines));
+        result = CommandLine.Run(playground.Folder, arguments);
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.Contains("from an earlier run", result.Output);
+    }
+
     static void WaitForStaging(Playground playground, Process process)
     {
         while (!process.HasExited && !Directory.EnumerateDirectories(playground.Folder, ".out.onnx.*").Any())

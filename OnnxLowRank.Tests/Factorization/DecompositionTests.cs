@@ -54,6 +54,22 @@ public class DecompositionTests
     [Theory]
     [InlineData("MatMul")]
     [InlineData("Conv with groups")]
+    public void Factors_may_stand_for_another_weight(string name)
+    {
+        var layer = Open(name).Layer;
+        var algebra = LinearAlgebra.Create(1);
+        var other = Gaussian.Random(layer.Out, layer.In, seed: 9);
+        var groups = Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(other, g), layer.OutPerGroup));
+        var decomposition = new Decomposition(algebra, layer, [.. groups], other, new double[layer.Uses.Count][]) { Substitute = other };
+
+        var product = Product(layer, decomposition.Cut(decomposition.MaxRank, balanced: true));
+
+        AssertClose(other, product, 1e-5, Norm(other)); // floats
+    }
+
+    [Theory]
+    [InlineData("MatMul")]
+    [InlineData("Conv with groups")]
     [InlineData("Gemm widening")]
     public void Balancing_changes_the_factors_but_not_their_product(string name)
     {

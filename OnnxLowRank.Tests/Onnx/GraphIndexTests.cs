@@ -77,4 +77,26 @@ public class GraphIndexTests
         Assert.Equal("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", ModelFiles.Sha256(path));
         Assert.Equal(3, ModelFiles.Bytes(path, built));
     }
+
+    /// <summary>Through values that only a subgraph reads, too.</summary>
+    [Fact]
+    public void What_a_value_depends_on_and_what_depends_on_it_is_known()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 4);
+        model.Node("Tanh", ["x"], "a");
+        model.Node("Relu", ["a"], "seen");
+        model.Node(Nested("a"));
+        model.Node("Neg", ["x"], "aside");
+        model.Outputs("outer", "aside");
+        var index = new GraphIndex(model.Graph);
+
+        Assert.Equal(["a", "outer", "seen"], Names(index.Ancestors(["outer"])));
+        Assert.Equal(["aside"], Names(index.Ancestors(["aside", "x"])));
+        Assert.Equal(["outer", "seen"], Names(index.Descendants(["a"])));
+        Assert.Equal(["a", "aside", "outer", "seen"], Names(index.Descendants(["x"])));
+        Assert.Empty(index.Descendants(["outer"]));
+    }
+
+    static IEnumerable<string> Names(IEnumerable<NodeProto> nodes) => nodes.Select(node => node.Output[0]).Order(StringComparer.Ordinal);
 }

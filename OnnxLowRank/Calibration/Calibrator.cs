@@ -126,6 +126,32 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
             products.ToDictionary(layer => layer, layer => layer.Uses.Max(use => maxima[Tap.AtInput(layer, use, shapes)].Spread)));
     }
 
+    /// <summary>Moments of what a layer's weight is applied to, one set per use: vectors of the input, patches of a Conv, per group.</summary>
+    /// <param name="layer">No table.</param>
+    /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    public Moments[] CollectInputs(Layer layer, Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes)
+    {
+        var graph = new ProbeGraph(model);
+        Tap[] taps = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Tap.AtPatches(layer, use, graph.AddPatches(layer, use), shapes) : Tap.AtInput(layer, use, shapes))];
+        Array.ForEach(taps, graph.AddMoments);
+        Moments[] moments = Array.ConvertAll(taps, tap => new Moments(tap.Groups, tap.Size));
+        using var session = ModelSession.Open(graph.ToModel(), device, threads);
+        sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
+        {
+            using var results = session.Run(run, graph.Outputs);
+            for (int i = 0; i < taps.Length; i++)
+            {
+                double vectors = Tap.Vectors(taps[i], results[3 * i].GetTensorDataAsSpan<long>());
+                RequireFinite(moments[i].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), layer.Uses[i].Input);
+            }
+        });
+        return moments;
+    }
+
+    /// <summary>Bytes that one sample takes while a layer's inputs are measured, about: vectors as they are, centred and transposed.</summary>
+    public static long BytesPerSample(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
+        3 * sizeof(float) * layer.Uses.Max(use => shapes[use.Output].Aggregate(1L, (product, dim) => product * dim)) / layer.Out * layer.Groups * layer.In;
+
     IEnumerable<string> RangedValues() => layers.Where(layer => layer.Kind == LayerKind.Conv)
         .SelectMany(layer => layer.Uses).SelectMany(use => new[] { use.Input, use.Activation }).Distinct();
 

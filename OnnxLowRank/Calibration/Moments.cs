@@ -82,4 +82,20 @@ sealed class Moments(int groups, int size)
         }
         return second;
     }
+
+    /// <summary>The second moment of one group over several sets of vectors, each about its own mean or, when not <paramref name="centred"/>, about zero.</summary>
+    public static Matrix Pooled(Moments[] moments, int group, bool centred)
+    {
+        if (moments.Length == 1)
+        {
+            return moments[0].Second(group, centred);
+        }
+        var pooled = new Matrix(moments[0].Size, moments[0].Size);
+        double total = moments.Sum(use => use.Count);
+        foreach (var use in moments)
+        {
+            TensorPrimitives.MultiplyAdd(use.Second(group, centred).Data, use.Count / total, pooled.Data, pooled.Data);
+        }
+        return pooled;
+    }
 }

@@ -1,3 +1,4 @@
+using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 
@@ -28,37 +29,12 @@ sealed class ProbeGraph
     /// <summary>The model without nodes and constants that no added output needs.</summary>
     public OnnxModel ToModel()
     {
-        DropUnneeded();
+        _model.Graph.KeepOnly(_outputs);
         return _model;
     }
 
-    void DropUnneeded()
-    {
-        var index = new GraphIndex(_model.Graph);
-        var needed = new HashSet<NodeProto>(ReferenceEqualityComparer.Instance);
-        var pending = new Stack<string>(_outputs);
-        while (pending.TryPop(out string? value))
-        {
-            if (index.Producer(value) is { } producer && needed.Add(producer))
-            {
-                foreach (string read in producer.Input.Concat(GraphIndex.Captured(producer)))
-                {
-                    pending.Push(read);
-                }
-            }
-        }
-        var graph = _model.Graph;
-        var nodes = graph.Node.Where(needed.Contains).ToList();
-        var reads = nodes.SelectMany(node => node.Input.Concat(GraphIndex.Captured(node))).Concat(_outputs).ToHashSet(StringComparer.Ordinal);
-        var constants = graph.Initializer.Where(tensor => reads.Contains(tensor.Name) || index.IsInput(tensor.Name)).ToList();
-        graph.Node.Clear();
-        graph.Node.AddRange(nodes);
-        graph.Initializer.Clear();
-        graph.Initializer.AddRange(constants);
-    }
-
-    /// <summary>Makes a value of the model an output.</summary>
-    public void AddValue(string value) => AddOutput(value, TensorProto.Types.DataType.Float);
+    /// <summary>Makes a value of the model an output, of whatever type it is.</summary>
+    public void AddValue(string value) => AddOutput(value, type: null);
 
     /// <summary>
     /// Adds three outputs: the value's shape, and over its vectors v their mean c (groups, size) and Σ(v − c)·(v − c)ᵀ (groups, size, size).
@@ -116,6 +92,28 @@ sealed class ProbeGraph
         string mean = Reduced("ReduceMean", 18, columns, 2);
         string centred = Node("Sub", [columns, Node("Reshape", [mean, Shape([tap.Groups, tap.Size, 1])])]);
         return (mean, centred, Node("Transpose", [centred], node => node.With("perm", [0, 2, 1])));
+    }
+
+    /// <summary>
+    /// Adds what a Conv's kernel reads as a value, (N, C·taps, positions of its output), tap within channel as its weight lies: another Conv
+    /// whose kernels have a single one each, so that strides, dilations and padding are those of the node itself.
+    /// </summary>
+    /// <returns>Its name.</returns>
+    public string AddPatches(Layer layer, LayerUse use)
+    {
+        int taps = layer.KernelSize, channels = layer.Groups * layer.In / taps;
+        var ones = new float[channels * taps * taps];
+        for (int i = 0; i < channels * taps; i++)
+        {
+            ones[i * taps + i % taps] = 1;
+        }
+        string kernels = Fresh("taps");
+        _model.Graph.Initializer.Add(TensorData.Floats(kernels, ones, [channels * taps, 1, .. layer.Kernel]));
+        return Node("Conv", [use.Input, kernels], node =>
+        {
+            node.Attribute.AddRange(use.Node.Attribute.Where(attribute => attribute.Name != "group").Select(attribute => attribute.Clone()));
+            node.With("group", channels);
+        });
     }
 
     /// <summary>Adds two outputs: the value's smallest and largest element.</summary>
@@ -184,16 +182,18 @@ sealed class ProbeGraph
         return output;
     }
 
-    void AddOutput(string name, TensorProto.Types.DataType type)
+    /// <param name="type">Null where ONNX Runtime infers it.</param>
+    void AddOutput(string name, TensorProto.Types.DataType? type)
     {
         _outputs.Add(name);
         if (_model.Graph.Output.All(output => output.Name != name))
         {
-            _model.Graph.Output.Add(new ValueInfoProto
+            var output = new ValueInfoProto { Name = name };
+            if (type is { } known)
             {
-                Name = name,
-                Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)type } },
-            });
+                output.Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)known } };
+            }
+            _model.Graph.Output.Add(output);
         }
     }
 

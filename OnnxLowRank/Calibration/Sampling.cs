@@ -12,7 +12,7 @@ sealed class Sampling(SampleSource source, int? batch, CancellationToken cancell
     /// <summary>Larger runs are no faster.</summary>
     const int LargestRun = 64;
 
-    long _samplesRun;
+    double _samplesRun;
 
     /// <summary>Samples per run.</summary>
     public int RunSize { get; private set; } = source.RunSize(batch ?? Fitting(source.BytesPerSample));
@@ -23,10 +23,13 @@ sealed class Sampling(SampleSource source, int? batch, CancellationToken cancell
     static int Fitting(long bytesPerSample) => (int)Math.Clamp(RunBytes / Math.Max(1, bytesPerSample), 1, LargestRun);
 
     /// <summary>Forward work so far, in units of one pass over all samples.</summary>
-    public double Passes => (double)_samplesRun / source.Count;
+    public double Passes => _samplesRun / source.Count;
 
-    /// <summary>Told how many samples have run, for progress.</summary>
-    public Action<long>? OnSamplesRun { get; set; }
+    /// <summary>How much of the model the runs that follow are, 0…1, in multiply-adds.</summary>
+    public double Share { get; set; } = 1;
+
+    /// <summary>Told when samples have run, for progress.</summary>
+    public Action? OnSamplesRun { get; set; }
 
     /// <summary>Reads the samples with these indices in runs, in order.</summary>
     /// <param name="use">Gets each run and the indices of its valid samples.</param>
@@ -39,8 +42,8 @@ sealed class Sampling(SampleSource source, int? batch, CancellationToken cancell
             var part = indices.Slice(start, Math.Min(RunSize, indices.Length - start));
             using var run = source.Read(part.Span);
             use(run, part);
-            _samplesRun += part.Length;
-            OnSamplesRun?.Invoke(_samplesRun);
+            _samplesRun += Share * part.Length;
+            OnSamplesRun?.Invoke();
         }
     }
 

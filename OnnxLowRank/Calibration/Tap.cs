@@ -50,6 +50,14 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
         return new(use.Input, 1, shapes[use.Input].Length, 1, channels, IsLongBehind(1, shapes[use.Input], channels));
     }
 
+    /// <summary>What the kernel of a Conv reads at every position of its output, per group.</summary>
+    /// <param name="value">Name of <see cref="ProbeGraph.AddPatches"/>.</param>
+    public static Tap AtPatches(Layer layer, LayerUse use, string value, IReadOnlyDictionary<string, long[]> shapes)
+    {
+        long[] shape = shapes[use.Output];
+        return new(value, 1, shape.Length, layer.Groups, layer.In, IsLongBehind(1, shape, layer.In));
+    }
+
     static bool IsLongBehind(int axis, long[] shape, int channels) =>
         axis == 1 && shape.Length > 2 && shape.Skip(2).Aggregate(1L, (product, dim) => product * dim) > channels;
 

@@ -36,6 +36,9 @@ sealed class Decomposition
 
     public Layer Layer { get; }
 
+    /// <summary>What the factors stand for where it is not W itself (out, in); Down is Uᵀ times this.</summary>
+    public Matrix? Substitute { get; init; }
+
     /// <summary>Per use, E[W·x] (out), or null.</summary>
     public IReadOnlyList<double[]?> Means { get; }
 
@@ -70,7 +73,7 @@ sealed class Decomposition
     /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
-        var weight = Layer.ReadWeight();
+        var weight = Substitute ?? Layer.ReadWeight();
         var down = new float[scales.Length * Layer.In];
         for (int g = 0; g < Layer.Groups; g++)
         {

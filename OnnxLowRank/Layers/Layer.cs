@@ -97,19 +97,44 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     {
         float[] stored = Weight.Read();
         var weight = new Matrix(Out, In);
-        double alpha = Uses[0].Alpha;
-        bool transposed = Kind == LayerKind.MatMul || IsTable || (Kind == LayerKind.Gemm && !Uses[0].TransB);
         for (int o = 0; o < Out; o++)
         {
-            double scale = alpha * (Uses[0].OutScale?[o] ?? 1);
+            double scale = ScaleOf(o);
             var row = weight.Row(o);
             for (int i = 0; i < In; i++)
             {
-                row[i] = scale * stored[transposed ? i * Out + o : o * In + i];
+                row[i] = scale * stored[IndexOf(o, i)];
             }
         }
         return weight;
     }
+
+    /// <summary>The operand, in the shape of <see cref="Weight"/>, with which the nodes compute another W (out, in): the reverse of <see cref="ReadWeight"/>.</summary>
+    /// <remarks>Zero where the nodes multiply by zero: rows that no operand can give them.</remarks>
+    public float[] OperandFor(Matrix weight)
+    {
+        var operand = new float[Elements];
+        for (int o = 0; o < Out; o++)
+        {
+            double scale = ScaleOf(o);
+            var row = weight.Row(o);
+            for (int i = 0; i < In; i++)
+            {
+                operand[IndexOf(o, i)] = scale == 0 ? 0 : (float)(row[i] / scale);
+            }
+        }
+        return operand;
+    }
+
+    /// <summary>Which input of the nodes is the weight.</summary>
+    public int OperandIndex => Kind == LayerKind.LeftMatMul ? 0 : 1;
+
+    /// <summary>What the nodes multiply an output channel of the stored weight by.</summary>
+    double ScaleOf(int output) => Uses[0].Alpha * (Uses[0].OutScale?[output] ?? 1);
+
+    /// <summary>Where the nodes' operand holds an element of W.</summary>
+    int IndexOf(int output, int input) =>
+        Kind == LayerKind.MatMul || IsTable || (Kind == LayerKind.Gemm && !Uses[0].TransB) ? input * Out + output : output * In + input;
 }
 
 /// <summary>One application of a layer's weight.</summary>

@@ -19,7 +19,7 @@ sealed class GraphIndex
             {
                 _producers[output] = node;
             }
-            foreach (string input in node.Input.Concat(Captured(node)).Where(input => input.Length > 0).Distinct())
+            foreach (string input in Reads(node).Distinct())
             {
                 if (!_readers.TryGetValue(input, out var readers))
                 {
@@ -49,6 +49,45 @@ sealed class GraphIndex
 
     /// <summary>The only node that reads this value, or null when there are several, none, or the value is a graph output.</summary>
     public NodeProto? OnlyReader(string value) => !IsOutput(value) && Readers(value) is [var only] ? only : null;
+
+    /// <summary>The nodes that values are computed by, directly or through others.</summary>
+    public HashSet<NodeProto> Ancestors(IEnumerable<string> values)
+    {
+        var found = new HashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        var pending = new Stack<string>(values);
+        while (pending.TryPop(out string? value))
+        {
+            if (Producer(value) is { } producer && found.Add(producer))
+            {
+                foreach (string read in Reads(producer))
+                {
+                    pending.Push(read);
+                }
+            }
+        }
+        return found;
+    }
+
+    /// <summary>The nodes that depend on values, directly or through others.</summary>
+    public HashSet<NodeProto> Descendants(IEnumerable<string> values)
+    {
+        var found = new HashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        var pending = new Stack<string>(values);
+        while (pending.TryPop(out string? value))
+        {
+            foreach (var reader in Readers(value).Where(found.Add))
+            {
+                foreach (string output in reader.Output)
+                {
+                    pending.Push(output);
+                }
+            }
+        }
+        return found;
+    }
+
+    /// <summary>Everything that a node reads, its subgraphs included.</summary>
+    public static IEnumerable<string> Reads(NodeProto node) => node.Input.Concat(Captured(node)).Where(input => input.Length > 0);
 
     /// <summary>Values of the surrounding graph that a node's subgraphs read.</summary>
     public static IEnumerable<string> Captured(NodeProto node)

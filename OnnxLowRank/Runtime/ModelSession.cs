@@ -97,8 +97,9 @@ sealed class ModelSession : IDisposable
 
     /// <summary>Runs the model once on samples, without copying them.</summary>
     /// <param name="outputs">Names of the wanted outputs; the results are in this order. Dispose them.</param>
+    /// <param name="more">Values of inputs that no sample holds.</param>
     /// <exception cref="ModelException">A node failed; ONNX Runtime's message names it.</exception>
-    public IDisposableReadOnlyCollection<OrtValue> Run(SampleRun samples, IReadOnlyCollection<string> outputs)
+    public IDisposableReadOnlyCollection<OrtValue> Run(SampleRun samples, IReadOnlyCollection<string> outputs, IReadOnlyDictionary<string, OrtValue>? more = null)
     {
         var pins = new List<MemoryHandle>();
         var values = new List<OrtValue>();
@@ -110,7 +111,8 @@ sealed class ModelSession : IDisposable
             }
             using var options = new RunOptions();
             return _session.Run(
-                options, [.. samples.Inputs.Select(input => input.Input.Name), .. _weights?.Names ?? []], [.. values, .. _weights?.Values ?? []], outputs);
+                options, [.. samples.Inputs.Select(input => input.Input.Name), .. _weights?.Names ?? [], .. more?.Keys ?? []],
+                [.. values, .. _weights?.Values ?? [], .. more?.Values ?? []], outputs);
         }
         catch (OnnxRuntimeException e)
         {

@@ -30,13 +30,13 @@ sealed class Evaluator
     /// <param name="alpha">1 − confidence of the interval.</param>
     /// <exception cref="ModelException">A model cannot be run, or its outputs changed shape.</exception>
     public Loss Measure(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha) =>
-        _scorer.Total(Rows(candidate, samples), alpha);
+        Sum(Rows((run, _) => candidate.Run(run, _outputs), samples), alpha);
 
     /// <summary>The same, with an estimate that has less noise where the metric has one.</summary>
     public (Loss Loss, Interval? Smooth) MeasureSmoothly(ModelSession candidate, ReadOnlyMemory<int> samples, double alpha)
     {
-        var rows = Rows(candidate, samples);
-        return (_scorer.Total(rows, alpha), _scorer.Smooth(rows, alpha));
+        var rows = Rows((run, _) => candidate.Run(run, _outputs), samples);
+        return (Sum(rows, alpha), _scorer.Smooth(rows, alpha));
     }
 
     /// <summary>Runs the original on samples that will be asked for.</summary>
@@ -53,7 +53,9 @@ sealed class Evaluator
         return _rememberedBytes <= RememberedBytes;
     }
 
-    List<double[]> Rows(ModelSession candidate, ReadOnlyMemory<int> samples)
+    /// <summary>The comparisons of a candidate's answers with the original's, one per sample: what <see cref="Sum"/> makes a loss of.</summary>
+    /// <param name="candidate">What the candidate says on a run of samples: its compared outputs, which are disposed.</param>
+    public List<double[]> Rows(Func<SampleRun, ReadOnlyMemory<int>, IDisposableReadOnlyCollection<OrtValue>> candidate, ReadOnlyMemory<int> samples)
     {
         var rows = new List<double[]>(samples.Length);
         _sampling.ForEach(samples, (run, indices) =>
@@ -62,7 +64,7 @@ sealed class Evaluator
             {
                 Remember(run, indices);
             }
-            using var results = candidate.Run(run, _outputs);
+            using var results = candidate(run, indices);
             Visit(results, run, indices, output =>
             {
                 float[] original = _remembered[output.Sample];
@@ -76,6 +78,9 @@ sealed class Evaluator
         });
         return rows;
     }
+
+    /// <summary>What a list of comparisons comes to.</summary>
+    public Loss Sum(List<double[]> rows, double alpha) => _scorer.Total(rows, alpha);
 
     void Remember(SampleRun run, ReadOnlyMemory<int> indices)
     {

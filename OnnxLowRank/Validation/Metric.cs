@@ -29,4 +29,4 @@ public enum Metric
 /// <param name="Original">The metric of the original: accuracy or perplexity; 0 for metrics that compare outputs directly.</param>
 /// <param name="Compressed">The metric of the compressed model, likewise.</param>
 /// <param name="Samples">Samples it was measured on.</param>
-sealed record Loss(double Estimate, double Low, double High, double Original, double Compressed, int Samples);
+public sealed record Loss(double Estimate, double Low, double High, double Original, double Compressed, int Samples);
