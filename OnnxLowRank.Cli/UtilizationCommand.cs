@@ -45,8 +45,8 @@ sealed class UtilizationCommand : IVerb
     public IReadOnlyList<string> Examples { get; } =
     [
         "onnx-lowrank utilization in.onnx --calib data/ --labels y.npy",
-        "onnx-lowrank utilization in.onnx --calib x.npy --delta 0.004 --report used.html",
-        "onnx-lowrank utilization in.onnx --calib data/ --state layers.json --only conv",
+        "onnx-lowrank utilization in.onnx --calib x.npy --report used.html",
+        "onnx-lowrank utilization in.onnx --calib data/ --state layers.json",
     ];
 
     /// <inheritdoc/>
