@@ -31,6 +31,12 @@ sealed class PlanSearch(
     /// <summary>Further plans, refitted before they are run, that which was found without being the first: fitting costs more than running, so it starts where the others ended.</summary>
     const int MostRefittedProbes = 6;
 
+    /// <summary>Layers made cheaper one by one when the bisection is done, at most; each try is a probe.</summary>
+    const int MostMoves = 6, MostRefittedMoves = 3;
+
+    /// <summary>Of the plan's cost, per move: less is not worth a probe.</summary>
+    const double LeastSaving = 0.02;
+
     /// <summary>No fit has been seen to save more than this share of the cost.</summary>
     const double LargestSaving = 0.45;
 
@@ -79,11 +85,12 @@ sealed class PlanSearch(
     {
         var allocation = _allocation = new(tables, options.TimeShare);
         double best = Cheapest(allocation);
+        var spent = best < 1 ? Spent(allocation, allocation.AtCost(best)) : null;
         clock.Enter("verify");
         VerifiedPlan? last = null;
-        for (int look = 0; look < MostLooks && best < 1; look++, best *= StepBack)
+        for (int look = 0; look < MostLooks && best < 1; look++, best *= look == 1 ? 1 : StepBack)
         {
-            var allotment = allocation.AtCost(best);
+            var allotment = look == 0 ? spent! : allocation.AtCost(best);
             if (allotment.ChangesNothing || (last != null && allotment.SameAs(last.Allotment)))
             {
                 continue;
@@ -95,6 +102,27 @@ sealed class PlanSearch(
             }
         }
         return last == null && options.BestEffort && _leastLoss is { } least ? Verify(least.Allotment) : last;
+    }
+
+    /// <summary>
+    /// The plan with what the bisection left unspent: it moves all layers together, by predicted damage, and some stand more than that.
+    /// </summary>
+    Allotment Spent(Allocation allocation, Allotment plan)
+    {
+        var held = new HashSet<Layer>();
+        for (int i = 0; i < (_isRefitted ? MostRefittedMoves : MostMoves) && allocation.Cheapened(plan, held, LeastSaving) is var (moved, layer); i++)
+        {
+            clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
+            if (Judge(moved).IsGood)
+            {
+                plan = moved;
+            }
+            else
+            {
+                held.Add(layer);
+            }
+        }
+        return plan;
     }
 
     /// <summary>The smallest cost found good on the search share, 1 where none was.</summary>
