@@ -41,7 +41,7 @@ sealed class PlanSearch(
     const double LargestSaving = 0.45;
 
     /// <summary>Plans tried on the verification share per search, at most: each look widens the interval.</summary>
-    const int MostLooks = 4;
+    const int MostLooks = 5;
 
     /// <summary>How much larger the next plan is when verification fails.</summary>
     const double StepBack = 1.12;
