@@ -216,6 +216,8 @@ public static class Compressor
         _ when !options.HasTolerance => $"the target {options.TargetSize ?? options.TargetTime} cannot be met: the smallest plan has {best.Bytes:n0} bytes",
         { IsSmaller: false } => "nothing within tolerance is smaller than the original",
         _ when options.Confident => $"the best plan's loss may be up to {best.Loss.High:g3}, above the tolerance {options.Tolerance:g3}",
+        _ when best.Loss.Estimate <= options.Tolerance =>
+            $"the best plan loses {best.Loss.Estimate:g3} as counted, but more than the tolerance {options.Tolerance:g3} by the softened count, which has less noise",
         _ => $"the best plan loses {best.Loss.Estimate:g3}, above the tolerance {options.Tolerance:g3}",
     };
 }

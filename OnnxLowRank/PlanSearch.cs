@@ -85,17 +85,17 @@ sealed class PlanSearch(
     {
         var allocation = _allocation = new(tables, options.TimeShare);
         double best = Cheapest(allocation);
-        var spent = best < 1 ? Spent(allocation, allocation.AtCost(best)) : null;
+        var stepsBack = Enumerable.Range(0, MostLooks - 1).Select(step => best * Math.Pow(StepBack, step)).Where(cost => cost < 1).Select(allocation.AtCost);
+        Allotment[] plans = best < 1 ? [Spent(allocation, allocation.AtCost(best)), .. stepsBack] : [];
         clock.Enter("verify");
         VerifiedPlan? last = null;
-        for (int look = 0; look < MostLooks && best < 1; look++, best *= look == 1 ? 1 : StepBack)
+        foreach (var plan in plans)
         {
-            var allotment = look == 0 ? spent! : allocation.AtCost(best);
-            if (allotment.ChangesNothing || (last != null && allotment.SameAs(last.Allotment)))
+            if (plan.ChangesNothing || (last != null && plan.SameAs(last.Allotment)))
             {
                 continue;
             }
-            last = Verify(allotment);
+            last = Verify(plan);
             if (last.Passed)
             {
                 break;
@@ -109,7 +109,7 @@ sealed class PlanSearch(
     /// </summary>
     Allotment Spent(Allocation allocation, Allotment plan)
     {
-        var held = new HashSet<Layer>();
+        var held = new HashSet<int>();
         for (int i = 0; i < (_isRefitted ? MostRefittedMoves : MostMoves) && allocation.Cheapened(plan, held, LeastSaving) is var (moved, layer); i++)
         {
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));

@@ -60,6 +60,35 @@ public class AllocationTests
     }
 
     [Theory, MemberData(nameof(Seeds))]
+    public void A_plan_made_cheaper_changes_one_layer_that_is_free_to_the_best_bargain(int seed)
+    {
+        const double Share = 0.05;
+        var tables = Tables(layers: 5, seed);
+        var allocation = new Allocation(tables, timeShare: 0.5);
+        double bytes = tables.Sum(table => table[0].Bytes), time = tables.Sum(table => table[0].Time);
+        double Cost(Candidate candidate) => 0.5 * candidate.Bytes / bytes + 0.5 * candidate.Time / time;
+        var plan = allocation.AtCost(0.7);
+        foreach (int[] held in new int[][] { [], [0, 2], [0, 1, 2, 3, 4] })
+        {
+            var bargains = from i in Enumerable.Range(0, tables.Count).Except(held)
+                           from candidate in tables[i]
+                           let saved = Cost(plan.Chosen[i]) - Cost(candidate)
+                           where saved >= Share * plan.Cost
+                           select (candidate.Damage - plan.Chosen[i].Damage) / saved;
+
+            var cheaper = allocation.Cheapened(plan, held.ToHashSet(), Share);
+
+            Assert.Equal(bargains.Any(), cheaper != null);
+            if (cheaper is var (moved, layer))
+            {
+                Assert.DoesNotContain(layer, held);
+                Assert.All(Enumerable.Range(0, tables.Count).Where(i => i != layer), i => Assert.Equal(plan.Chosen[i], moved.Chosen[i]));
+                Assert.Equal(bargains.Min(), (moved.Damage - plan.Damage) / (plan.Cost - moved.Cost), 1e-9);
+            }
+        }
+    }
+
+    [Theory, MemberData(nameof(Seeds))]
     public void At_a_cost_the_plan_is_affordable_and_the_best_for_what_it_costs(int seed)
     {
         var tables = Tables(layers: 5, seed);

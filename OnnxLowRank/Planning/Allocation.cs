@@ -61,15 +61,15 @@ sealed class Allocation
     /// <summary>
     /// The plan with one more layer made cheaper, by at least a share of what the plan costs: that with the least further damage per cost saved.
     /// </summary>
-    /// <param name="held">Layers that stay as they are.</param>
-    /// <returns>The plan and the layer that changed, or null where none can be.</returns>
-    public (Allotment Plan, Layer Layer)? Cheapened(Allotment plan, IReadOnlySet<Layer> held, double share)
+    /// <param name="held">Layers that stay as they are, by their place.</param>
+    /// <returns>The plan and the place of the layer that changed, or null where none can be.</returns>
+    public (Allotment Plan, int Layer)? Cheapened(Allotment plan, IReadOnlySet<int> held, double share)
     {
         (double Price, int Index, Candidate Candidate) best = (double.PositiveInfinity, -1, default);
         for (int i = 0; i < _tables.Count; i++)
         {
             var chosen = plan.Chosen[i];
-            foreach (var candidate in held.Contains(chosen.Plan.Layer) ? [] : _tables[i])
+            foreach (var candidate in held.Contains(i) ? [] : _tables[i])
             {
                 double saved = Cost(chosen) - Cost(candidate), price = (candidate.Damage - chosen.Damage) / saved;
                 if (saved >= share * plan.Cost && price < best.Price)
@@ -84,7 +84,7 @@ sealed class Allocation
         }
         Candidate[] moved = [.. plan.Chosen];
         moved[best.Index] = best.Candidate;
-        return (Of(moved), best.Candidate.Plan.Layer);
+        return (Of(moved), best.Index);
     }
 
     /// <summary>Cost when every layer takes its cheapest candidate.</summary>
