@@ -33,7 +33,7 @@ static class InspectionTable
         console.Write(table);
         if (report.Layers.Count > top)
         {
-            console.MarkupLineInterpolated($"{report.Layers.Count - top} more layers; without --top all are shown");
+            console.MarkupLineInterpolated($"{report.Layers.Count - top} of {report.Layers.Count} layers are left out; without --top all are shown");
         }
         console.MarkupLineInterpolated($"eff.: effective rank of the weight; 99.9%: rank that keeps 99.9 % of its energy{(hasOutputs ? $"; out: the same of the output on {report.Samples} samples" : "")}; even: below this rank two factors are smaller; gain: share of all parameters that a cut at {(hasOutputs ? "out 99.9%" : "99.9%")} saves");
         foreach (var node in report.LeftAlone)

@@ -68,7 +68,7 @@ public sealed class InspectTests : IDisposable
         Assert.Matches("(?m)^ *hidden +Gemm +96x16 ", all.Output);
         Assert.Matches("(?m)^ *logits +Gemm +4x96 ", all.Output);
         Assert.DoesNotContain("logits", one.Output);
-        Assert.Contains("1 more layers", one.Output);
+        Assert.Contains("1 of 2 layers are left out", one.Output);
     }
 
     [Fact]
