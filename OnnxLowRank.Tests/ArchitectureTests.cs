@@ -10,9 +10,10 @@ public partial class ArchitectureTests
     static readonly Dictionary<string, string[]> s_mayUse = new()
     {
         ["Numerics"] = [],
-        ["Onnx"] = [],
+        ["Onnx"] = ["Storage"],
         ["Quantization"] = ["Numerics"],
         ["Statistics"] = [],
+        ["Storage"] = [],
         ["Samples"] = ["Onnx"],
         ["Runtime"] = ["Onnx", "Samples"],
         ["Layers"] = ["Numerics", "Onnx"],

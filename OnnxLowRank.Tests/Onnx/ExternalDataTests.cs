@@ -83,6 +83,55 @@ public class ExternalDataTests
         Assert.Equal(expected, OnnxModel.Load(folder.File("m.onnx", proto.ToByteArray())).Proto);
     }
 
+    [Theory, InlineData(0), InlineData(4), InlineData(3)]
+    public void Large_tensors_stay_in_their_file_where_their_elements_are_aligned(int offset)
+    {
+        const int Elements = 1 << 20;
+        using var folder = new TempFolder();
+        var model = new TinyModel();
+        model.Input("x", null, 1024);
+        model.Node("MatMul", ["x", model.Weight("w", 1024, 1024)], "y");
+        model.Outputs("y");
+        var proto = model.Build().Proto;
+        var expected = proto.Clone();
+        folder.File("weights.bin", [.. new byte[offset], .. proto.Graph.Initializer[0].RawData]);
+        MoveOut(proto.Graph.Initializer[0], "weights.bin", offset, null);
+        string path = folder.File("m.onnx", proto.ToByteArray());
+
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        var loaded = OnnxModel.Load(path);
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+
+        Assert.Equal(expected, loaded.Proto);
+        Assert.Equal(offset % 4 != 0, allocated > Elements * sizeof(float));
+        File.Delete(Path.Combine(folder.Path, "weights.bin")); // what is mapped stays
+        Assert.Equal(expected.Graph.Initializer[0].ToFloats(), loaded.Graph.Initializer[0].ToFloats());
+        Assert.Equal(expected, loaded.Copy().Proto);
+    }
+
+    [Fact]
+    public void What_tensors_share_in_a_file_is_counted_and_saved_once()
+    {
+        using var folder = new TempFolder();
+        var proto = Model();
+        var shared = proto.Graph.Initializer[0].RawData;
+        folder.File("weights.bin", shared.ToByteArray());
+        MoveOut(proto.Graph.Initializer[0], "weights.bin", null, null);
+        MoveOut(proto.Graph.Initializer[1], "./weights.bin", 0, 2048);
+        var twin = proto.Graph.Initializer[0].Clone();
+        twin.Name = "twin";
+        proto.Graph.Initializer.Add(twin);
+        var model = OnnxModel.Load(folder.File("m.onnx", proto.ToByteArray()));
+        string saved = Path.Combine(folder.Path, "saved.onnx");
+
+        model.Save(saved);
+
+        Assert.Equal(3072 + 2048, model.ExternalBytes); // the same place with another length is another one
+        Assert.Equal(4096 + 2048, new FileInfo(saved + ".data").Length);
+        Assert.Equal(model.Proto, OnnxModel.Load(saved).Proto);
+        Assert.Equal(shared, OnnxModel.Load(saved).Graph.Initializer[^1].RawData);
+    }
+
     [Fact]
     public void What_was_external_is_saved_to_one_file_beside_the_model()
     {

@@ -13,23 +13,34 @@ static class ExternalData
     /// <summary>Offsets are multiples of this, so that runtimes can map tensors into memory.</summary>
     const int Alignment = 4096;
 
-    /// <summary>Brings every external tensor's bytes into the model.</summary>
-    /// <returns>The files that were read, by their real paths, and how many bytes of tensors came from each.</returns>
+    /// <summary>
+    /// Gives every external tensor its bytes: large ones stay in their files, mapped into memory. Tensors that share a place in a file share its bytes.
+    /// </summary>
+    /// <returns>The files that are read, by their real paths, and how many bytes of tensors lie in each; what tensors share counts once.</returns>
     /// <exception cref="ModelException">A file is missing, too short, or outside the model's folder; the message names the tensor.</exception>
     public static IReadOnlyDictionary<string, long> Load(ModelProto model, string folder)
     {
-        var files = new Dictionary<string, long>(StringComparer.Ordinal);
-        foreach (var tensor in model.Tensors().Where(tensor => tensor.DataLocation == TensorProto.Types.DataLocation.External))
+        var files = new Dictionary<string, ExternalFile>(StringComparer.Ordinal);
+        try
         {
-            (string file, tensor.RawData) = Read(tensor, folder);
-            tensor.ExternalData.Clear();
-            tensor.ClearDataLocation();
-            files[file] = files.GetValueOrDefault(file) + tensor.RawData.Length;
+            foreach (var tensor in model.Tensors().Where(tensor => tensor.DataLocation == TensorProto.Types.DataLocation.External))
+            {
+                tensor.RawData = Read(tensor, folder, files);
+                tensor.ExternalData.Clear();
+                tensor.ClearDataLocation();
+            }
+            return files.ToDictionary(file => file.Key, file => file.Value.BytesRead, StringComparer.Ordinal);
         }
-        return files;
+        finally
+        {
+            foreach (var file in files.Values)
+            {
+                file.Dispose();
+            }
+        }
     }
 
-    static (string File, ByteString Bytes) Read(TensorProto tensor, string folder)
+    static ByteString Read(TensorProto tensor, string folder, Dictionary<string, ExternalFile> files)
     {
         string? Entry(string key) => tensor.ExternalData.FirstOrDefault(entry => entry.Key == key)?.Value;
 
@@ -51,27 +62,23 @@ static class ExternalData
         long offset = Number("offset", 0);
         try
         {
-            using var file = File.OpenHandle(path);
-            long available = RandomAccess.GetLength(file);
+            if (!files.TryGetValue(path, out var file))
+            {
+                files[path] = file = new(path);
+            }
             long length = Number("length", expected);
-            if (length != expected || offset > available || length > available - offset)
+            if (length != expected || offset > file.Length || length > file.Length - offset)
             {
                 throw new ModelException(
-                    $"tensor '{tensor.Name}' needs {expected} bytes; external data '{location}' has {length} at offset {offset} of {available}");
+                    $"tensor '{tensor.Name}' needs {expected} bytes; external data '{location}' has {length} at offset {offset} of {file.Length}");
             }
-            var bytes = new byte[checked((int)length)];
-            for (int done = 0; done < bytes.Length;)
+            if (length > int.MaxValue)
             {
-                int read = RandomAccess.Read(file, bytes.AsSpan(done), offset + done);
-                if (read == 0)
-                {
-                    throw new ModelException($"tensor '{tensor.Name}': external data '{location}' ended early");
-                }
-                done += read;
+                throw new ModelException($"tensor '{tensor.Name}' has {length} bytes; the most that one tensor may have is 2 GiB");
             }
-            return (path, UnsafeByteOperations.UnsafeWrap(bytes));
+            return file.Read(offset, (int)length);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or OverflowException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new ModelException($"tensor '{tensor.Name}': external data '{location}' cannot be read: {e.Message}", e);
         }
@@ -90,18 +97,25 @@ static class ExternalData
             : throw new ModelException($"tensor '{tensor}': external data '{location}' is outside the model's folder, refused");
     }
 
-    /// <summary>Writes the large tensors of <paramref name="model"/> to a file and makes the model point there; changes the model.</summary>
+    /// <summary>
+    /// Writes the large tensors of <paramref name="model"/> to a file and makes the model point there; changes the model. Bytes that tensors share are
+    /// written once.
+    /// </summary>
     /// <param name="model">A copy to change.</param>
     /// <param name="path">The data file; the model will sit in the same folder.</param>
     public static void Save(ModelProto model, string path)
     {
+        var written = new Dictionary<ByteString, long>(ReferenceEqualityComparer.Instance);
         using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);
         foreach (var tensor in model.Tensors().Where(tensor => tensor.RawData.Length >= SmallestMoved))
         {
-            long padding = -file.Position & (Alignment - 1);
-            file.Write(new byte[padding]);
-            long offset = file.Position;
-            tensor.RawData.WriteTo(file);
+            if (!written.TryGetValue(tensor.RawData, out long offset))
+            {
+                long padding = -file.Position & (Alignment - 1);
+                file.Write(new byte[padding]);
+                written[tensor.RawData] = offset = file.Position;
+                file.Write(tensor.RawData.Span);
+            }
             Entry(tensor, "location", Path.GetFileName(path));
             Entry(tensor, "offset", offset.ToString(CultureInfo.InvariantCulture));
             Entry(tensor, "length", tensor.RawData.Length.ToString(CultureInfo.InvariantCulture));
