@@ -53,6 +53,8 @@ sealed class CompressCommand : IVerb
     readonly Option<int?> _seed = CommandOptions.Seed();
     readonly Option<int?> _threads = CommandOptions.Threads();
     readonly Option<int?> _batch = CommandOptions.Batch();
+    readonly Option<Target?> _memory = CommandOptions.Limit(
+        "--memory", "For moments of layers in work; larger models keep results on disk [1GiB].", text => Target.Size(text) is { IsFraction: false } size ? size : null, "a size such as 4GiB");
     readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json or FILE.html, or - for JSON on standard output; may be repeated.", HelpName = "FILE" };
     readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();
@@ -62,7 +64,7 @@ sealed class CompressCommand : IVerb
         Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
         {
             _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _delta, _dialect, _device, _targetCpu, _only, _skip,
-            _constantInputs, _noTiming, _confident, _bestEffort, _seed, _threads, _batch, _report, _quiet, Verbose, _noColor,
+            _constantInputs, _noTiming, _confident, _bestEffort, _seed, _threads, _batch, _memory, _report, _quiet, Verbose, _noColor,
         };
         Root.SetAction(_ => 0);
     }
@@ -124,6 +126,7 @@ sealed class CompressCommand : IVerb
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Batch = parsed.GetValue(_batch),
+            Memory = (long?)parsed.GetValue(_memory)?.Value ?? defaults.Memory,
         };
         if (parsed.GetValue(_tolerance) != null && (options.TargetSize ?? options.TargetTime) != null)
         {

@@ -5,7 +5,9 @@ using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Timing;
 using OnnxLowRank.Utilization;
 
@@ -42,29 +44,45 @@ sealed record Analysis(
         var shapesOf = calibrator.Shapes(sampling, [1, 2]);
         var shapes = shapesOf[0];
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
-        var measured = calibrator.Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
         var positions = found.Layers.ToDictionary(layer => layer, layer => layer.Kind == LayerKind.Constant ? default : PositionsOf(layer, shapes));
-
-        clock.Enter("decompose");
+        var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
+        int done = 0;
         var decompositions = new Dictionary<Layer, Decomposition>();
         var int4 = new Dictionary<Layer, Int4Weights>();
-        var moments = new ConditionalWeakTable<Moments, InputMoment?>();
-        var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
-        foreach (var (layer, i) in found.Layers.Select((layer, i) => (layer, i)))
+        var grids = new Dictionary<string, UInt8Grid>();
+        var spreads = new Dictionary<Layer, double>();
+        foreach (var wave in Calibrator.Waves(found.Layers, shapes, options.Memory))
         {
-            if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
+            clock.Enter("calibrate");
+            var measured = new Calibrator(workspace.Model, [.. wave.Where(layer => layer.Kind != LayerKind.Constant)], workspace.Device, options.Threads)
+                .Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
+            foreach (var (value, grid) in measured.Grids)
             {
-                decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer)
-                    : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
-                    : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options));
+                grids[value] = grid;
             }
-            clock.Report((i + 1.0) / found.Layers.Count);
-            if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+            foreach (var (layer, spread) in measured.Spreads)
             {
-                int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments);
+                spreads[layer] = spread;
             }
-            measured.Forget(layer); // the next layers' decompositions take its place in memory
-            Garbage.Collect(layer);
+            clock.Enter("decompose");
+            var moments = new ConditionalWeakTable<Moments, InputMoment?>();
+            foreach (var layer in wave)
+            {
+                if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
+                {
+                    decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer, workspace.Model.Spill)
+                        : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
+                        : Decompose(
+                            algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), workspace.Model.Spill);
+                }
+                if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+                {
+                    int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments, workspace.Model.Spill);
+                }
+                clock.Report((double)++done / found.Layers.Count);
+                measured.Forget(layer); // the next layers' decompositions take its place in memory
+                Garbage.Collect(layer);
+            }
         }
 
         clock.Enter("calibrate");
@@ -73,8 +91,8 @@ sealed record Analysis(
             : []);
         var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
         return new(
-            found, decompositions, int4, shapes, positions, new(measured.Grids, inner, entry),
-            inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), measured.Spreads);
+            found, decompositions, int4, shapes, positions, new(grids, inner, entry),
+            inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), spreads);
     }
 
     internal static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)
@@ -85,12 +103,12 @@ sealed record Analysis(
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
-    static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer)
+    static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer, Spill spill)
     {
         var weight = layer.ReadWeight();
         int rank = layer.BreakEvenRank;
         var basis = layer.Out < layer.In ? OutputMethod.FromOutput(algebra, algebra.Gram(weight), weight, shrinkage: 0, rank) : SvdMethod.Of(algebra, weight, rank);
-        return new(algebra, layer, [basis], weight, [null]);
+        return new(algebra, layer, [basis], weight, [null], spill: spill);
     }
 
     static LayerSearch Search(Workspace workspace, Layer[] layers, CompressionOptions options, ILinearAlgebra algebra, IReadOnlyDictionary<string, long[]> shapes) =>
@@ -132,8 +150,9 @@ sealed record Analysis(
         };
 
     /// <param name="rank">The largest that is to be cut.</param>
+    /// <param name="spill">Where it waits; in memory when null.</param>
     internal static Decomposition Decompose(
-        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input)
+        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null)
     {
         var moments = measured.Moments[layer];
         var weight = layer.ReadWeight();
@@ -153,7 +172,7 @@ sealed record Analysis(
                 _ => FromMoments(algebra, layer, part, second, shrinkage, rank),
             };
         }
-        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))], input);
+        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))], input, spill);
     }
 
     static InputBasis? InputBasisOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
@@ -188,7 +207,7 @@ sealed record Analysis(
     /// <param name="known">Moments of values that several layers read, which it does not keep alive.</param>
     static Int4Weights InFewBits(
         ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, IReadOnlyDictionary<string, long[]> shapes, Method method,
-        ConditionalWeakTable<Moments, InputMoment?> known)
+        ConditionalWeakTable<Moments, InputMoment?> known, Spill spill)
     {
         bool isConv = measured.InputMoments.ContainsKey(layer);
         if (method is Method.Svd or Method.Randomized || !(isConv || Tap.IsAtInput(layer)))
@@ -205,28 +224,28 @@ sealed record Analysis(
             double inside = taps.Average();
             TensorPrimitives.Multiply<double>(moment.Data, inside, moment.Data);
             TensorPrimitives.MultiplyAdd(Moments.Pooled(moments, 0, centred: false).Data, 1 - inside, moment.Data, moment.Data);
-            return new(algebra, layer, decomposition, Damped(moment, taps), means);
+            return new(algebra, layer, decomposition, Damped(moment, taps, spill), means);
         }
         if (moments.Length > 1)
         {
-            return new(algebra, layer, decomposition, Damped(Moments.Pooled(moments, 0, centred: true), taps), means);
+            return new(algebra, layer, decomposition, Damped(Moments.Pooled(moments, 0, centred: true), taps, spill), means);
         }
         if (!known.TryGetValue(moments[0], out var shared))
         {
-            known.Add(moments[0], shared = Damped(moments[0].Second(0, centred: true), taps));
+            known.Add(moments[0], shared = Damped(moments[0].Second(0, centred: true), taps, spill));
         }
         return new(algebra, layer, decomposition, shared, means);
     }
 
     /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>
-    static InputMoment? Damped(Matrix covariance, double[] taps)
+    static InputMoment? Damped(Matrix covariance, double[] taps, Spill spill)
     {
         double mean = Enumerable.Range(0, covariance.Rows).Sum(i => covariance[i, i]) / covariance.Rows;
         for (int i = 0; i < covariance.Rows; i++)
         {
             covariance[i, i] += Damping * mean;
         }
-        return mean > 0 ? new(covariance, taps) : null;
+        return mean > 0 ? new(covariance, taps, spill) : null;
     }
 
     /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>

@@ -150,6 +150,12 @@ public sealed record CompressionOptions
     /// <summary>Samples per run, or null to choose by a memory limit.</summary>
     public int? Batch { get; init; }
 
+    /// <summary>
+    /// Bytes that moments of the layers in work may take: more layers are measured in several passes. Models with a quarter of that in weights keep what
+    /// is made of them on disk, beside the output.
+    /// </summary>
+    public long Memory { get; init; } = 1 << 30;
+
     /// <summary>Whether success is a question of the loss, not of a target.</summary>
     internal bool HasTolerance => TargetSize == null && TargetTime == null;
 
@@ -168,6 +174,8 @@ public sealed record CompressionOptions
     /// <summary>Whether factors are fitted to each other on samples, which methods without data are not.</summary>
     internal bool Refits => Method == Method.Output;
 
+    const long SmallestMemory = 1 << 20;
+
     /// <exception cref="OptionException">A value is out of range; the message names the option.</exception>
     internal void Validate()
     {
@@ -176,6 +184,7 @@ public sealed record CompressionOptions
         Require(TargetSize == null || TargetTime == null, "--target-size and --target-time exclude each other");
         Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
+        Require(Memory >= SmallestMemory, $"--memory {Memory} is not ≥ {SmallestMemory} bytes");
         Require(Metric != Validation.Metric.Accuracy || Labels != null, "--metric accuracy needs --labels");
         Require(Input.Length > 0 && Output.Length > 0, "an empty path names no file");
         Require(!RealPath.AreSame(Input, Output), $"{Output}: the output is the input {Input}, which is never changed");

@@ -7,6 +7,7 @@ using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Validation;
 
 namespace OnnxLowRank;
@@ -60,7 +61,7 @@ sealed class Workspace : IDisposable
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
     public static Workspace Open(CompressionOptions options, CancellationToken cancellation)
     {
-        var model = OnnxModel.Load(options.Input);
+        var model = Kept(OnnxModel.Load(options.Input), options);
         var device = Device.Open(options.Device);
         ModelSession? original = null;
         SampleSource? source = null;
@@ -85,6 +86,13 @@ sealed class Workspace : IDisposable
             throw;
         }
     }
+
+    /// <summary>A model whose weights take this share of the memory allowed, or more, keeps what is made of them on disk.</summary>
+    const double LargeShare = 0.25;
+
+    static OnnxModel Kept(OnnxModel model, CompressionOptions options) => model.WeightBytes < LargeShare * options.Memory
+        ? model
+        : model.KeepingIn(Spill.Beside(options.Output.Length > 0 ? options.Output : Path.Combine(Path.GetTempPath(), "onnx-lowrank")));
 
     /// <summary>Nothing that is read may be replaced by what is written: not even weights or samples, which users do not name one by one.</summary>
     static void RequireIntact(CompressionOptions options, OnnxModel model, SampleSource source)

@@ -73,6 +73,42 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     IEnumerable<LayerUse> Uses() => layers.SelectMany(layer => layer.Uses);
 
+    /// <summary>
+    /// Layers in order, cut into waves whose moments take no more than a limit, or are one layer's: in double, and in single precision what one run adds.
+    /// </summary>
+    /// <param name="shapes">Shape of every use's input and output in one run.</param>
+    /// <param name="limit">Bytes.</param>
+    public static List<List<Layer>> Waves(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, long limit)
+    {
+        var waves = new List<List<Layer>>();
+        var taps = new HashSet<Tap>();
+        long bytes = 0;
+        foreach (var layer in layers)
+        {
+            Tap[] own = layer.Kind == LayerKind.Constant ? [] : [.. TapsOf(layer, shapes)];
+            long more = own.Where(tap => !taps.Contains(tap)).Sum(Bytes);
+            if (waves.Count == 0 || bytes + more > limit)
+            {
+                waves.Add([]);
+                taps.Clear();
+                (bytes, more) = (0, own.Sum(Bytes));
+            }
+            waves[^1].Add(layer);
+            taps.UnionWith(own);
+            bytes += more;
+        }
+        return waves;
+    }
+
+    static long Bytes(Tap tap) => (sizeof(double) + sizeof(float)) * (long)tap.Groups * tap.Size * tap.Size;
+
+    /// <summary>Everything whose moments a layer needs.</summary>
+    static IEnumerable<Tap> TapsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes) => layer.Uses.Select(use => Tap.Of(layer, use, shapes))
+        .Concat(IsCombinable(layer) ? layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)) : []).Distinct();
+
+    /// <summary>Whether a Conv's input channels may be combined.</summary>
+    static bool IsCombinable(Layer layer) => layer.BreakEvenInputRank > 0;
+
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
@@ -81,9 +117,8 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             return new([], [], new Dictionary<string, UInt8Grid>(), new Dictionary<Layer, double>());
         }
-        Layer[] combinable = [.. layers.Where(layer => layer.BreakEvenInputRank > 0)];
-        var taps = layers.SelectMany(layer => layer.Uses.Select(use => Tap.Of(layer, use, shapes)))
-            .Concat(combinable.SelectMany(layer => layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)))).Distinct().ToList();
+        Layer[] combinable = [.. layers.Where(IsCombinable)];
+        var taps = layers.SelectMany(layer => TapsOf(layer, shapes)).Distinct().ToList();
         string[] ranged = withRanges ? [.. RangedValues()] : [];
         Layer[] products = withRanges ? [.. layers.Where(layer => layer.Kind is LayerKind.MatMul or LayerKind.Gemm)] : [];
         Tap[] rows = [.. products.SelectMany(layer => layer.Uses.Select(use => Tap.AtInput(layer, use, shapes))).Distinct()];

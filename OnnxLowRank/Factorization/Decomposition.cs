@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
@@ -10,26 +11,29 @@ sealed class Decomposition
 {
     readonly ILinearAlgebra _algebra;
     readonly Spectrum[] _groups;
-    readonly float[] _up;
+    readonly Kept _up;
 
     /// <param name="layer">Whose weight it is.</param>
     /// <param name="groups">One basis per group, of the same size.</param>
     /// <param name="weight">W (out, in), as <see cref="Layer.ReadWeight"/> gives it.</param>
     /// <param name="means">Per use, E[W·x] (out) over the calibration samples, without the bias; null where none was measured.</param>
     /// <param name="input">The input channels' basis of a Conv that has one, or null.</param>
-    public Decomposition(ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, Matrix weight, double[]?[] means, InputBasis? input = null)
+    /// <param name="spill">Where Up waits; in memory when null.</param>
+    public Decomposition(
+        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, Matrix weight, double[]?[] means, InputBasis? input = null, Spill? spill = null)
     {
         _algebra = algebra;
         Layer = layer;
         Means = means;
         _groups = [.. groups.Select(group => new Spectrum(group.Energy, group.Total))];
         MaxRank = groups[0].Vectors.Cols;
-        _up = new float[layer.Out * MaxRank];
+        var up = new float[layer.Out * MaxRank];
         int rows = layer.OutPerGroup;
         for (int g = 0; g < groups.Length; g++)
         {
-            TensorPrimitives.ConvertTruncating<double, float>(groups[g].Vectors.Data, _up.AsSpan(g * rows * MaxRank));
+            TensorPrimitives.ConvertTruncating<double, float>(groups[g].Vectors.Data, up.AsSpan(g * rows * MaxRank));
         }
+        _up = (spill ?? Spill.None).Keep(up);
         Energy = groups.Sum(group => group.Total);
         Tucker = input == null ? null : new(algebra, layer, input, groups[0].Vectors);
     }
@@ -93,7 +97,7 @@ sealed class Decomposition
         var directions = new Matrix(Layer.OutPerGroup, rank);
         for (int o = 0; o < directions.Rows; o++)
         {
-            TensorPrimitives.ConvertTruncating<float, double>(_up.AsSpan((group * directions.Rows + o) * MaxRank, rank), directions.Row(o));
+            TensorPrimitives.ConvertTruncating<float, double>(_up.Span.Slice((group * directions.Rows + o) * MaxRank, rank), directions.Row(o));
         }
         return directions;
     }
@@ -119,13 +123,14 @@ sealed class Decomposition
     public float[] CutUp(int rank, double[] scales)
     {
         var layer = Layer;
+        var basis = _up.Span;
         var up = new float[layer.Out * rank];
         for (int o = 0; o < layer.Out; o++)
         {
             int g = o / layer.OutPerGroup;
             for (int k = 0; k < rank; k++)
             {
-                up[o * rank + k] = (float)(_up[o * MaxRank + k] / scales[g * rank + k]);
+                up[o * rank + k] = (float)(basis[o * MaxRank + k] / scales[g * rank + k]);
             }
         }
         return up;
@@ -135,12 +140,13 @@ sealed class Decomposition
     public float[] ProjectionT()
     {
         int rows = Layer.OutPerGroup;
-        var transposed = new float[_up.Length];
+        var basis = _up.Span;
+        var transposed = new float[basis.Length];
         for (int o = 0; o < Layer.Out; o++)
         {
             for (int k = 0; k < MaxRank; k++)
             {
-                transposed[(o / rows * MaxRank + k) * rows + o % rows] = _up[o * MaxRank + k];
+                transposed[(o / rows * MaxRank + k) * rows + o % rows] = basis[o * MaxRank + k];
             }
         }
         return transposed;
@@ -154,12 +160,13 @@ sealed class Decomposition
         {
             return projected;
         }
+        var basis = _up.Span;
         for (int o = 0; o < Layer.Out; o++)
         {
             var part = projected.AsSpan(o / Layer.OutPerGroup * MaxRank, MaxRank);
             for (int k = 0; k < MaxRank; k++)
             {
-                part[k] += _up[o * MaxRank + k] * bias[o];
+                part[k] += basis[o * MaxRank + k] * bias[o];
             }
         }
         return projected;

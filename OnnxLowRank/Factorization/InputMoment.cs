@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Quantization;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
@@ -20,7 +21,8 @@ sealed class InputMoment
 
     /// <param name="channels">(channels, channels), positive definite.</param>
     /// <param name="taps">What each tap counts: how often it reads a pixel and not padding; one tap for all layers but Conv.</param>
-    public InputMoment(Matrix channels, double[] taps) => (_size, _channels, _taps) = (channels.Rows, new(channels), taps);
+    /// <param name="spill">Where it waits; in memory when null.</param>
+    public InputMoment(Matrix channels, double[] taps, Spill? spill = null) => (_size, _channels, _taps) = (channels.Rows, new(channels, spill), taps);
 
     /// <summary>Whether nothing was neglected.</summary>
     public bool IsExact => _taps.Length == 1;

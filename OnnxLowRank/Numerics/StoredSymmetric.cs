@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Numerics;
 
@@ -6,17 +7,19 @@ namespace OnnxLowRank.Numerics;
 sealed class StoredSymmetric
 {
     readonly int _size;
-    readonly float[] _triangle;
+    readonly Kept _triangle;
 
     /// <param name="matrix">(n, n); only its lower triangle is read.</param>
-    public StoredSymmetric(Matrix matrix)
+    /// <param name="spill">Where it waits; in memory when null.</param>
+    public StoredSymmetric(Matrix matrix, Spill? spill = null)
     {
         _size = matrix.Rows;
-        _triangle = new float[Start(_size)];
+        var triangle = new float[Start(_size)];
         for (int i = 0; i < _size; i++)
         {
-            TensorPrimitives.ConvertTruncating<double, float>(matrix.Row(i)[..(i + 1)], _triangle.AsSpan(Start(i)));
+            TensorPrimitives.ConvertTruncating<double, float>(matrix.Row(i)[..(i + 1)], triangle.AsSpan(Start(i)));
         }
+        _triangle = (spill ?? Spill.None).Keep(triangle);
     }
 
     /// <summary>The matrix (n, n), both triangles, its elements rounded to single precision.</summary>
@@ -26,7 +29,7 @@ sealed class StoredSymmetric
         for (int i = 0; i < _size; i++)
         {
             var row = matrix.Row(i)[..(i + 1)];
-            TensorPrimitives.ConvertTruncating<float, double>(_triangle.AsSpan(Start(i), i + 1), row);
+            TensorPrimitives.ConvertTruncating<float, double>(_triangle.Span.Slice(Start(i), i + 1), row);
             for (int j = 0; j < i; j++)
             {
                 matrix[j, i] = row[j];

@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Onnx;
 
@@ -29,6 +30,12 @@ sealed class OnnxModel
 
     /// <summary>Real paths of the files of their own that weights came from.</summary>
     public IEnumerable<string> ExternalFiles => _external.Keys;
+
+    /// <summary>Where weights that are added are kept.</summary>
+    public Spill Spill { get; private init; } = Spill.None;
+
+    /// <summary>Bytes of all tensors, as stored; what tensors share counts each time.</summary>
+    public long WeightBytes => Proto.Tensors().Sum(tensor => tensor.StoredBytes());
 
     /// <summary>Version of the default operator set the graph is written in.</summary>
     public int Opset => (int)(Proto.OpsetImport.FirstOrDefault(import => import.Domain is "" or "ai.onnx")?.Version ?? 1);
@@ -76,7 +83,10 @@ sealed class OnnxModel
     }
 
     /// <summary>A copy to change; tensors' raw bytes are shared, as they are immutable.</summary>
-    public OnnxModel Copy() => new(Proto.Clone(), _external);
+    public OnnxModel Copy() => new(Proto.Clone(), _external) { Spill = Spill };
+
+    /// <summary>The same model, whose copies keep what is added to them there.</summary>
+    public OnnxModel KeepingIn(Spill spill) => new(Proto, _external) { Spill = spill };
 
     /// <summary>The model as one message, as a runtime takes it.</summary>
     /// <exception cref="ModelException">It is larger than the 2 GiB that the format allows.</exception>

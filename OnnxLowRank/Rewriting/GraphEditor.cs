@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 
@@ -47,6 +48,10 @@ sealed class GraphEditor
     public string AddConstant(TensorProto tensor)
     {
         tensor.Name = FreshName(tensor.Name);
+        if (_model.Spill.IsToDisk)
+        {
+            tensor.RawData = UnsafeByteOperations.UnsafeWrap(_model.Spill.Keep(tensor.RawData.Memory));
+        }
         Graph.Initializer.Add(tensor);
         if (_model.Proto.IrVersion < 4)
         {

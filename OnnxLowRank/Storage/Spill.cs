@@ -1,0 +1,57 @@
+using System.Runtime.InteropServices;
+
+namespace OnnxLowRank.Storage;
+
+/// <summary>
+/// Where large arrays wait until they are asked for again: as they are, or, where all of them would take too much memory, in files that the operating
+/// system maps into it, and whose pages it writes back and forgets as it needs to.
+/// </summary>
+sealed class Spill
+{
+    /// <summary>Bytes from which on an array is worth a file.</summary>
+    const int SmallestSpilled = 1 << 20;
+
+    readonly string? _beside;
+
+    Spill(string? beside) => _beside = beside;
+
+    /// <summary>Keeps everything in memory.</summary>
+    public static Spill None { get; } = new(null);
+
+    /// <summary>Keeps large arrays on disk.</summary>
+    /// <param name="beside">A file whose folder has room: hidden ones are made there, and each disappears with the last reference to its array.</param>
+    public static Spill Beside(string beside) => new(Path.GetFullPath(beside));
+
+    /// <summary>Whether large arrays go to disk.</summary>
+    public bool IsToDisk => _beside != null;
+
+    /// <summary>The same numbers, wherever they are.</summary>
+    /// <exception cref="IOException">The disk is full.</exception>
+    public ReadOnlyMemory<byte> Keep(ReadOnlyMemory<byte> bytes) => _beside == null || bytes.Length < SmallestSpilled ? bytes : OnDisk(bytes.Span, _beside);
+
+    /// <inheritdoc cref="Keep(ReadOnlyMemory{byte})"/>
+    public Kept Keep(float[] values) =>
+        _beside == null || values.Length * (long)sizeof(float) < SmallestSpilled ? new(values) : new(OnDisk(MemoryMarshal.AsBytes<float>(values), _beside));
+
+    static ReadOnlyMemory<byte> OnDisk(ReadOnlySpan<byte> bytes, string beside)
+    {
+        string path = Path.Combine(Path.GetDirectoryName(beside)!, $".{Path.GetFileName(beside)}.{Path.GetRandomFileName()}.tmp");
+        try
+        {
+            using var file = new FileStream(path, new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.ReadWrite,
+                Options = FileOptions.DeleteOnClose,
+                PreallocationSize = bytes.Length,
+                BufferSize = 0,
+            });
+            file.Write(bytes);
+            return MappedMemory.Map(file)(0, bytes.Length);
+        }
+        catch (IOException e)
+        {
+            throw new IOException($"{path}: weights cannot be put aside on disk: {e.Message}", e);
+        }
+    }
+}
