@@ -14,7 +14,7 @@ static class Bert
     {
         string ids = sketch.Input(Ids, DataType.Int64, Tokens), mask = sketch.Input(Mask, DataType.Int64, Tokens);
         string wide = sketch.Node("Unsqueeze", "mask.wide", [mask, sketch.Constant("mask.axes", 1, 2)]);
-        string floats = sketch.Node("Cast", "mask.float", [wide], node => node.With("to", (long)DataType.Float));
+        string floats = sketch.Node("Cast", "mask.float", [wide], node => node.With("to", (long)sketch.Type));
         string hidden = sketch.Node("Sub", "mask.hidden", [sketch.Scalar("mask.one", 1), floats]);
         string added = sketch.Node("Mul", "mask.added", [hidden, sketch.Scalar("mask.low", -1e4f)]);
 

@@ -1,11 +1,12 @@
 // Writes a model with the shape of a well-known one and random weights whose singular values decay, and random samples for it: for
 // measuring how long a compression takes and how much memory it needs. What such a model computes means nothing.
 //
-//   dotnet run -c Release --project scripts/make-shaped -- bert|vit OUT_DIR [--samples 48] [--seed 1] [--layers 12]
+//   dotnet run -c Release --project scripts/make-shaped -- bert|vit|phi OUT_DIR [--samples 48] [--seed 1] [--layers N] [--type fp32|fp16] [--external]
 //
-// bert: BERT-base, 110 M parameters: ids and attention_mask (batch, 128) → last_hidden_state and pooler_output.
-// vit: ViT-B/16, 86 M parameters: pixels (batch, 3, 224, 224) → logits (batch, 1000).
-// OUT_DIR gets NAME.onnx (fp32, opset 17) and the folder NAME-calib. The same seed gives the same bytes on one machine.
+// bert: BERT-base, 110 M parameters: ids and attention_mask (batch, 128) → last_hidden_state and pooler_output; 12 layers.
+// vit: ViT-B/16, 86 M parameters: pixels (batch, 3, 224, 224) → logits (batch, 1000); 12 layers.
+// phi: Phi-2, 2.8 G parameters: ids (batch, 16) → logits (batch, 16, 51200); 32 layers; weights in a file of their own.
+// OUT_DIR gets NAME.onnx (opset 17), with --external NAME.onnx.data, and the folder NAME-calib. The same seed gives the same bytes on one machine.
 
 using System.Globalization;
 using Google.Protobuf;
@@ -13,36 +14,51 @@ using MakeDigits;
 using MakeShaped;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
+using OnnxLowRank.Storage;
+using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 string? Option(string name) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? args[at + 1] : null;
 int Number(string name, int otherwise) => int.Parse(Option(name) ?? $"{otherwise}", CultureInfo.InvariantCulture);
-if (args is not ["bert" or "vit", _, ..])
+if (args is not ["bert" or "vit" or "phi", _, ..] || (Option("--type") ?? "fp32") is not ("fp32" or "fp16"))
 {
-    Console.Error.WriteLine("usage: make-shaped bert|vit OUT_DIR [--samples 48] [--seed 1] [--layers 12]");
+    Console.Error.WriteLine("usage: make-shaped bert|vit|phi OUT_DIR [--samples 48] [--seed 1] [--layers N] [--type fp32|fp16] [--external]");
     return 2;
 }
-string kind = args[0], folder = args[1], calibration = Path.Combine(folder, kind + "-calib");
-int samples = Number("--samples", 48), seed = Number("--seed", 1), layers = Number("--layers", 12);
+string kind = args[0], folder = args[1], calibration = Path.Combine(folder, kind + "-calib"), path = Path.Combine(folder, kind + ".onnx");
+int samples = Number("--samples", 48), seed = Number("--seed", 1), layers = Number("--layers", kind == "phi" ? 32 : 12);
+bool isExternal = kind == "phi" || args.Contains("--external");
 Directory.CreateDirectory(calibration);
 
-var sketch = new Sketch(LinearAlgebra.Create(Environment.ProcessorCount), seed);
+var spill = isExternal ? Spill.Beside(path) : Spill.None;
+var sketch = new Sketch(LinearAlgebra.Create(Environment.ProcessorCount), seed, Option("--type") == "fp16" ? DataType.Float16 : DataType.Float, spill);
 var random = new Random(seed);
 void Write(string name, byte[] array) => File.WriteAllBytes(Path.Combine(calibration, name + ".npy"), array);
-if (kind == "bert")
+void WriteIds(string name, int tokens, Func<long> next) => Write(name, NpyFile.Of([.. Enumerable.Range(0, samples * tokens).Select(_ => next())], samples, tokens));
+switch (kind)
 {
-    Bert.Draw(sketch, layers);
-    int[] shape = [samples, Bert.Tokens];
-    Write(Bert.Ids, NpyFile.Of([.. Enumerable.Range(0, samples * Bert.Tokens).Select(_ => (long)random.Next(Bert.Vocabulary))], shape));
-    Write(Bert.Mask, NpyFile.Of([.. Enumerable.Repeat(1L, samples * Bert.Tokens)], shape));
+    case "bert":
+        Bert.Draw(sketch, layers);
+        WriteIds(Bert.Ids, Bert.Tokens, () => random.Next(Bert.Vocabulary));
+        WriteIds(Bert.Mask, Bert.Tokens, () => 1);
+        break;
+    case "phi":
+        Phi.Draw(sketch, layers);
+        WriteIds(Phi.Ids, Phi.Tokens, () => random.Next(Phi.Vocabulary));
+        break;
+    default:
+        Vit.Draw(sketch, layers);
+        var pixels = Gaussian.Random(samples, 3 * Vit.Side * Vit.Side, seed);
+        Write(Vit.Pixels, NpyFile.Of(Array.ConvertAll(pixels.Data, value => (float)value), samples, 3, Vit.Side, Vit.Side));
+        break;
 }
-else
-{
-    Vit.Draw(sketch, layers);
-    var pixels = Gaussian.Random(samples, 3 * Vit.Side * Vit.Side, seed);
-    Write(Vit.Pixels, NpyFile.Of(Array.ConvertAll(pixels.Data, value => (float)value), samples, 3, Vit.Side, Vit.Side));
-}
-string path = Path.Combine(folder, kind + ".onnx");
 var model = sketch.Build(kind);
+long parameters = ModelFiles.Parameters(OnnxModel.Of(model));
+File.Delete(path + ".data");
+if (isExternal)
+{
+    ExternalData.Save(model, path + ".data");
+}
 File.WriteAllBytes(path, model.ToByteArray());
-Console.WriteLine($"{path}: {ModelFiles.Parameters(OnnxModel.Of(model)):N0} parameters, {new FileInfo(path).Length:N0} bytes; {samples} samples in {calibration}");
+long bytes = new[] { path, path + ".data" }.Where(File.Exists).Sum(file => new FileInfo(file).Length);
+Console.WriteLine($"{path}: {parameters:N0} parameters, {bytes:N0} bytes; {samples} samples in {calibration}");
 return 0;

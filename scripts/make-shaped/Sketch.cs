@@ -1,18 +1,27 @@
+using System.Numerics.Tensors;
+using Google.Protobuf;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Storage;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace MakeShaped;
 
 /// <summary>A graph that grows node by node; every value has the name of the node that makes it.</summary>
-sealed class Sketch(ILinearAlgebra algebra, int seed)
+/// <param name="type">Of weights and activations: float or float16.</param>
+/// <param name="spill">Where weights wait until they are written.</param>
+sealed class Sketch(ILinearAlgebra algebra, int seed, DataType type, Spill spill)
 {
     /// <summary>Singular value i of every weight is (i + 1) to the power of minus this.</summary>
     const double Decay = 0.7;
 
     readonly GraphProto _graph = new();
+    readonly Dictionary<(int Rows, int Columns), Matrix> _directions = [];
     long _seed = 1000L * seed;
+
+    /// <summary>Of weights and activations.</summary>
+    public DataType Type => type;
 
     public ModelProto Build(string name)
     {
@@ -27,7 +36,10 @@ sealed class Sketch(ILinearAlgebra algebra, int seed)
         return name;
     }
 
-    public void Output(string name, params ReadOnlySpan<long> shape) => _graph.Output.Add(Value(name, DataType.Float, shape));
+    /// <summary>An input of numbers that the model computes with.</summary>
+    public string Input(string name, params ReadOnlySpan<long> shape) => Input(name, type, shape);
+
+    public void Output(string name, params ReadOnlySpan<long> shape) => _graph.Output.Add(Value(name, type, shape));
 
     static ValueInfoProto Value(string name, DataType type, ReadOnlySpan<long> shape)
     {
@@ -56,8 +68,22 @@ sealed class Sketch(ILinearAlgebra algebra, int seed)
 
     public string Scalar(string name, float value)
     {
-        _graph.Initializer.Add(TensorData.Floats(name, [value]));
+        return Add(name, [value], []);
+    }
+
+    string Add(string name, ReadOnlySpan<float> values, ReadOnlySpan<long> dims)
+    {
+        var tensor = type == DataType.Float16 ? TensorData.Create<Half>(name, type, Halves(values), dims) : TensorData.Floats(name, values, dims);
+        tensor.RawData = UnsafeByteOperations.UnsafeWrap(spill.Keep(tensor.RawData.Memory));
+        _graph.Initializer.Add(tensor);
         return name;
+    }
+
+    static Half[] Halves(ReadOnlySpan<float> values)
+    {
+        var halves = new Half[values.Length];
+        TensorPrimitives.ConvertToHalf(values, halves);
+        return halves;
     }
 
     /// <summary>Independent normal numbers.</summary>
@@ -68,41 +94,60 @@ sealed class Sketch(ILinearAlgebra algebra, int seed)
         {
             count *= (int)dim;
         }
-        _graph.Initializer.Add(TensorData.Floats(name, Array.ConvertAll(Gaussian.Random(1, count, ++_seed).Data, value => (float)(scale * value)), dims));
-        return name;
+        return Add(name, Array.ConvertAll(Gaussian.Random(1, count, ++_seed).Data, value => (float)(scale * value)), dims);
     }
 
     string Ones(string name, long count)
     {
-        _graph.Initializer.Add(TensorData.Floats(name, [.. Enumerable.Repeat(1f, (int)count)], count));
-        return name;
+        return Add(name, [.. Enumerable.Repeat(1f, (int)count)], [count]);
     }
 
     /// <summary>
-    /// A matrix (rows, columns) with random singular vectors and decaying singular values, stored with these dimensions and scaled so
-    /// that independent numbers of variance 1 become, on average, numbers of variance 1.
+    /// A matrix (rows, columns) with decaying singular values, stored with these dimensions and scaled so that independent numbers of variance 1 become, on
+    /// average, numbers of variance 1. Its singular vectors are random; weights of one shape share them in another order and with other signs, as
+    /// orthonormal matrices of a large model's size take hours to draw.
     /// </summary>
     /// <param name="outputs">How many numbers a vector is turned into: rows or columns.</param>
     public string Weight(string name, int rows, int columns, int outputs, params ReadOnlySpan<long> dims)
     {
         int rank = Math.Min(rows, columns);
-        var left = algebra.Orthonormalize(Gaussian.Random(rows, rank, ++_seed));
-        var right = algebra.Orthonormalize(Gaussian.Random(columns, rank, ++_seed));
+        Matrix left = Directions(rows, rank), right = Directions(columns, rank);
         double energy = 0;
         for (int i = 0; i < rank; i++)
         {
             energy += Math.Pow(i + 1, -2 * Decay);
         }
+        var random = new Random((int)++_seed);
+        int[] order = [.. Enumerable.Range(0, rank)];
+        random.Shuffle(order);
+        double[] factors = [.. order.Select(i => (1 - 2 * random.Next(2)) * Math.Pow(i + 1, -Decay) * Math.Sqrt(outputs / energy))];
+        var scaled = left.Copy();
         for (int row = 0; row < rows; row++)
         {
-            for (int i = 0; i < rank; i++)
-            {
-                left[row, i] *= Math.Pow(i + 1, -Decay) * Math.Sqrt(outputs / energy);
-            }
+            TensorPrimitives.Multiply<double>(scaled.Row(row), factors, scaled.Row(row));
         }
-        var weight = algebra.Multiply(left, right, transposeRight: true);
-        _graph.Initializer.Add(TensorData.Floats(name, Array.ConvertAll(weight.Data, value => (float)value), dims));
-        return name;
+        var weight = algebra.Multiply(scaled, right, transposeRight: true);
+        return Add(name, Array.ConvertAll(weight.Data, value => (float)value), dims);
+    }
+
+    Matrix Directions(int rows, int rank)
+    {
+        if (!_directions.TryGetValue((rows, rank), out var directions))
+        {
+            _directions[(rows, rank)] = directions = algebra.Orthonormalize(Gaussian.Random(rows, rank, ++_seed));
+        }
+        return directions;
+    }
+
+    /// <summary>What is added to scores (tokens, tokens) so that no token sees later ones.</summary>
+    public string Causal(string name, int tokens)
+    {
+        var mask = new float[tokens * tokens];
+        for (int i = 0; i < mask.Length; i++)
+        {
+            mask[i] = i % tokens > i / tokens ? -1e4f : 0;
+        }
+        return Add(name, mask, [tokens, tokens]);
     }
 
     /// <summary>x·W + b as exporters write it: a MatMul and an Add.</summary>

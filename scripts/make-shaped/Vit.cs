@@ -1,5 +1,4 @@
 using OnnxLowRank.Onnx;
-using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace MakeShaped;
 
@@ -13,7 +12,7 @@ static class Vit
     public static void Draw(Sketch sketch, int layers)
     {
         const int PatchSize = 3 * Patch * Patch;
-        string pixels = sketch.Input(Pixels, DataType.Float, 3, Side, Side);
+        string pixels = sketch.Input(Pixels, 3, Side, Side);
         string patches = sketch.Node(
             "Conv", "patches", [pixels, sketch.Weight("patches.weight", Width, PatchSize, Width, Width, 3, Patch, Patch), sketch.Noise("patches.bias", 0.02, Width)],
             node => node.With("kernel_shape", [Patch, Patch]).With("strides", [Patch, Patch]));
