@@ -24,16 +24,13 @@ static class BenchmarkTable
             {
                 table.AddRow([
                     $"{setting.Threads}", $"{setting.Batch}", Name(times.Model), Milliseconds(times.MinMilliseconds), Milliseconds(times.MedianMilliseconds),
-                    Milliseconds(times.P90Milliseconds), Milliseconds(times.P99Milliseconds), Output.Text(times.SamplesPerSecond, "#,0"), .. Ratio(times)]);
+                    Milliseconds(times.P90Milliseconds), Milliseconds(times.P99Milliseconds), Output.Whole(times.SamplesPerSecond), .. Ratio(times)]);
             }
         }
         console.Write(table);
         console.MarkupLineInterpolated($"ONNX Runtime {report.Machine.OnnxRuntime} on {report.Machine.Device}, {report.Machine.Processor}; {(report.Calibration == null ? "made-up input" : $"input of {report.Calibration}")}");
         console.MarkupLineInterpolated($"thr.: threads; per s: samples; ratio: time in units of A's, the median over turns, and its interval");
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.Notes(console, report.Notes);
     }
 
     static string[] Ratio(BenchmarkTimes times) => times switch
