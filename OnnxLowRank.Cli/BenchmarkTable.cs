@@ -13,11 +13,8 @@ static class BenchmarkTable
             var model = report.Models[i];
             console.MarkupLineInterpolated($"{Name(i)}: {model.Path}, {Output.Bytes(model.Bytes)}, {Output.Bytes(model.MemoryBytes)} of memory");
         }
-        var table = new Table().Border(TableBorder.Simple);
-        foreach (string column in new[] { "thr.", "batch", "", "min", "median", "p90", "p99 ms", "per s", "ratio", "95 %" })
-        {
-            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
-        }
+        var table = new Table().Border(TableBorder.Simple)
+            .AddColumns(Output.Numbers("thr.", "batch", "", "min", "median", "p90", "p99 ms", "per s", "ratio", "95 %"));
         foreach (var setting in report.Settings)
         {
             foreach (var times in setting.Times)

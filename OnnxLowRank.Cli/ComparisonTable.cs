@@ -79,11 +79,7 @@ static class ComparisonTable
         {
             table.AddColumn(Output.Narrow(name));
         }
-        foreach (string number in numbers)
-        {
-            table.AddColumn(Output.Narrow(number).NoWrap().RightAligned());
-        }
-        return table;
+        return table.AddColumns(Output.Numbers(numbers));
     }
 
     static string Answer(int? answer) => answer is { } known ? $"{known}" : "-";

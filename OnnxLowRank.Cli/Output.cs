@@ -38,6 +38,8 @@ static class Output
 
     public static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
 
+    public static TableColumn[] Numbers(params IEnumerable<string> names) => [.. names.Select(name => Narrow(name).NoWrap().RightAligned())];
+
     public static void Notes(IAnsiConsole console, IReadOnlyList<string> notes)
     {
         foreach (string note in notes)

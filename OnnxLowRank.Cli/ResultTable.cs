@@ -52,10 +52,7 @@ static class ResultTable
     {
         var table = Output.NewTable().AddColumn(Output.Narrow("layer"));
         table.AddColumns(isWide ? [Output.Narrow("op").NoWrap(), Output.Narrow("shape").NoWrap()] : []).AddColumn(Output.Narrow("became"));
-        foreach (string column in new[] { "before", "after", "error", "µs before", "after" })
-        {
-            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
-        }
+        table.AddColumns(Output.Numbers("before", "after", "error", "µs before", "after"));
         table.AddColumns(isWide ? [Output.Narrow("kernels").NoWrap()] : []);
         foreach (var layer in report.Layers.Where(layer => layer.Action != "keep"))
         {

@@ -18,10 +18,7 @@ static class SweepTable
             table.AddColumn(Output.Narrow(column));
         }
         string[] columns = [Unit(report.Kind), "bytes", "size", .. hasTimes ? new[] { "time" } : [], .. hasOriginal ? new[] { report.Metric } : [], "loss", "low", "high", .. hasNll ? new[] { "nll" } : []];
-        foreach (string column in columns)
-        {
-            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
-        }
+        table.AddColumns(Output.Numbers(columns));
         foreach (var point in report.Points)
         {
             string[] times = hasTimes ? [point.Time is { } time ? Output.Text(time, "0.000") : "-"] : [];

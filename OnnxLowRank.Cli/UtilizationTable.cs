@@ -9,12 +9,8 @@ static class UtilizationTable
     public static void Write(UtilizationReport report, bool hasColor)
     {
         var console = Output.Open(hasColor);
-        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
-        foreach (string column in (string[])["op", "S", "of", "T", "of", "W", "used", "util.", "params", "passes"])
-        {
-            var narrow = Output.Narrow(column).NoWrap();
-            table.AddColumn(column == "op" ? narrow : narrow.RightAligned());
-        }
+        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer")).AddColumn(Output.Narrow("op").NoWrap())
+            .AddColumns(Output.Numbers("S", "of", "T", "of", "W", "used", "util.", "params", "passes"));
         foreach (var layer in report.Layers)
         {
             table.AddRow([
