@@ -10,11 +10,7 @@ sealed class BenchCommand : IVerb
         Description = "The models; times of the others are told in units of the first one's.",
         Arity = ArgumentArity.OneOrMore,
     };
-    readonly Option<string?> _calib = new("--calib")
-    {
-        Description = "Samples to run on: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy [numbers of the models' shapes].",
-        HelpName = "PATH",
-    };
+    readonly Option<string?> _calib = CommandOptions.OptionalCalib("Samples to run on", " [numbers of the models' shapes]");
     readonly Option<int[]?> _batch = CommandOptions.Numbers("--batch", "Samples per run, with commas between several [1,32].");
     readonly Option<int[]?> _threads = CommandOptions.Numbers("--threads", "Threads, with commas between several [all cores].");
     readonly Option<double?> _seconds = CommandOptions.Number<double>("--seconds", "How long to measure per model and setting [2].", "S", "number");
@@ -44,7 +40,7 @@ sealed class BenchCommand : IVerb
     ];
 
     /// <inheritdoc/>
-    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
+    public Option<bool> Verbose { get; } = CommandOptions.Verbose();
 
     /// <inheritdoc/>
     public int Run(ParseResult parsed, CancellationToken cancellation)
@@ -77,7 +73,6 @@ sealed class BenchCommand : IVerb
         }
         return ExitCode.Success;
     }
-
 
     /// <inheritdoc/>
     public string InputOf(ParseResult parsed) => "";

@@ -13,27 +13,21 @@ static class BenchmarkTable
             var model = report.Models[i];
             console.MarkupLineInterpolated($"{Name(i)}: {model.Path}, {Output.Bytes(model.Bytes)}, {Output.Bytes(model.MemoryBytes)} of memory");
         }
-        var table = new Table().Border(TableBorder.Simple);
-        foreach (string column in new[] { "thr.", "batch", "", "min", "median", "p90", "p99 ms", "per s", "ratio", "95 %" })
-        {
-            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
-        }
+        var table = new Table().Border(TableBorder.Simple)
+            .AddColumns(Output.Numbers("thr.", "batch", "", "min", "median", "p90", "p99 ms", "per s", "ratio", "95 %"));
         foreach (var setting in report.Settings)
         {
             foreach (var times in setting.Times)
             {
                 table.AddRow([
                     $"{setting.Threads}", $"{setting.Batch}", Name(times.Model), Milliseconds(times.MinMilliseconds), Milliseconds(times.MedianMilliseconds),
-                    Milliseconds(times.P90Milliseconds), Milliseconds(times.P99Milliseconds), Output.Text(times.SamplesPerSecond, "#,0"), .. Ratio(times)]);
+                    Milliseconds(times.P90Milliseconds), Milliseconds(times.P99Milliseconds), Output.Whole(times.SamplesPerSecond), .. Ratio(times)]);
             }
         }
         console.Write(table);
         console.MarkupLineInterpolated($"ONNX Runtime {report.Machine.OnnxRuntime} on {report.Machine.Device}, {report.Machine.Processor}; {(report.Calibration == null ? "made-up input" : $"input of {report.Calibration}")}");
         console.MarkupLineInterpolated($"thr.: threads; per s: samples; ratio: time in units of A's, the median over turns, and its interval");
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.Notes(console, report.Notes);
     }
 
     static string[] Ratio(BenchmarkTimes times) => times switch

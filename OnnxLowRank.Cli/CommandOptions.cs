@@ -10,6 +10,15 @@ static class CommandOptions
 {
     public static Argument<string> Model(string name = "IN.onnx") => new(name) { Description = "The trained model; it is never changed." };
 
+    /// <summary>What samples may be.</summary>
+    const string Samples = "a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy";
+
+    public static Option<string> Calib() => new("--calib") { Description = $"Samples: {Samples}.", HelpName = "PATH", Required = true };
+
+    /// <param name="purpose">What samples are good for, in words.</param>
+    /// <param name="otherwise">What is done without, for the sentence's end.</param>
+    public static Option<string?> OptionalCalib(string purpose, string otherwise = "") => new("--calib") { Description = $"{purpose}: {Samples}{otherwise}.", HelpName = "PATH" };
+
     public static Option<string?> Labels() => new("--labels") { Description = "A .npy of integer labels, one per sample or token.", HelpName = "FILE" };
 
     public static Option<string?> Json() => new("--json") { Description = "Write everything, FILE.json, or - for standard output.", HelpName = "FILE" };
@@ -23,6 +32,10 @@ static class CommandOptions
     public static Option<int?> Threads() => Number<int>("--threads", "Threads [all cores].", "N", "whole number");
 
     public static Option<int?> Batch() => Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
+
+    public static Option<bool> NoTiming() => new("--no-timing") { Description = "Plan by multiply-adds and bytes instead of times measured on this machine." };
+
+    public static Option<bool> Verbose() => new("--verbose", "-v") { Description = "Print the trace of an error." };
 
     public static Option<bool> Quiet() => new("--quiet", "-q") { Description = "Print errors only." };
 
@@ -57,16 +70,8 @@ static class CommandOptions
     {
         Description = $"{description}, with commas between several: {string.Join(", ", choices.Keys)} [{otherwise}].",
         HelpName = name[2..3].ToUpperInvariant(),
-        CustomParser = result =>
-        {
-            string[] names = result.Tokens[0].Value.Split(',');
-            if (Array.Find(names, item => !choices.ContainsKey(item)) is { } unknown)
-            {
-                result.AddError($"{name} '{unknown}' is not one of {string.Join(", ", choices.Keys)}");
-                return null;
-            }
-            return [.. names.Select(item => choices[item]).Distinct()];
-        },
+        CustomParser = result => Items<T>(result, item => choices.TryGetValue(item, out var value) ? [value] : null,
+            item => $"{name} '{item}' is not one of {string.Join(", ", choices.Keys)}")?.Distinct().ToArray(),
     };
 
     /// <summary>Numbers with commas between them; a..b and a..b:step stand for all between.</summary>
@@ -74,21 +79,8 @@ static class CommandOptions
     {
         Description = description,
         HelpName = "X,X",
-        CustomParser = result =>
-        {
-            string text = result.Tokens[0].Value;
-            var values = new List<double>();
-            foreach (string part in text.Split(','))
-            {
-                if (ValueRange.Parse(part) is not { } range)
-                {
-                    result.AddError($"{name} '{text}' is not a list such as 1,2,4 or a range such as 1..500:10 of at most {ValueRange.Most} numbers");
-                    return null;
-                }
-                values.AddRange(range);
-            }
-            return [.. values.Distinct()];
-        },
+        CustomParser = result => Items(result, ValueRange.Parse,
+            _ => $"{name} '{result.Tokens[0].Value}' is not a list such as 1,2,4 or a range such as 1..500:10 of at most {ValueRange.Most} numbers")?.Distinct().ToArray(),
     };
 
     /// <summary>Whole numbers behind one option, with commas between them: 1,32.</summary>
@@ -96,17 +88,8 @@ static class CommandOptions
     {
         Description = description,
         HelpName = "N,N",
-        CustomParser = result =>
-        {
-            string[] parts = result.Tokens[0].Value.Split(',');
-            int[] numbers = [.. parts.Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1)];
-            if (numbers.Contains(-1))
-            {
-                result.AddError($"{name} '{result.Tokens[0].Value}' is not a list of whole numbers such as 1,32");
-                return null;
-            }
-            return numbers;
-        },
+        CustomParser = result => Items<int>(result, item => int.TryParse(item, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? [number] : null,
+            _ => $"{name} '{result.Tokens[0].Value}' is not a list of whole numbers such as 1,32")?.ToArray(),
     };
 
     public static Option<Target?> Limit(string name, string description, Func<string, Target?> parse, string kind) => new(name)
@@ -127,10 +110,39 @@ static class CommandOptions
     /// <summary>A list that was given: the parser makes an empty one of what was not.</summary>
     public static T[]? Given<T>(ParseResult parsed, Option<T[]?> option) => parsed.GetValue(option) is { Length: > 0 } values ? values : null;
 
+    /// <summary>How many rows to show.</summary>
+    /// <exception cref="OptionException">Fewer than one.</exception>
+    public static int Top(ParseResult parsed, Option<int?> option, int otherwise)
+    {
+        int top = parsed.GetValue(option) ?? otherwise;
+        return top >= 1 ? top : throw new OptionException($"{option.Name} {top} is not ≥ 1");
+    }
+
+    /// <summary>The command line, without the program's name.</summary>
+    public static IReadOnlyList<string> Typed(ParseResult parsed) => [.. parsed.Tokens.Select(token => token.Value)];
+
     static T? Refuse<T>(ArgumentResult result, string why) where T : struct
     {
         result.AddError(why);
         return null;
+    }
+
+    /// <summary>What a list with commas between its items stands for; null, and an error, where one of them stands for nothing.</summary>
+    /// <param name="parse">The values of an item.</param>
+    /// <param name="why">What is wrong with an item, in words.</param>
+    static List<T>? Items<T>(ArgumentResult result, Func<string, IEnumerable<T>?> parse, Func<string, string> why)
+    {
+        var values = new List<T>();
+        foreach (string item in result.Tokens[0].Value.Split(','))
+        {
+            if (parse(item) is not { } some)
+            {
+                result.AddError(why(item));
+                return null;
+            }
+            values.AddRange(some);
+        }
+        return values;
     }
 
     public static Option<Regex?> Pattern(string name, string description) => new(name)

@@ -7,12 +7,7 @@ sealed class CompareCommand : IVerb
 {
     readonly Argument<string> _first = new("A.onnx") { Description = "The model that the other is measured against." };
     readonly Argument<string> _second = new("B.onnx") { Description = "The model that is judged." };
-    readonly Option<string> _calib = new("--calib")
-    {
-        Description = "Samples: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
-        HelpName = "PATH",
-        Required = true,
-    };
+    readonly Option<string> _calib = CommandOptions.Calib();
     readonly Option<string?> _labels = CommandOptions.Labels();
     readonly Option<int?> _worst = CommandOptions.Number<int>("--worst", "Samples to tell of, those that moved most first [10].", "N", "whole number");
     readonly Option<int?> _top = CommandOptions.Number<int>("--top", "Classes to show, those that lose most first [20].", "N", "whole number");
@@ -43,7 +38,7 @@ sealed class CompareCommand : IVerb
     ];
 
     /// <inheritdoc/>
-    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
+    public Option<bool> Verbose { get; } = CommandOptions.Verbose();
 
     /// <inheritdoc/>
     public int Run(ParseResult parsed, CancellationToken cancellation)
@@ -61,11 +56,7 @@ sealed class CompareCommand : IVerb
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Batch = parsed.GetValue(_batch),
         };
-        int top = parsed.GetValue(_top) ?? Classes;
-        if (top < 1)
-        {
-            throw new OptionException($"--top {top} is not ≥ 1");
-        }
+        int top = CommandOptions.Top(parsed, _top, Classes);
         string? json = parsed.GetValue(_json);
         if (json != null)
         {

@@ -32,10 +32,7 @@ static class ComparisonTable
             console.Write(Samples([.. report.Broken.Take(worst)], withAnswers: true, hasLabels));
         }
         console.MarkupLineInterpolated($"{report.Samples} samples; ONNX Runtime {report.Machine.OnnxRuntime} on {report.Machine.Device}; intervals of 95 %; loss: how much worse B is");
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.Notes(console, report.Notes);
     }
 
     static Table Metrics(ComparisonReport report)
@@ -57,7 +54,7 @@ static class ComparisonTable
         foreach (var item in report.Classes.OrderByDescending(item => item.Loss).Take(count))
         {
             string[] values = hasLabels ? [Number(item.A), Number(item.B)] : [Number(item.B)];
-            table.AddRow([$"{item.Class}", Output.Text(item.Count, "#,0"), .. values, Number(item.Loss), Range(item.Low, item.High)]);
+            table.AddRow([$"{item.Class}", Output.Whole(item.Count), .. values, Number(item.Loss), Range(item.Low, item.High)]);
         }
         return table;
     }
@@ -82,11 +79,7 @@ static class ComparisonTable
         {
             table.AddColumn(Output.Narrow(name));
         }
-        foreach (string number in numbers)
-        {
-            table.AddColumn(Output.Narrow(number).NoWrap().RightAligned());
-        }
-        return table;
+        return table.AddColumns(Output.Numbers(numbers));
     }
 
     static string Answer(int? answer) => answer is { } known ? $"{known}" : "-";

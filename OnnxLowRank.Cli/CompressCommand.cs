@@ -26,12 +26,7 @@ sealed class CompressCommand : IVerb
 
     readonly Argument<string> _input = CommandOptions.Model();
     readonly Argument<string> _output = new("OUT.onnx") { Description = "Where to write; appears whole or not at all." };
-    readonly Option<string> _calib = new("--calib")
-    {
-        Description = "Samples: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
-        HelpName = "PATH",
-        Required = true,
-    };
+    readonly Option<string> _calib = CommandOptions.Calib();
     readonly Option<string?> _labels = CommandOptions.Labels();
     readonly Option<Metric?> _metric = CommandOptions.Choice("--metric", "What is measured", "by labels and outputs", s_metrics);
     readonly Option<double?> _tolerance = CommandOptions.Number<double>("--tolerance", "How much worse the metric may get, in its own units [0.01].", "X", "number");
@@ -47,7 +42,7 @@ sealed class CompressCommand : IVerb
     readonly Option<Regex?> _only = CommandOptions.Pattern("--only", "Rewrite only layers whose node name matches.");
     readonly Option<Regex?> _skip = CommandOptions.Pattern("--skip", "Leave layers alone whose node name matches.");
     readonly Option<bool> _constantInputs = CommandOptions.ConstantInputs();
-    readonly Option<bool> _noTiming = new("--no-timing") { Description = "Plan by multiply-adds and bytes instead of times measured on this machine." };
+    readonly Option<bool> _noTiming = CommandOptions.NoTiming();
     readonly Option<bool> _confident = new("--confident") { Description = "Succeed only if the interval's upper end is within tolerance." };
     readonly Option<bool> _bestEffort = new("--best-effort") { Description = "Write the best plan found even if it misses the tolerance; still exits 5." };
     readonly Option<int?> _seed = CommandOptions.Seed();
@@ -177,7 +172,7 @@ sealed class CompressCommand : IVerb
     {
         if (ReportFile.Ends(path, Page))
         {
-            ReportFile.Write(CompressionPage.Of(report, [.. parsed.Tokens.Select(token => token.Value)]), path);
+            ReportFile.Write(CompressionPage.Of(report, CommandOptions.Typed(parsed)), path);
             return;
         }
         JsonFile.Write(report, JsonFile.Context.CompressionReport, path);

@@ -16,11 +16,7 @@ sealed class InspectCommand : IVerb
     static readonly Dictionary<string, (double From, double To)> s_stagesWithoutSamples = new() { ["load"] = (0, 0.1), ["decompose"] = (0.1, 1) };
 
     readonly Argument<string> _input = CommandOptions.Model();
-    readonly Option<string?> _calib = new("--calib")
-    {
-        Description = "Samples, to look at what layers put out and not at weights alone: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
-        HelpName = "PATH",
-    };
+    readonly Option<string?> _calib = CommandOptions.OptionalCalib("Samples, to look at what layers put out and not at weights alone");
     readonly Option<string?> _json = CommandOptions.Json();
     readonly Option<int?> _top = CommandOptions.Number<int>("--top", "Layers to show, those that gain most first [all].", "N", "whole number");
     readonly Option<string?> _device = CommandOptions.Device();
@@ -53,7 +49,7 @@ sealed class InspectCommand : IVerb
     ];
 
     /// <inheritdoc/>
-    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
+    public Option<bool> Verbose { get; } = CommandOptions.Verbose();
 
     /// <inheritdoc/>
     public int Run(ParseResult parsed, CancellationToken cancellation)
@@ -70,11 +66,7 @@ sealed class InspectCommand : IVerb
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Batch = parsed.GetValue(_batch),
         };
-        int top = parsed.GetValue(_top) ?? int.MaxValue;
-        if (top < 1)
-        {
-            throw new OptionException($"--top {top} is not ≥ 1");
-        }
+        int top = CommandOptions.Top(parsed, _top, int.MaxValue);
         string? json = parsed.GetValue(_json);
         if (json != null)
         {

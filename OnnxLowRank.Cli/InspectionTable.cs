@@ -9,8 +9,8 @@ static class InspectionTable
     {
         var console = Output.Open(hasColor);
         bool hasOutputs = report.Samples > 0;
-        string macs = report.Macs is { } known ? $", {Output.Text(known, "#,0")} multiply-adds per sample" : "";
-        console.MarkupLineInterpolated($"{report.Source.Path}: {Output.Bytes(report.Source.Bytes)}, {Output.Text(report.Parameters, "#,0")} parameters{macs}");
+        string macs = report.Macs is { } known ? $", {Output.Whole(known)} multiply-adds per sample" : "";
+        console.MarkupLineInterpolated($"{report.Source.Path}: {Output.Bytes(report.Source.Bytes)}, {Output.Whole(report.Parameters)} parameters{macs}");
         var table = Output.NewTable().AddColumn(Output.Narrow("layer"));
         bool isWide = console.Profile.Width >= Output.Wide, hasShapes = !hasOutputs || isWide;
         string[] columns =
@@ -36,14 +36,8 @@ static class InspectionTable
             console.MarkupLineInterpolated($"{report.Layers.Count - top} of {report.Layers.Count} layers are left out; without --top all are shown");
         }
         console.MarkupLineInterpolated($"eff.: effective rank of the weight; 99.9%: rank that keeps 99.9 % of its energy{(hasOutputs ? $"; out: the same of the output on {report.Samples} samples" : "")}; even: below this rank two factors are smaller; gain: share of all parameters that a cut at {(hasOutputs ? "out 99.9%" : "99.9%")} saves");
-        foreach (var node in report.LeftAlone)
-        {
-            console.MarkupLineInterpolated($"left alone: {node.Name} ({node.Op}): {node.Reason}");
-        }
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.LeftAlone(console, report.LeftAlone);
+        Output.Notes(console, report.Notes);
     }
 
     static string Rank(double? value) => value is { } known ? Output.Text(known, "0.0") : "-";

@@ -38,7 +38,31 @@ static class Output
 
     public static TableColumn Narrow(string name) => new TableColumn(name).Padding(0, 0, 1, 0);
 
+    public static TableColumn[] Numbers(params IEnumerable<string> names) => [.. names.Select(name => Narrow(name).NoWrap().RightAligned())];
+
+    public static void Notes(IAnsiConsole console, IReadOnlyList<string> notes)
+    {
+        foreach (string note in notes)
+        {
+            console.MarkupLineInterpolated($"note: {note}");
+        }
+    }
+
+    public static void LeftAlone(IAnsiConsole console, IReadOnlyList<InspectedNode> nodes)
+    {
+        foreach (var node in nodes)
+        {
+            console.MarkupLineInterpolated($"left alone: {node.Name} ({node.Op}): {node.Reason}");
+        }
+    }
+
     public static string Text(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+
+    /// <summary>A loss, or another number of moderate size.</summary>
+    public static string Number(double value) => Text(value, "0.#####");
+
+    /// <summary>A count, with its thousands apart.</summary>
+    public static string Whole(double value) => Text(value, "#,0");
 
     public static string Bytes(double bytes) => bytes switch
     {

@@ -12,7 +12,7 @@ static class ResultTable
         if (report.Verified is { } verified)
         {
             console.MarkupLineInterpolated(
-                $"verified on {verified.Samples} unseen samples: {verified.Metric} loss {verified.Loss:0.#####} (95 %: {verified.Low:0.#####} to {verified.High:0.#####}){(verified.Tolerance is { } tolerance ? $", tolerance {tolerance}" : "")}");
+                $"verified on {verified.Samples} unseen samples: {verified.Metric} loss {Output.Number(verified.Loss)} (95 %: {Output.Number(verified.Low)} to {Output.Number(verified.High)}){(verified.Tolerance is { } tolerance ? $", tolerance {tolerance}" : "")}");
         }
         console.MarkupLineInterpolated(
             $"{report.Seconds.Total:0.0} s, {report.Passes:0.0} passes, peak memory {Output.Bytes(report.PeakMemoryBytes)}; {report.Runtime.LinearAlgebra}; ONNX Runtime {report.Runtime.OnnxRuntime} on {report.Runtime.Device}");
@@ -24,10 +24,7 @@ static class ResultTable
                 console.MarkupLineInterpolated($"kept: {layer.Name} ({layer.Op}): {layer.Reason}");
             }
         }
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.Notes(console, report.Notes);
     }
 
     static Table Costs(CompressionReport report)
@@ -41,8 +38,8 @@ static class ResultTable
             name, text(before), after is { } value ? text(value) : "-", after is { } ratio && before > 0 ? Output.Text(ratio / before, "0.000") : "-");
 
         Row("bytes", report.Before.Bytes, report.After?.Bytes, Output.Bytes);
-        Row("parameters", report.Before.Parameters, report.After?.Parameters, value => Output.Text(value, "#,0"));
-        Row("MACs per sample", report.Before.Macs, report.After?.Macs, value => Output.Text(value, "#,0"));
+        Row("parameters", report.Before.Parameters, report.After?.Parameters, Output.Whole);
+        Row("MACs per sample", report.Before.Macs, report.After?.Macs, Output.Whole);
         if (report.Before.Milliseconds is { } milliseconds)
         {
             Row("ms per sample", milliseconds, report.After?.Milliseconds, value => Output.Text(value, "0.000"));
@@ -55,10 +52,7 @@ static class ResultTable
     {
         var table = Output.NewTable().AddColumn(Output.Narrow("layer"));
         table.AddColumns(isWide ? [Output.Narrow("op").NoWrap(), Output.Narrow("shape").NoWrap()] : []).AddColumn(Output.Narrow("became"));
-        foreach (string column in new[] { "before", "after", "error", "µs before", "after" })
-        {
-            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
-        }
+        table.AddColumns(Output.Numbers("before", "after", "error", "µs before", "after"));
         table.AddColumns(isWide ? [Output.Narrow("kernels").NoWrap()] : []);
         foreach (var layer in report.Layers.Where(layer => layer.Action != "keep"))
         {

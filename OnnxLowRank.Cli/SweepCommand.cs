@@ -11,12 +11,7 @@ sealed class SweepCommand : IVerb
     static readonly double[] s_usualTolerances = [0.001, 0.0025, 0.005, 0.01, 0.02];
 
     readonly Argument<string[]> _inputs = new("IN.onnx") { Description = "The trained models; several share one chart.", Arity = ArgumentArity.OneOrMore };
-    readonly Option<string> _calib = new("--calib")
-    {
-        Description = "Samples: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
-        HelpName = "PATH",
-        Required = true,
-    };
+    readonly Option<string> _calib = CommandOptions.Calib();
     readonly Option<string?> _labels = CommandOptions.Labels();
     readonly Option<Metric?> _metric = CommandOptions.Choice("--metric", "What is measured", "by labels and outputs", CommandOptions.Names<Metric>());
     readonly Option<double[]?> _tolerances = CommandOptions.Values("--tolerances", "Whole compressions at these tolerances [0.001,0.0025,0.005,0.01,0.02].");
@@ -30,7 +25,7 @@ sealed class SweepCommand : IVerb
     readonly Option<string?> _out = new("--out") { Description = "Folder for sweep.json, sweep.csv, sweep.html, and the models that are written.", HelpName = "DIR" };
     readonly Option<string?> _json = CommandOptions.Json();
     readonly Option<string?> _device = CommandOptions.Device();
-    readonly Option<bool> _noTiming = new("--no-timing") { Description = "Plan by multiply-adds and bytes instead of times measured on this machine." };
+    readonly Option<bool> _noTiming = CommandOptions.NoTiming();
     readonly Option<int?> _seed = CommandOptions.Seed();
     readonly Option<int?> _threads = CommandOptions.Threads();
     readonly Option<int?> _batch = CommandOptions.Batch();
@@ -67,7 +62,7 @@ sealed class SweepCommand : IVerb
     ];
 
     /// <inheritdoc/>
-    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
+    public Option<bool> Verbose { get; } = CommandOptions.Verbose();
 
     /// <inheritdoc/>
     public int Run(ParseResult parsed, CancellationToken cancellation)
@@ -109,7 +104,7 @@ sealed class SweepCommand : IVerb
         {
             JsonFile.Write(report, JsonFile.Context.SweepReport, Path.Combine(folder, "sweep.json"));
             ReportFile.Write(SweepTable.Csv(report), Path.Combine(folder, "sweep.csv"));
-            ReportFile.Write(SweepPage.Of(report, [.. parsed.Tokens.Select(token => token.Value)]), Path.Combine(folder, "sweep.html"));
+            ReportFile.Write(SweepPage.Of(report, CommandOptions.Typed(parsed)), Path.Combine(folder, "sweep.html"));
         }
         if (json != null)
         {

@@ -18,10 +18,7 @@ static class SweepTable
             table.AddColumn(Output.Narrow(column));
         }
         string[] columns = [Unit(report.Kind), "bytes", "size", .. hasTimes ? new[] { "time" } : [], .. hasOriginal ? new[] { report.Metric } : [], "loss", "low", "high", .. hasNll ? new[] { "nll" } : []];
-        foreach (string column in columns)
-        {
-            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
-        }
+        table.AddColumns(Output.Numbers(columns));
         foreach (var point in report.Points)
         {
             string[] times = hasTimes ? [point.Time is { } time ? Output.Text(time, "0.000") : "-"] : [];
@@ -29,7 +26,7 @@ static class SweepTable
             string[] nll = hasNll ? [Output.Text(point.Nll ?? double.NaN, "0.0000")] : [];
             string[] models = hasModels ? [Markup.Escape(point.Model)] : [];
             table.AddRow([
-                .. models, SeriesOf(point), Setting(point), Output.Bytes(point.Bytes), Output.Text(point.Size, "0.000"), .. times, .. metric,
+                .. models, Markup.Escape(Repeated(point.Series, point.Repeat)), Setting(point), Output.Bytes(point.Bytes), Output.Text(point.Size, "0.000"), .. times, .. metric,
                 Output.Text(point.Loss, "0.0000"), Output.Text(point.Low, "0.0000"), Output.Text(point.High, "0.0000"), .. nll]);
         }
         console.Write(table);
@@ -46,10 +43,7 @@ static class SweepTable
             string name = report.GoodEnough.Any(other => other.Series == good.Series && other.Repeat > 0) ? $"{good.Series} {good.Repeat + 1}" : good.Series;
             console.MarkupLineInterpolated($"{good.Model}, {name}: {(good.Rank is { } rank ? $"from rank {rank} on" : "at no rank tried")} it loses no more than {Output.Text(report.Tolerance, "0.####")}");
         }
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.Notes(console, report.Notes);
     }
 
     internal static string Unit(SweepKind kind) => kind switch
@@ -60,7 +54,8 @@ static class SweepTable
         _ => "tolerance",
     };
 
-    static string SeriesOf(SweepPoint point) => Markup.Escape(point.Repeat > 0 ? $"{point.Series} {point.Repeat + 1}" : point.Series);
+    /// <summary>A series' name; of the second draw on, with its number.</summary>
+    internal static string Repeated(string series, int repeat) => repeat > 0 ? $"{series} {repeat + 1}" : series;
 
     static string Setting(SweepPoint point) => point.Setting > 0 ? point.Setting.ToString(CultureInfo.InvariantCulture) : "-";
 

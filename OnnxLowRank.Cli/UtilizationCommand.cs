@@ -8,12 +8,7 @@ namespace OnnxLowRank.Cli;
 sealed class UtilizationCommand : IVerb
 {
     readonly Argument<string> _input = CommandOptions.Model();
-    readonly Option<string> _calib = new("--calib")
-    {
-        Description = "Samples: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
-        HelpName = "PATH",
-        Required = true,
-    };
+    readonly Option<string> _calib = CommandOptions.Calib();
     readonly Option<string?> _labels = CommandOptions.Labels();
     readonly Option<double?> _delta = CommandOptions.Number<double>("--delta", "Accuracy, or agreement without labels, that each projection may lose, as a fraction [0.001].", "X", "number");
     readonly Option<string?> _state = new("--state") { Description = "Remember finished layers in FILE.json, and go on from there.", HelpName = "FILE" };
@@ -50,7 +45,7 @@ sealed class UtilizationCommand : IVerb
     ];
 
     /// <inheritdoc/>
-    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
+    public Option<bool> Verbose { get; } = CommandOptions.Verbose();
 
     /// <inheritdoc/>
     public int Run(ParseResult parsed, CancellationToken cancellation)
@@ -82,7 +77,7 @@ sealed class UtilizationCommand : IVerb
         }
         if (page != null)
         {
-            ReportFile.Write(UtilizationPage.Of(report, [.. parsed.Tokens.Select(token => token.Value)]), page);
+            ReportFile.Write(UtilizationPage.Of(report, CommandOptions.Typed(parsed)), page);
         }
         if (json != null)
         {

@@ -9,12 +9,8 @@ static class UtilizationTable
     public static void Write(UtilizationReport report, bool hasColor)
     {
         var console = Output.Open(hasColor);
-        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer"));
-        foreach (string column in (string[])["op", "S", "of", "T", "of", "W", "used", "util.", "params", "passes"])
-        {
-            var narrow = Output.Narrow(column).NoWrap();
-            table.AddColumn(column == "op" ? narrow : narrow.RightAligned());
-        }
+        var table = new Table().Border(TableBorder.Simple).AddColumn(Output.Narrow("layer")).AddColumn(Output.Narrow("op").NoWrap())
+            .AddColumns(Output.Numbers("S", "of", "T", "of", "W", "used", "util.", "params", "passes"));
         foreach (var layer in report.Layers)
         {
             table.AddRow([
@@ -30,14 +26,8 @@ static class UtilizationTable
         ForwardPasses passes = report.Passes;
         string resumed = report.Resumed > 0 ? $"; {report.Resumed} layers from an earlier run" : "";
         console.MarkupLineInterpolated($"{Output.Text(passes.Made, "0.0")} passes over all samples in {Output.Text(report.Seconds, "0")} s (without cached prefixes {Output.Text(passes.WithoutCache, "0.0")}, nor early stops {Output.Text(passes.WithoutEither, "0.0")}){resumed}");
-        foreach (var node in report.LeftAlone)
-        {
-            console.MarkupLineInterpolated($"left alone: {node.Name} ({node.Op}): {node.Reason}");
-        }
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.LeftAlone(console, report.LeftAlone);
+        Output.Notes(console, report.Notes);
     }
 
     static string Share(double value) => Output.Text(value, "0.000");

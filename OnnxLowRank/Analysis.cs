@@ -112,7 +112,7 @@ sealed record Analysis(
     }
 
     static LayerSearch Search(Workspace workspace, Layer[] layers, CompressionOptions options, ILinearAlgebra algebra, IReadOnlyDictionary<string, long[]> shapes) =>
-        new(workspace.Shares.Search, options.Seed)
+        new(workspace.Shares, options.Seed)
         {
             Model = workspace.Model,
             Device = workspace.Device,
@@ -123,8 +123,6 @@ sealed record Analysis(
             Outputs = workspace.Metric.Outputs,
             Shapes = shapes,
             Cost = new(layers.ToDictionary(layer => layer, layer => Inspector.Macs(layer, shapes))),
-            MomentSamples = workspace.Shares.Moments,
-            SampleCount = workspace.Shares.Count,
             Delta = options.Delta,
         };
 

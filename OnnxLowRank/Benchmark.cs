@@ -28,7 +28,7 @@ public static class Benchmark
     public static BenchmarkReport Run(BenchmarkOptions options, CancellationToken cancellation = default)
     {
         options.Validate();
-        FileFacts[] facts = [.. options.Models.Select(path => Comparer.Facts(path, OnnxModel.Load(path)))];
+        FileFacts[] facts = [.. options.Models.Select(path => FileFacts.Of(path, OnnxModel.Load(path)))];
         var device = Device.Open(options.Device);
         using (ModelSession.Open(TrialModel.Bytes(), device, options.Threads[0])) // what ONNX Runtime itself takes is no model's memory
         {
@@ -60,7 +60,7 @@ public static class Benchmark
                 timed.ForEach(model => model.Dispose());
             }
         }
-        return new(ReportBuilder.Tool, Comparer.Machine(device), options.Calibration, options.Seconds, models!, settings, notes);
+        return new(ReportBuilder.Tool, MachineInfo.Of(device), options.Calibration, options.Seconds, models!, settings, notes);
     }
 
     /// <summary>What is not measured, and why.</summary>

@@ -1,4 +1,3 @@
-using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
@@ -40,15 +39,11 @@ public static class Comparer
 
         var samples = Samples(measures, classes, labels);
         return new(
-            ReportBuilder.Tool, Facts(options.First, a), Facts(options.Second, b), Machine(device), options.Threads, source.Count, [.. measures.Select(Metric)], classOutput,
+            ReportBuilder.Tool, FileFacts.Of(options.First, a), FileFacts.Of(options.Second, b), MachineInfo.Of(device), options.Threads, source.Count, [.. measures.Select(Metric)], classOutput,
             [.. (classes?.Losses(Alpha) ?? []).Select(item => new ComparedClass(item.Class, item.Places, item.Loss.Original, item.Loss.Compressed, item.Loss.Estimate, item.Loss.Low, item.Loss.High))],
             [.. samples.Where(sample => sample.RelativeChange > 0).OrderByDescending(sample => sample.RelativeChange).Take(options.Worst)],
             [.. samples.Where(sample => sample.Broken > 0).OrderByDescending(sample => sample.Broken)], notes);
     }
-
-    internal static FileFacts Facts(string path, OnnxModel model) => new(path, ModelFiles.Sha256(path), ModelFiles.Bytes(path, model));
-
-    internal static MachineInfo Machine(Device device) => new(OrtEnv.Instance().GetVersionString(), device.Name, Processor.Name);
 
     /// <summary>What one sample takes inside the models, about: of the first one's layers, and of the outputs that are compared.</summary>
     static long BytesPerSample(OnnxModel model, ModelFile first, Sampling sampling, Device device, int threads)

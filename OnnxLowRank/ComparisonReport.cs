@@ -1,3 +1,6 @@
+using Microsoft.ML.OnnxRuntime;
+using OnnxLowRank.Runtime;
+
 namespace OnnxLowRank;
 
 /// <summary>How the second of two models differs from the first on the same samples; the JSON report is this record. Intervals are of 95 %.</summary>
@@ -15,7 +18,10 @@ public sealed record ComparisonReport(
 
 /// <summary>Where models ran.</summary>
 /// <param name="Device">cpu or cuda:N.</param>
-public sealed record MachineInfo(string OnnxRuntime, string Device, string Processor);
+public sealed record MachineInfo(string OnnxRuntime, string Device, string Processor)
+{
+    internal static MachineInfo Of(Device device) => new(OrtEnv.Instance().GetVersionString(), device.Name, Runtime.Processor.Name);
+}
 
 /// <summary>One metric at one output.</summary>
 /// <param name="Metric">accuracy, agreement, nll (nats), perplexity, kl (nats), relative or cosine.</param>

@@ -1,4 +1,8 @@
+using Microsoft.ML.OnnxRuntime;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Runtime;
 
 namespace OnnxLowRank;
 
@@ -19,10 +23,17 @@ public enum Outcome
 public sealed record ToolInfo(string Name, string Version);
 
 /// <summary>A file: path, SHA-256 in hexadecimal, and bytes including external data.</summary>
-public sealed record FileFacts(string Path, string Sha256, long Bytes);
+public sealed record FileFacts(string Path, string Sha256, long Bytes)
+{
+    /// <param name="model">What was read from the file.</param>
+    internal static FileFacts Of(string path, OnnxModel model) => new(path, ModelFiles.Sha256(path), ModelFiles.Bytes(path, model));
+}
 
 /// <summary>What ran the models and the algebra.</summary>
-public sealed record RuntimeInfo(string OnnxRuntime, string Device, string LinearAlgebra, int Threads);
+public sealed record RuntimeInfo(string OnnxRuntime, string Device, string LinearAlgebra, int Threads)
+{
+    internal static RuntimeInfo Of(Device device, ILinearAlgebra algebra, int threads) => new(OrtEnv.Instance().GetVersionString(), device.Name, algebra.Name, threads);
+}
 
 /// <summary>Wall-clock seconds by stage.</summary>
 /// <param name="Time">Timing layers, when the search wants to know.</param>

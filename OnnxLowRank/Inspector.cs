@@ -1,4 +1,3 @@
-using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -73,8 +72,8 @@ public static class Inspector
             clock.Report((done += Work(layer)) / work);
         }
         return new(
-            ReportBuilder.Tool, new(options.Input, ModelFiles.Sha256(options.Input), ModelFiles.Bytes(options.Input, model)),
-            new(OrtEnv.Instance().GetVersionString(), device.Name, algebra.Name, options.Threads), measured == null ? 0 : source!.Count, (long)parameters, all,
+            ReportBuilder.Tool, FileFacts.Of(options.Input, model), RuntimeInfo.Of(device, algebra, options.Threads),
+            measured == null ? 0 : source!.Count, (long)parameters, all,
             [.. layers.OrderByDescending(layer => layer.Gain).ThenByDescending(layer => layer.Parameters)],
             [.. found.LeftAlone.Select(node => new InspectedNode(node.Name, node.Op, node.Shape, node.Bytes, node.Reason))], notes);
     }

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using Google.Protobuf;
-using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
@@ -170,7 +169,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             result.Bytes, ModelFiles.Parameters(plan!.Rewritten.Model), Analysis!.Macs(plan.Allotment.Plans), _millisecondsAfter);
         return new(
             outcome, Tool, new(options.Input, SourceHash, workspace.SourceBytes), result, OptionTexts(),
-            new(OrtEnv.Instance().GetVersionString(), workspace.Device.Name, algebra.Name, options.Threads),
+            RuntimeInfo.Of(workspace.Device, algebra, options.Threads),
             clock.Seconds(), workspace.Sampling.Passes, Process.GetCurrentProcess().PeakWorkingSet64,
             new(workspace.SourceBytes, ModelFiles.Parameters(model), macsBefore, _millisecondsBefore), after, verified,
             Probes, [.. LayerReports(result == null ? null : plan)], _kernels, workspace.Notes)

@@ -1,4 +1,3 @@
-using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
@@ -51,7 +50,7 @@ sealed class SweepBench : IDisposable
     /// <summary>Starts the model in a sweep.</summary>
     public void Start(SweepSink sink, Layer? layer = null, int? rank = null, double? effectiveRank = null)
     {
-        sink.RunsOn(new(OrtEnv.Instance().GetVersionString(), Workspace.Device.Name, Algebra.Name, _options.Threads));
+        sink.RunsOn(RuntimeInfo.Of(Workspace.Device, Algebra, _options.Threads));
         double original = Workspace.Evaluator.Measure(Workspace.Original, _unseen, Alpha).Original;
         sink.Start(
             new(Name, new(_input, ModelFiles.Sha256(_input), Workspace.SourceBytes), original, Nll(Workspace.Original), layer?.Name, rank, effectiveRank),

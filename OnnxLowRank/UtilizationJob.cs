@@ -67,7 +67,7 @@ sealed class UtilizationJob : IDisposable
             Shares = shares,
             Metric = metric.Metric,
             Notes = notes,
-            Search = new(shares.Search, options.Seed)
+            Search = new(shares, options.Seed)
             {
                 Model = model,
                 Device = device,
@@ -78,8 +78,6 @@ sealed class UtilizationJob : IDisposable
                 Outputs = metric.Outputs,
                 Shapes = shapes,
                 Cost = new(layers.ToDictionary(layer => layer, layer => Inspector.Macs(layer, shapes))),
-                MomentSamples = shares.Moments,
-                SampleCount = source.Count,
                 Delta = options.Delta,
             },
         };

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
@@ -43,8 +42,8 @@ public static class Utilizer
         var found = LayerFinder.Find(search.Model, new(options.Only, options.Skip, options.ConstantInputs));
         var leftAlone = found.LeftAlone.Select(node => new InspectedNode(node.Name, node.Op, node.Shape, node.Bytes, node.Reason)).ToList();
         var layers = Searchable(search, found, leftAlone);
-        string sha = ModelFiles.Sha256(options.Input);
-        var state = UtilizationState.Empty(sha, UtilizationState.Hash(options.Labels == null ? source.Files : source.Files.Append(options.Labels)), options.Signature);
+        var facts = FileFacts.Of(options.Input, search.Model);
+        var state = UtilizationState.Empty(facts.Sha256, UtilizationState.Hash(options.Labels == null ? source.Files : source.Files.Append(options.Labels)), options.Signature);
         state = options.State == null ? state : state.LoadFrom(options.State);
         RequireSame(state, layers, options.State);
         int resumed = state.Layers.Count;
@@ -88,8 +87,8 @@ public static class Utilizer
         var after = new ModelWork(
             before.Parameters - results.Sum(layer => layer.Before.Parameters - layer.After.Parameters), before.Macs - results.Sum(layer => layer.Before.Macs - layer.After.Macs));
         return new(
-            ReportBuilder.Tool, new(options.Input, sha, ModelFiles.Bytes(options.Input, search.Model)),
-            new(OrtEnv.Instance().GetVersionString(), search.Device.Name, search.Algebra.Name, options.Threads), job.Metric.ToString().ToLowerInvariant(), options.Delta, options.Seed,
+            ReportBuilder.Tool, facts, RuntimeInfo.Of(search.Device, search.Algebra, options.Threads),
+            job.Metric.ToString().ToLowerInvariant(), options.Delta, options.Seed,
             new(job.Shares.Moments.Length, job.Shares.Search.Length, job.Shares.Verification.Length), results.Count > 0 ? results.Average(layer => layer.Utilization) : null,
             before, after, verified, passes, Stopwatch.GetElapsedTime(start).TotalSeconds, resumed, results, leftAlone, job.Notes);
     }

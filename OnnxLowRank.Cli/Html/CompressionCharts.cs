@@ -3,8 +3,7 @@ namespace OnnxLowRank.Cli.Html;
 /// <summary>What a compression's numbers look like.</summary>
 static class CompressionCharts
 {
-    /// <summary>More bars than that are no picture; the table has them all.</summary>
-    const int MostLayers = 40;
+    static readonly LayerBars<LayerReport> s_bars = new(layer => layer.Name, layer => layer.BytesBefore, About);
 
     /// <summary>More curves than that cannot be told apart.</summary>
     const int MostTogether = 5;
@@ -29,7 +28,7 @@ static class CompressionCharts
         double? most = tolerance > 0 ? MostTolerances * tolerance : null;
         int beyond = report.Probes.Count(probe => probe.Loss > most);
         return new("Plans", $"{report.Probes.Count} plans were built, run and measured: what they lose against what their layers take. "
-            + $"Searched plans are measured on other samples than those that are verified.{(beyond > 0 ? $" Those that lose more than {Output.Text(most!.Value, "0.#####")}, of which there are {beyond}, are drawn at that height." : "")}",
+            + $"Searched plans are measured on other samples than those that are verified.{(beyond > 0 ? $" Those that lose more than {Output.Number(most!.Value)}, of which there are {beyond}, are drawn at that height." : "")}",
             new("bytes of the rewritten layers, as planned", AxisScale.Logarithmic, AxisUnit.Bytes), new($"loss ({report.Options["metric"]})", Most: most),
             [.. series.Where(item => item.Points.Count > 0)])
         {
@@ -38,38 +37,17 @@ static class CompressionCharts
     }
 
     /// <summary>Bytes of layers before and after.</summary>
-    public static Chart Bytes(CompressionReport report)
-    {
-        var shown = Largest(report.Layers);
-        return Bars("Bytes of layers", $"{Part(shown, report.Layers.Count, "layers")}.", new("bytes", Unit: AxisUnit.Bytes), shown,
-            ("before", layer => layer.BytesBefore), ("after", layer => layer.BytesAfter));
-    }
+    public static Chart Bytes(CompressionReport report) => s_bars.Of(
+        report.Layers, "Bytes of layers", "layers", ".", new("bytes", Unit: AxisUnit.Bytes), ("before", layer => layer.BytesBefore), ("after", layer => layer.BytesAfter));
 
     /// <summary>What of the layers that were cut is left; null where none was.</summary>
     public static Chart? Ranks(CompressionReport report)
     {
         LayerReport[] cut = [.. report.Layers.Where(layer => layer.KeptEnergy != null)];
-        var shown = Largest(cut);
-        return cut.Length == 0 ? null : Bars(
-            "Ranks of layers", $"{Part(shown, cut.Length, "layers that were cut")}: how many of the directions are left, as a share of all, and the share of the output's energy that these carry.",
-            new("share"), shown, ("rank / full rank", layer => RankShare(report, layer)), ("kept energy", layer => layer.KeptEnergy!.Value));
+        return cut.Length == 0 ? null : s_bars.Of(
+            cut, "Ranks of layers", "layers that were cut", ": how many of the directions are left, as a share of all, and the share of the output's energy that these carry.",
+            new("share"), ("rank / full rank", layer => RankShare(report, layer)), ("kept energy", layer => layer.KeptEnergy!.Value));
     }
-
-    static IReadOnlyList<LayerReport> Largest(IReadOnlyList<LayerReport> layers)
-    {
-        var largest = layers.OrderByDescending(layer => layer.BytesBefore).Take(MostLayers).ToHashSet();
-        return [.. layers.Where(largest.Contains)];
-    }
-
-    static string Part(IReadOnlyList<LayerReport> shown, int all, string what) =>
-        shown.Count < all ? $"The {shown.Count} largest of {all} {what}, in the order of the graph" : $"All {what}, in the order of the graph";
-
-    static Chart Bars(string title, string description, ChartAxis axis, IReadOnlyList<LayerReport> layers, params (string Name, Func<LayerReport, double> Value)[] series) =>
-        new(title, description, axis, new(""), [.. series.Select((item, i) => new ChartSeries(
-            item.Name, SeriesMark.Bars, [.. layers.Select(layer => new ChartPoint(item.Value(layer), 0, i == 0 ? About(layer) : null))]))])
-        {
-            Categories = [.. layers.Select(layer => layer.Name)],
-        };
 
     static double RankShare(CompressionReport report, LayerReport layer) =>
         (layer.Rank ?? layer.InputRank) is { } rank && Side(report, layer) is { } spectrum ? rank / (double)spectrum.FullRank : double.NaN;

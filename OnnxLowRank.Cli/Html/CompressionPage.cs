@@ -15,11 +15,7 @@ static class CompressionPage
         Plans(page, report);
         Layers(page, report);
         LeftAlone(page, report);
-        if (report.Notes.Count > 0)
-        {
-            page.Section("Notes");
-            page.List(report.Notes);
-        }
+        ReportSections.Notes(page, report.Notes);
         Run(page, report);
         Reproduce(page, report, arguments);
         return page.Render();
@@ -35,12 +31,12 @@ static class CompressionPage
         }, report.Outcome == Outcome.Written);
         var (before, after) = (report.Before, report.After);
         List<HtmlFigure> figures = [
-            Figure("bytes", "bytes", before.Bytes, after?.Bytes, Output.Bytes),
-            Figure("parameters", "parameters", before.Parameters, after?.Parameters, Whole),
-            Figure("MACs per sample", "macs", before.Macs, after?.Macs, Whole)];
+            HtmlFigure.Of("bytes", "bytes", before.Bytes, after?.Bytes, Output.Bytes),
+            HtmlFigure.Of("parameters", "parameters", before.Parameters, after?.Parameters, Output.Whole),
+            HtmlFigure.Of("MACs per sample", "macs", before.Macs, after?.Macs, Output.Whole)];
         if (before.Milliseconds is { } milliseconds)
         {
-            figures.Add(Figure("ms per sample", "milliseconds", milliseconds, after?.Milliseconds, value => Output.Text(value, "0.000")));
+            figures.Add(HtmlFigure.Of("ms per sample", "milliseconds", milliseconds, after?.Milliseconds, value => Output.Text(value, "0.000")));
         }
         page.Figures(figures);
         if (report.Verified is { } verified)
@@ -50,18 +46,10 @@ static class CompressionPage
     }
 
     static HtmlInterval Interval(VerifiedLoss verified) => new(
-        "verified", HtmlCell.Of(verified.Loss, Loss), HtmlCell.Of(verified.Low, Loss), HtmlCell.Of(verified.High, Loss),
-        verified.Tolerance is { } tolerance ? HtmlCell.Of(tolerance, Loss) : (HtmlCell?)null,
-        $"{verified.Metric} was {Loss(verified.Original)} and is {Loss(verified.Compressed)} on {verified.Samples} samples that no decision has seen"
+        "verified", HtmlCell.Of(verified.Loss, Output.Number), HtmlCell.Of(verified.Low, Output.Number), HtmlCell.Of(verified.High, Output.Number),
+        verified.Tolerance is { } tolerance ? HtmlCell.Of(tolerance, Output.Number) : (HtmlCell?)null,
+        $"{verified.Metric} was {Output.Number(verified.Original)} and is {Output.Number(verified.Compressed)} on {verified.Samples} samples that no decision has seen"
             + (verified.Looks > 1 ? $"; the interval is widened for {verified.Looks} looks at them." : "."));
-
-    static HtmlFigure Figure(string name, string field, double before, double? after, Func<double, string> text) => new(
-        name, field, HtmlCell.Of(before, text), after is { } value ? HtmlCell.Of(value, text) : (HtmlCell?)null,
-        after is { } ratio && before > 0 ? $"{Output.Text(ratio / before, "0.000")} of the original" : "");
-
-    static string Whole(double value) => Output.Text(value, "#,0");
-
-    static string Loss(double value) => Output.Text(value, "0.#####");
 
     static void Plans(HtmlPage page, CompressionReport report)
     {
@@ -73,7 +61,7 @@ static class CompressionPage
         }
 
         static HtmlCell[] Row(Probe probe, int i) =>
-            [HtmlCell.Of(i + 1, Whole), probe.Step, HtmlCell.Of(probe.Bytes, Output.Bytes), HtmlCell.Of(probe.Loss, Loss), probe.Accepted ? "yes" : "no"];
+            [HtmlCell.Of(i + 1, Output.Whole), probe.Step, HtmlCell.Of(probe.Bytes, Output.Bytes), HtmlCell.Of(probe.Loss, Output.Number), probe.Accepted ? "yes" : "no"];
     }
 
     static void Layers(HtmlPage page, CompressionReport report)
@@ -110,7 +98,7 @@ static class CompressionPage
     /// <summary>Of the output; beside it that of the input, or that alone.</summary>
     static HtmlCell Rank(LayerReport layer) => layer.InputRank is { } input
         ? new(layer.Rank is { } both ? $"{both}, input {input}" : $"input {input}", layer.Rank ?? input)
-        : HtmlCell.Of(layer.Rank, Whole);
+        : HtmlCell.Of(layer.Rank, Output.Whole);
 
     static string Shape(LayerReport layer) => string.Join('×', layer.Shape);
 
@@ -146,13 +134,11 @@ static class CompressionPage
 
     static void Reproduce(HtmlPage page, CompressionReport report, IReadOnlyList<string> arguments)
     {
-        page.Section("How to reproduce");
-        page.Code(Shell.Command([report.Tool.Name, .. arguments]));
-        page.Facts([
+        ReportSections.Reproduce(page, report.Tool, arguments, [
             (report.Tool.Name, report.Tool.Version), ("ONNX Runtime", report.Runtime.OnnxRuntime), ("device", report.Runtime.Device),
-            ("linear algebra", report.Runtime.LinearAlgebra), ("threads", HtmlCell.Of(report.Runtime.Threads, Whole)),
-            ("source", $"{report.Source.Path}, {Whole(report.Source.Bytes)} bytes"), ("its SHA-256", report.Source.Sha256),
-            .. report.Result is { } result ? new (string, HtmlCell)[] { ("result", $"{result.Path}, {Whole(result.Bytes)} bytes"), ("its SHA-256", result.Sha256) } : []]);
+            ("linear algebra", report.Runtime.LinearAlgebra), ("threads", HtmlCell.Of(report.Runtime.Threads, Output.Whole)),
+            ("source", $"{report.Source.Path}, {Output.Whole(report.Source.Bytes)} bytes"), ("its SHA-256", report.Source.Sha256),
+            .. report.Result is { } result ? new (string, HtmlCell)[] { ("result", $"{result.Path}, {Output.Whole(result.Bytes)} bytes"), ("its SHA-256", result.Sha256) } : []]);
         page.Table(new("Options in effect", ["option", "value"], [.. report.Options.Where(option => option.Value.Length > 0).Select(option => new HtmlCell[] { $"--{option.Key}", option.Value })]));
     }
 }

@@ -155,4 +155,10 @@ sealed class HtmlPage(string title)
 /// <summary>A number of the headline, before and after.</summary>
 /// <param name="Field">The report's name for it.</param>
 /// <param name="After">Null where there is nothing after.</param>
-sealed record HtmlFigure(string Name, string Field, HtmlCell Before, HtmlCell? After, string More);
+sealed record HtmlFigure(string Name, string Field, HtmlCell Before, HtmlCell? After, string More)
+{
+    /// <summary>A number that shrank or grew, and to what part of itself.</summary>
+    public static HtmlFigure Of(string name, string field, double before, double? after, Func<double, string> text) => new(
+        name, field, HtmlCell.Of(before, text), after is { } value ? HtmlCell.Of(value, text) : (HtmlCell?)null,
+        after is { } ratio && before > 0 ? $"{Output.Text(ratio / before, "0.000")} of the original" : "");
+}

@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace OnnxLowRank.Cli.Html;
 
 /// <summary>A sweep as a page for people; everything on it is in the report.</summary>
@@ -23,21 +21,14 @@ static class SweepPage
         if (report.GoodEnough.Count > 0)
         {
             page.Section("Good enough");
-            page.Table(new($"Smallest rank from which on all lose no more than {Number(report.Tolerance)}", ["model", "method", "rank"],
-                [.. report.GoodEnough.Select(good => (HtmlCell[])[good.Model, Repeated(good.Series, good.Repeat), HtmlCell.Of(good.Rank, Number)])]));
+            page.Table(new($"Smallest rank from which on all lose no more than {Output.Number(report.Tolerance)}", ["model", "method", "rank"],
+                [.. report.GoodEnough.Select(good => (HtmlCell[])[good.Model, SweepTable.Repeated(good.Series, good.Repeat), HtmlCell.Of(good.Rank, Output.Number)])]));
         }
         page.Section("Numbers");
         page.Table(Points(report).WithoutEmptyColumns());
-        if (report.Notes.Count > 0)
-        {
-            page.Section("Notes");
-            page.List(report.Notes);
-        }
-        page.Section("How to reproduce");
-        page.Code(Shell.Command([report.Tool.Name, .. arguments]));
-        page.Facts([
-            ("program", $"{report.Tool.Name} {report.Tool.Version}"), ("ONNX Runtime", $"{report.Runtime.OnnxRuntime} on {report.Runtime.Device}, {report.Runtime.Threads} threads"),
-            ("linear algebra", report.Runtime.LinearAlgebra), .. report.Models.Select(model => ($"SHA-256 of {model.Source.Path}", (HtmlCell)model.Source.Sha256))]);
+        ReportSections.Notes(page, report.Notes);
+        ReportSections.Reproduce(page, report.Tool, arguments, [
+            .. ReportSections.Ran(report.Tool, report.Runtime), .. report.Models.Select(model => ($"SHA-256 of {model.Source.Path}", (HtmlCell)model.Source.Sha256))]);
         return page.Render();
     }
 
@@ -94,18 +85,14 @@ static class SweepPage
     }
 
     static string Note(SweepKind kind, SweepPoint point) =>
-        $"{(point.Setting > 0 ? $"{SweepTable.Unit(kind)} {Number(point.Setting)}, " : "")}{Output.Bytes(point.Bytes)}\nloss {Number(point.Loss)} ({Number(point.Low)} to {Number(point.High)})";
-
-    static string Repeated(string series, int repeat) => repeat > 0 ? $"{series} {repeat + 1}" : series;
-
-    static string Number(double value) => value.ToString("0.#####", CultureInfo.InvariantCulture);
+        $"{(point.Setting > 0 ? $"{SweepTable.Unit(kind)} {Output.Number(point.Setting)}, " : "")}{Output.Bytes(point.Bytes)}\nloss {Output.Number(point.Loss)} ({Output.Number(point.Low)} to {Output.Number(point.High)})";
 
     static HtmlTable Points(SweepReport report) => new(
         "Everything that was tried", ["model", "series", SweepTable.Unit(report.Kind), "bytes", "size", "time", report.Metric, "loss", "low", "high", "nll", "file"],
         [.. report.Points.Select(point => (HtmlCell[])[
-            point.Model, Repeated(point.Series, point.Repeat), point.Setting > 0 ? HtmlCell.Of(point.Setting, Number) : "", HtmlCell.Of(point.Bytes, Output.Bytes),
-            HtmlCell.Of(point.Size, Number), HtmlCell.Of(point.Time, Number), report.Models.Any(model => model.Original != 0) ? HtmlCell.Of(point.Value, Number) : "",
-            HtmlCell.Of(point.Loss, Number), HtmlCell.Of(point.Low, Number), HtmlCell.Of(point.High, Number), HtmlCell.Of(point.Nll, Number), point.File ?? ""])])
+            point.Model, SweepTable.Repeated(point.Series, point.Repeat), point.Setting > 0 ? HtmlCell.Of(point.Setting, Output.Number) : "", HtmlCell.Of(point.Bytes, Output.Bytes),
+            HtmlCell.Of(point.Size, Output.Number), HtmlCell.Of(point.Time, Output.Number), report.Models.Any(model => model.Original != 0) ? HtmlCell.Of(point.Value, Output.Number) : "",
+            HtmlCell.Of(point.Loss, Output.Number), HtmlCell.Of(point.Low, Output.Number), HtmlCell.Of(point.High, Output.Number), HtmlCell.Of(point.Nll, Output.Number), point.File ?? ""])])
     {
         IsSearchable = true,
     };

@@ -30,12 +30,13 @@ sealed class LayerSearch
     /// <summary>The widest input whose moments are kept and decomposed: n² doubles and n³ operations.</summary>
     const int WidestInput = 8192;
 
+    readonly SampleShares _shares;
     readonly ReadOnlyMemory<int> _samples;
 
-    /// <param name="search">Samples that probes run on.</param>
-    public LayerSearch(ReadOnlyMemory<int> search, int seed)
+    public LayerSearch(SampleShares shares, int seed)
     {
-        int[] order = search.ToArray();
+        _shares = shares;
+        int[] order = shares.Search.ToArray();
         new Random(seed).Shuffle(order); // so that the first of them stand for all
         _samples = order;
     }
@@ -60,12 +61,6 @@ sealed class LayerSearch
 
     public required ForwardCost Cost { get; init; }
 
-    /// <summary>Samples that moments are taken of.</summary>
-    public required ReadOnlyMemory<int> MomentSamples { get; init; }
-
-    /// <summary>Samples in all, which passes are counted in.</summary>
-    public required int SampleCount { get; init; }
-
     /// <summary>What may be lost by each of the two projections, in units of the metric.</summary>
     public required double Delta { get; init; }
 
@@ -86,11 +81,11 @@ sealed class LayerSearch
     {
         Sampling.FitTo(Calibrator.BytesPerSample(Shapes) + Calibrator.BytesPerSample(layer, Shapes));
         Sampling.Share = Cost.Share(cut.Prefix);
-        var moments = new Calibrator(Model, [layer], Device, Threads).CollectInputs(layer, Sampling, MomentSamples, Shapes);
+        var moments = new Calibrator(Model, [layer], Device, Threads).CollectInputs(layer, Sampling, _shares.Moments, Shapes);
         Sampling.Share = 1;
         Sampling.FitTo(Calibrator.BytesPerSample(Shapes));
         Matrix[] groups = [.. Enumerable.Range(0, layer.Kind == LayerKind.Conv ? layer.Groups : 1).Select(g => Moments.Pooled(moments, g, centred: false))];
-        double passes = Cost.Share(cut.Prefix) * MomentSamples.Length / SampleCount;
+        double passes = Cost.Share(cut.Prefix) * _shares.Moments.Length / _shares.Count;
         return (new(Algebra, layer, layer.ReadWeight(), groups), moments.Sum(use => use.Count), ForwardPasses.Of(passes));
     }
 
@@ -98,7 +93,7 @@ sealed class LayerSearch
     public double Expected(Layer layer, LayerCut cut)
     {
         int probes = SmallestDimension.Questions(layer.In) + SmallestDimension.Questions(layer.OutPerGroup);
-        return (Cost.Share(cut.Prefix) * (MomentSamples.Length + _samples.Length) + Cost.Share(cut.Suffix) * probes * _samples.Length) / SampleCount;
+        return (Cost.Share(cut.Prefix) * (_shares.Moments.Length + _samples.Length) + Cost.Share(cut.Suffix) * probes * _samples.Length) / _shares.Count;
     }
 
     /// <param name="onProbe">Told the share of the probes that is done, 0…1.</param>
@@ -107,7 +102,7 @@ sealed class LayerSearch
         long start = Stopwatch.GetTimestamp();
         Sampling.Share = Cost.Share(cut.Prefix);
         using var session = SuffixSession.Open(Model, layer, cut, Outputs, Device, Threads, Sampling, _samples, Memory);
-        double share = Sampling.Share = session.IsCut ? Cost.Share(cut.Suffix) : 1, full = (double)_samples.Length / SampleCount;
+        double share = Sampling.Share = session.IsCut ? Cost.Share(cut.Suffix) : 1, full = (double)_samples.Length / _shares.Count;
         var passes = new ForwardPasses(Cost.Share(cut.Prefix) * full, 0, 0);
         int probes = 0, most = SmallestDimension.Questions(layer.In) + SmallestDimension.Questions(layer.OutPerGroup);
 
@@ -118,7 +113,7 @@ sealed class LayerSearch
             {
                 session.Set(projected(k));
                 var answer = Test(session, limit);
-                double run = (double)answer.Samples / SampleCount;
+                double run = (double)answer.Samples / _shares.Count;
                 passes = passes.Plus(new(share * run, run, full));
                 onProbe((double)++probes / most);
                 loss = answer.IsWithin ? answer.Loss : loss; // the last one that passes is the one that is kept
