@@ -268,7 +268,7 @@ sealed class PlanSearch(
         _looks++;
         var rewritten = Build(allotment);
         var (bytes, isWithin) = Write(rewritten);
-        using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
+        using var session = workspace.OpenWritten(output.ModelPath);
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Verification, Alpha / _looks);
         if (options.HasTolerance)
         {
@@ -280,9 +280,13 @@ sealed class PlanSearch(
         return _staged = new(allotment, _allocation!, _isRefitted, rewritten, loss, passed, isSmaller, _looks, bytes);
     }
 
-    /// <summary>Time of one run of several samples in units of the original's.</summary>
+    /// <summary>Time of one run of several samples in units of the original's; 1 for models that are too large.</summary>
     public double Slowdown(VerifiedPlan plan)
     {
+        if (!workspace.MayLoadWhole)
+        {
+            return 1;
+        }
         Stage(plan);
         using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
         var (original, compressed) = Milliseconds(session, workspace.Sampling.RunSize);

@@ -39,7 +39,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     public IReadOnlyDictionary<string, string> Provenance => new Dictionary<string, string>
     {
         ["onnx_lowrank.version"] = Tool.Version,
-        ["onnx_lowrank.options"] = string.Join(' ', OptionTexts().Where(pair => pair.Key is not ("calib" or "labels" or "device" or "threads"))
+        ["onnx_lowrank.options"] = string.Join(' ', OptionTexts().Where(pair => pair.Key is not ("calib" or "labels" or "device" or "threads" or "memory"))
             .Select(pair => $"--{pair.Key} {pair.Value}")),
         ["onnx_lowrank.source_sha256"] = SourceHash,
     };
@@ -89,6 +89,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["dialect"] = options.Dialect.ToString().ToLowerInvariant(),
         ["device"] = workspace.Device.Name,
         ["target-cpu"] = options.Cpu.ToString().ToLowerInvariant(),
+        ["memory"] = options.Memory.ToString(CultureInfo.InvariantCulture),
         ["seed"] = options.Seed.ToString(CultureInfo.InvariantCulture),
         ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
     };
@@ -98,7 +99,13 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     {
         InspectKernels(plan, stagedPath);
         NoteSlower(plan);
-        using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads);
+        workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
+        if (!workspace.MayLoadWhole)
+        {
+            workspace.Notes.Add($"whole models are not timed: loading both takes more than --memory {options.Memory:n0} bytes");
+            return;
+        }
+        using var session = workspace.OpenWritten(stagedPath);
         using var original = workspace.OpenOriginal();
         workspace.Sampling.First(1, run =>
         {
@@ -109,7 +116,6 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
                 workspace.Notes.Add($"one sample takes {times[1] / times[0]:0.00} times as long as with the original");
             }
         });
-        workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
     }
 
     /// <summary>Says which layers are slower than they were.</summary>
@@ -128,7 +134,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         string optimized = stagedPath + ".optimized";
         try
         {
-            using var session = ModelSession.Open(stagedPath, workspace.Device, options.Threads, optimized);
+            using var session = workspace.OpenWritten(stagedPath, optimized);
             using var file = File.OpenRead(optimized);
             _kernels = ModelFiles.Operators(ModelProto.Parser.ParseFrom(file).Graph);
             if (workspace.Device.CudaId == null)

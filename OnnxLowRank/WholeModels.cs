@@ -15,9 +15,6 @@ namespace OnnxLowRank;
 /// <param name="sourceHash">Of the original.</param>
 sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOptions options, TimingCache times, string sourceHash)
 {
-    /// <summary>Larger models are not built in memory only to be timed.</summary>
-    const long LargestTimed = 1 << 30;
-
     /// <summary>Samples of a run of many.</summary>
     const int Many = 32;
 
@@ -29,7 +26,7 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
     /// <exception cref="ModelException">ONNX Runtime cannot run one of them.</exception>
     public double Ratio(Allotment plan, Allotment other)
     {
-        if (workspace.SourceBytes > LargestTimed || plan.SameAs(other))
+        if (!workspace.MayLoadWhole || plan.SameAs(other))
         {
             return 1;
         }

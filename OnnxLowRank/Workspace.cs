@@ -126,6 +126,19 @@ sealed class Workspace : IDisposable
         }
     }
 
+    /// <summary>Whether models may be loaded as they are deployed, two at a time: each then copies its weights.</summary>
+    public bool MayLoadWhole => 2 * SourceBytes <= _options.Memory;
+
+    /// <summary>
+    /// A written model: as ONNX Runtime loads it, or, where that would copy weights that are too large to be copied, with its weights where they lie in
+    /// its files.
+    /// </summary>
+    /// <param name="optimizedPath">Where to write the graph that ONNX Runtime made of the model, or null.</param>
+    /// <exception cref="ModelException">It cannot be read, or ONNX Runtime refuses it.</exception>
+    public ModelSession OpenWritten(string path, string? optimizedPath = null) => MayLoadWhole || !Model.Spill.IsToDisk
+        ? ModelSession.Open(path, Device, _options.Threads, optimizedPath)
+        : ModelSession.Open(OnnxModel.Load(path).KeepingIn(Model.Spill), Device, _options.Threads, optimizedPath);
+
     /// <summary>The user's model as it is deployed, to tell how long it takes. The caller disposes it.</summary>
     public ModelSession OpenOriginal() => ModelSession.Open(_options.Input, Device, _options.Threads);
 

@@ -47,6 +47,8 @@ public class BadInputTests
         ["target too small"] = new(NotMet, ["target 10", "bytes"], _ => [.. Usual, "--target-size", "10B"]),
         ["threads is no number"] = new(Usage, ["--threads", "many"], _ => [.. Usual, "--threads", "many"]),
         ["no threads"] = new(Usage, ["--threads", "0"], _ => [.. Usual, "--threads", "0"]),
+        ["a memory that is no size"] = new(Usage, ["--memory", "0.5"], _ => [.. Usual, "--memory", "0.5"]),
+        ["too little memory"] = new(Usage, ["--memory", "1000"], _ => [.. Usual, "--memory", "1KB"]),
         ["no batch"] = new(Usage, ["--batch", "0"], _ => [.. Usual, "--batch", "0"]),
         ["bad regex"] = new(Usage, ["--only"], _ => [.. Usual, "--only", "("]),
         ["unknown metric"] = new(Usage, ["--metric", "bleu", "accuracy"], _ => [.. Usual, "--metric", "bleu"]),

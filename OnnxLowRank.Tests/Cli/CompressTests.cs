@@ -1,5 +1,7 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
+using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
@@ -195,6 +197,47 @@ public sealed class CompressTests : IDisposable
     }
 
     [Fact]
+    public void Little_memory_gives_the_same_bytes()
+    {
+        const int Wide = 1024;
+        var model = new TinyModel();
+        model.Input("x", null, Wide);
+        model.Node("MatMul", ["x", model.Weight("w1", Wide, Wide)], "a");
+        model.Node("Relu", ["a"], "b");
+        model.Node("MatMul", ["b", model.Weight("w2", Wide, Wide)], "y");
+        model.Outputs("y");
+        var proto = model.Build().Proto;
+        ExternalData.Save(proto, _playground.PathOf("large.data"));
+        File.WriteAllBytes(_playground.PathOf("large.onnx"), proto.ToByteArray());
+        float[] samples = [.. Enumerable.Range(0, 32 * Wide).Select(i => MathF.Sin(i * i % 10007))];
+        _playground.Npy("x.npy", [32, Wide], samples);
+
+        var reports = new List<JsonElement>();
+        foreach (var (output, memory) in new[] { ("a.onnx", "1GiB"), ("b.onnx", "1MiB") })
+        {
+            var result = CommandLine.Run(_playground.Folder,
+                "large.onnx", output, "--calib", "x.npy", "--metric", "relative", "--tolerance", "0.1", "--no-timing", "--memory", memory, "--report", "report.json", "-q");
+            Assert.True(result.Exit == 0, result.ToString());
+            reports.Add(Read("report.json"));
+        }
+
+        foreach (string file in new[] { "", ".data" })
+        {
+            byte[] expected = File.ReadAllBytes(_playground.PathOf("a.onnx" + file));
+            // The file with weights has the output's name, which is as long in both.
+            Assert.Equal(Encoding.Latin1.GetString(expected).Replace("a.onnx.data", "b.onnx.data", StringComparison.Ordinal), Encoding.Latin1.GetString(File.ReadAllBytes(_playground.PathOf("b.onnx" + file))));
+        }
+        Assert.All(reports, report => Assert.True(report.GetProperty("after").GetProperty("bytes").GetInt64() < 4 * Wide * Wide));
+        Assert.Equal(reports[0].GetProperty("verified").GetRawText(), reports[1].GetProperty("verified").GetRawText());
+        Assert.DoesNotContain("not timed", Notes(reports[0]), StringComparison.Ordinal);
+        Assert.Contains("whole models are not timed: loading both takes more than --memory 1,048,576 bytes", Notes(reports[1]), StringComparison.Ordinal);
+        Assert.Equal(JsonValueKind.Null, reports[1].GetProperty("after").GetProperty("milliseconds").ValueKind);
+        Assert.DoesNotContain(Directory.EnumerateFileSystemEntries(_playground.Folder), path => path.EndsWith(".tmp", StringComparison.Ordinal));
+    }
+
+    static string Notes(JsonElement report) => report.GetProperty("notes").GetRawText();
+
+    [Fact]
     public void Without_timing_the_plan_does_not_depend_on_the_machine()
     {
         string cache = _playground.PathOf("cache");
@@ -276,7 +319,7 @@ public sealed class CompressTests : IDisposable
         Assert.Equal(0, result.Exit);
         Assert.All(
             ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--target-cpu", "--only", "--skip", "--report",
-                "--best-effort", "--confident", "--constant-inputs", "--no-timing", "--seed", "--threads", "--batch", "--quiet", "--verbose", "--no-color"],
+                "--best-effort", "--confident", "--constant-inputs", "--no-timing", "--seed", "--threads", "--batch", "--memory", "--quiet", "--verbose", "--no-color"],
             option => Assert.Contains(option, result.Output));
         Assert.DoesNotContain("[default:", result.Output);
         Assert.Equal("", result.Error);

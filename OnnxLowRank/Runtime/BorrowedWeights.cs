@@ -37,7 +37,8 @@ sealed class BorrowedWeights : IDisposable
         var graph = rest.Graph;
         var index = new GraphIndex(graph);
         var weights = new BorrowedWeights();
-        foreach (var tensor in graph.Initializer.Where(tensor => MayBeBorrowed(tensor, index)).ToList())
+        bool isLarge = model.Spill.IsToDisk;
+        foreach (var tensor in graph.Initializer.Where(tensor => IsLarge(tensor) && MayBeBorrowed(tensor, index, isLarge)).ToList())
         {
             weights.Add(tensor);
             graph.Initializer.Remove(tensor);
@@ -46,11 +47,21 @@ sealed class BorrowedWeights : IDisposable
         return weights;
     }
 
-    /// <summary>Only what kernels read as it is: ONNX Runtime rearranges a Conv's weights when it loads them, and looks into shapes and the like.</summary>
-    static bool MayBeBorrowed(TensorProto tensor, GraphIndex index) =>
-        tensor.DataType == (int)TensorProto.Types.DataType.Float && tensor.HasRawData && tensor.RawData.Length >= SmallestBorrowed
+    static bool IsLarge(TensorProto tensor) => tensor.HasRawData && tensor.RawData.Length >= SmallestBorrowed;
+
+    /// <summary>
+    /// What kernels read as it is: ONNX Runtime rearranges a Conv's weights when it loads them, and looks into shapes and the like. Integers, and what else
+    /// is computed with before it is used, are slower as inputs, so that they are borrowed only where copies would take too much memory.
+    /// </summary>
+    static bool MayBeBorrowed(TensorProto tensor, GraphIndex index, bool isLargeModel) =>
+        (isLargeModel || tensor.DataType == (int)TensorProto.Types.DataType.Float)
         && !index.IsInput(tensor.Name) && !index.IsOutput(tensor.Name)
-        && index.Readers(tensor.Name).All(reader => reader.Is("MatMul") || reader.Is("Gather") || (reader.Is("Gemm") && reader.InputOrEmpty(2) != tensor.Name));
+        && index.Readers(tensor.Name).All(reader => isLargeModel ? !IsRearranged(reader) : ReadsAsItIs(reader, tensor.Name));
+
+    static bool ReadsAsItIs(NodeProto reader, string name) =>
+        reader.Is("MatMul") || reader.Is("Gather") || (reader.Is("Gemm") && reader.InputOrEmpty(2) != name);
+
+    static bool IsRearranged(NodeProto reader) => reader.OpType is "Conv" or "ConvTranspose" or "QLinearConv" or "DequantizeLinear";
 
     static ValueInfoProto Input(TensorProto tensor)
     {
@@ -65,7 +76,7 @@ sealed class BorrowedWeights : IDisposable
         _pins.Add(pin);
         _names.Add(tensor.Name);
         _values.Add(OrtValue.CreateTensorValueWithData(
-            OrtMemoryInfo.DefaultInstance, TensorElementType.Float, [.. tensor.Dims], (nint)pin.Pointer, tensor.RawData.Length));
+            OrtMemoryInfo.DefaultInstance, (TensorElementType)tensor.DataType, [.. tensor.Dims], (nint)pin.Pointer, tensor.RawData.Length));
     }
 
     public void Dispose()

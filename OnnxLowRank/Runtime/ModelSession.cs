@@ -29,18 +29,19 @@ sealed class ModelSession : IDisposable
     public IReadOnlyList<string> OutputNames => _session.OutputNames;
 
     /// <summary>A session for measuring what a model computes, not how long it takes: it borrows the model's large weights.</summary>
+    /// <param name="optimizedPath">Where to write the graph that ONNX Runtime made of the model, or null.</param>
     /// <exception cref="ModelException">ONNX Runtime refuses the model.</exception>
-    public static ModelSession Open(OnnxModel model, Device device, int threads)
+    public static ModelSession Open(OnnxModel model, Device device, int threads, string? optimizedPath = null)
     {
         if (device.CudaId != null)
         {
-            return Open(model.ToBytes(), device, threads); // weights would travel to the device in every run
+            return Open(options => new InferenceSession(model.ToBytes(), options), device, threads, options => WriteOptimized(options, optimizedPath)); // weights would travel to the device in every run
         }
         var weights = BorrowedWeights.Of(model, out var rest);
         try
         {
             byte[] bytes = rest.ToBytes();
-            return Open(options => new InferenceSession(bytes, options), device, threads, _ => { }, weights);
+            return Open(options => new InferenceSession(bytes, options), device, threads, options => WriteOptimized(options, optimizedPath), weights);
         }
         catch
         {
@@ -66,13 +67,15 @@ sealed class ModelSession : IDisposable
     /// <param name="optimizedPath">Where to write the graph that ONNX Runtime made of the model, or null.</param>
     /// <exception cref="ModelException">ONNX Runtime refuses the model.</exception>
     public static ModelSession Open(string path, Device device, int threads, string? optimizedPath = null) =>
-        Open(options => new InferenceSession(path, options), device, threads, options =>
+        Open(options => new InferenceSession(path, options), device, threads, options => WriteOptimized(options, optimizedPath));
+
+    static void WriteOptimized(SessionOptions options, string? path)
+    {
+        if (path != null)
         {
-            if (optimizedPath != null)
-            {
-                options.OptimizedModelFilePath = optimizedPath;
-            }
-        });
+            options.OptimizedModelFilePath = path;
+        }
+    }
 
     static ModelSession Open(Func<SessionOptions, InferenceSession> create, Device device, int threads, Action<SessionOptions> configure, BorrowedWeights? weights = null)
     {
