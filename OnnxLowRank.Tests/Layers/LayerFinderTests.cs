@@ -394,31 +394,64 @@ public class LayerFinderTests
         Assert.Equal(24, OnlyLayerOf(model).In);
     }
 
-    [Theory]
-    [InlineData((int)DataType.Int32, "int32")]
-    [InlineData((int)DataType.Float16, "float16")]
-    public void A_weight_that_is_rounded_on_its_way_is_left_alone(int type, string name)
+    [Fact]
+    public void A_weight_that_is_rounded_to_integers_on_its_way_is_left_alone()
     {
         var model = Model();
-        model.Node("Cast", [model.Weight("stored", 24, 16)], "rounded", ("to", type));
+        model.Node("Cast", [model.Weight("stored", 24, 16)], "rounded", ("to", (int)DataType.Int32));
         model.Node("Cast", ["rounded"], "w", ("to", 1));
         model.Node("MatMul", ["x", "w"], "y");
 
-        AssertLeftAlone(Find(model), $"its weight is cast to {name}, which rounds it");
+        AssertLeftAlone(Find(model), "its weight is cast to int32, which rounds it");
+    }
+
+    /// <summary>π is 3.140625 in both.</summary>
+    [Theory]
+    [InlineData((int)DataType.Float16)]
+    [InlineData((int)DataType.Bfloat16)]
+    public void A_weight_that_goes_through_a_narrow_type_is_read_as_it_arrives(int type)
+    {
+        var model = Model();
+        float[] values = new float[24 * 16];
+        values[5 * 16 + 3] = MathF.PI;
+        model.Node("Cast", [model.Floats("stored", values, 24, 16)], "rounded", ("to", type));
+        model.Node("Cast", ["rounded"], "w", ("to", 1));
+        model.Node("MatMul", ["x", "w"], "y");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal(3.140625, layer.ReadWeight()[3, 5]);
+        Assert.Equal((DataType.Float, (DataType)type, 2), (layer.Type, layer.StoredType, layer.BytesPerFloat));
     }
 
     [Theory]
-    [InlineData((int)DataType.Float16, "float16")]
-    [InlineData((int)DataType.Bfloat16, "bfloat16")]
-    [InlineData((int)DataType.Double, "float64")]
-    [InlineData((int)DataType.Int32, "int32")]
-    public void Weights_of_other_types_are_left_alone(int type, string name)
+    [InlineData((int)DataType.Float16, 2)]
+    [InlineData((int)DataType.Bfloat16, 2)]
+    [InlineData((int)DataType.Double, 8)]
+    public void Weights_of_other_types_of_floats_are_layers(int type, int bytes)
     {
         var model = Model();
-        model.Tensor(TensorData.Create<byte>("w", (DataType)type, new byte[TensorType.Bytes((DataType)type, 24 * 16)], 24, 16));
+        float[] values = TinyModel.Random([24, 16], 1);
+        model.Tensor(TensorData.Reals("w", (DataType)type, values, 24, 16));
+        model.Tensor(TensorData.Reals("b", (DataType)type, values.AsSpan(0, 16), 16));
+        model.Node("MatMul", ["x", "w"], "y");
+        model.Node("Add", ["y", "b"], "z");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal(((DataType)type, (DataType)type, bytes), (layer.Type, layer.StoredType, layer.BytesPerFloat));
+        Assert.Equal(bytes * (24 * 16 + 16), layer.Bytes);
+        Assert.Equal(values[5 * 16 + 3], layer.ReadWeight()[3, 5], 0.02);
+    }
+
+    [Fact]
+    public void Weights_of_integers_are_left_alone()
+    {
+        var model = Model();
+        model.Tensor(TensorData.Create<int>("w", DataType.Int32, new int[24 * 16], 24, 16));
         model.Node("MatMul", ["x", "w"], "y");
 
-        AssertLeftAlone(Find(model), $"its weight is {name}, not float32");
+        AssertLeftAlone(Find(model), "its weight is int32: no floats");
     }
 
     [Fact]
@@ -535,9 +568,9 @@ public class LayerFinderTests
     {
         var columns = TableModel();
         columns.Node("Gather", ["table", "ids"], "y", ("axis", 1));
-        var half = TableModel();
-        half.Tensor(TensorData.Create<short>("half", DataType.Float16, new short[40 * 12], 40, 12));
-        half.Node("Gather", ["half", "ids"], "y");
+        var integers = TableModel();
+        integers.Tensor(TensorData.Create<short>("integers", DataType.Int16, new short[40 * 12], 40, 12));
+        integers.Node("Gather", ["integers", "ids"], "y");
         var deep = TableModel();
         deep.Node("Gather", [deep.Weight("deep", 40, 3, 4), "ids"], "y");
         var output = TableModel();
@@ -547,7 +580,7 @@ public class LayerFinderTests
         overridable.Node("Gather", ["table", "ids"], "y");
 
         AssertLeftAlone(Find(columns), "it picks columns of its table, not rows");
-        AssertLeftAlone(Find(half), "its weight is float16, not float32");
+        AssertLeftAlone(Find(integers), "its weight is int16: no floats");
         AssertLeftAlone(Find(deep), "its weight has rank 3");
         AssertLeftAlone(Find(output), "its weight 'table' is also a graph output");
         AssertLeftAlone(Find(overridable, listInitializers: true), "its weight 'table' is also a graph input, which a caller may override; --constant-inputs says that none does");

@@ -1,5 +1,7 @@
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Layers;
 
@@ -43,8 +45,23 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <summary>Elements of the weight.</summary>
     public long Elements => (long)Out * In;
 
+    /// <summary>Element type of x, W, b and y: float32, float16, bfloat16 or float64.</summary>
+    public DataType Type => Weight.Type;
+
+    /// <summary>Element type that floats are stored in: <see cref="Type"/>, or a narrower one that a Cast widens when the model is loaded.</summary>
+    public DataType StoredType => Weight.StoredType;
+
+    /// <summary>Whether the layer computes in float32, as kernels on integers do around their integers.</summary>
+    public bool IsSingle => Type == DataType.Float;
+
+    /// <summary>Bytes of a stored float.</summary>
+    public int BytesPerFloat => TensorType.Bits(StoredType) / 8;
+
+    /// <summary>Whether floats have 16 bits, so that numbers between factors should not be much larger or smaller than those around them.</summary>
+    public bool IsHalf => BytesPerFloat == 2;
+
     /// <summary>Bytes of weight and biases as stored in the input model.</summary>
-    public long Bytes => Weight.StoredBytes + Uses.Sum(use => 4L * (use.Bias?.Length ?? 0));
+    public long Bytes => Weight.StoredBytes + Uses.Sum(use => (long)BytesPerFloat * (use.Bias?.Length ?? 0));
 
     public bool IsDepthwise => Kind == LayerKind.Conv && Groups > 1 && In == KernelSize;
 

@@ -143,7 +143,7 @@ static class LayerFinder
     static IEnumerable<Layer> Constants(OnnxModel model, GraphIndex index, List<Layer> layers, bool inputsAreConstant, Func<NodeProto, bool> mayChange)
     {
         var taken = layers.SelectMany(layer => layer.Uses).SelectMany(use => use.Absorbed.Prepend(use.Node)).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
-        foreach (var tensor in model.Graph.Initializer.Where(tensor => tensor.Dims.Count >= 2 && tensor.DataType == (int)TensorProto.Types.DataType.Float))
+        foreach (var tensor in model.Graph.Initializer.Where(tensor => tensor.Dims.Count >= 2 && TensorType.IsReal((TensorProto.Types.DataType)tensor.DataType)))
         {
             var readers = Readers(index, tensor.Name).ToList();
             if (index.IsOutput(tensor.Name) || readers.Count == 0 || readers.Any(reader => taken.Contains(reader) || !mayChange(reader))

@@ -39,7 +39,7 @@ static class LayerReader
         }
         return kind switch
         {
-            LayerKind.Conv => ReadConv(index, node, dims, inputsAreConstant, out reason),
+            LayerKind.Conv => ReadConv(index, node, weight, inputsAreConstant, out reason),
             LayerKind.Gemm => ReadGemm(index, node, dims, inputsAreConstant),
             LayerKind.Gather => ReadGather(node, out reason),
             _ => ReadMatMul(index, node, dims, kind, inputsAreConstant),
@@ -86,9 +86,10 @@ static class LayerReader
             : use with { Addend = c, Beta = beta };
     }
 
-    static LayerUse? ReadConv(GraphIndex index, NodeProto node, long[] dims, bool inputsAreConstant, out string reason)
+    static LayerUse? ReadConv(GraphIndex index, NodeProto node, Constant weight, bool inputsAreConstant, out string reason)
     {
         reason = "";
+        long[] dims = weight.Dims;
         long channels = dims[0];
         double[]? bias = null;
         string biasName = node.InputOrEmpty(2);
@@ -110,7 +111,8 @@ static class LayerReader
         use = AbsorbAdd(index, use, inputsAreConstant, add => PerChannel(add, channels, dims.Length), channels);
         use = AbsorbBatchNormalization(index, use, inputsAreConstant, channels);
         use = AbsorbAdd(index, use, inputsAreConstant, add => PerChannel(add, channels, dims.Length), channels);
-        bool clipped = index.OnlyReader(use.Output) is { } reader && (reader.Is("Relu") || reader.Is("Clip"));
+        // What follows a layer of another type computes in that type: behind the Cast that ends the integers.
+        bool clipped = weight.Type == TensorProto.Types.DataType.Float && index.OnlyReader(use.Output) is { } reader && (reader.Is("Relu") || reader.Is("Clip"));
         return use with { Activation = clipped ? index.OnlyReader(use.Output)!.Output[0] : use.Output };
     }
 

@@ -116,6 +116,13 @@ sealed class GraphEditor
         return output;
     }
 
+    /// <summary>Makes a Cast under a fresh name, which its output has too unless another is given.</summary>
+    public NodeProto Cast(string wanted, string input, TensorProto.Types.DataType to, string? output = null)
+    {
+        string name = FreshName(wanted);
+        return NodeAttributes.Create("Cast", name, [input], [output ?? name]).With("to", (long)to);
+    }
+
     /// <summary>Applies the replacements, drops constants that only replaced nodes read, and declares the domains in use.</summary>
     /// <param name="insert">Adds further nodes once the replacements stand.</param>
     /// <returns>Names of graph inputs that were initializers of rewritten layers and are gone.</returns>

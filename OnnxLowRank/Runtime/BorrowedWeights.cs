@@ -16,6 +16,9 @@ sealed class BorrowedWeights : IDisposable
     /// <summary>Bytes from which on a copy costs more than what a kernel gains from a packed weight.</summary>
     const int SmallestBorrowed = 1 << 20;
 
+    /// <summary>Weights of other types than float32 are cast anew in every run when they are borrowed; only models that may be too large for one message do that.</summary>
+    const long LargestOwned = 1 << 30;
+
     readonly List<MemoryHandle> _pins = [];
     readonly List<OrtValue> _values = [];
     readonly List<string> _names = [];
@@ -37,7 +40,8 @@ sealed class BorrowedWeights : IDisposable
         var graph = rest.Graph;
         var index = new GraphIndex(graph);
         var weights = new BorrowedWeights();
-        foreach (var tensor in graph.Initializer.Where(tensor => MayBeBorrowed(tensor, index)).ToList())
+        bool isLarge = graph.Initializer.Sum(tensor => (long)tensor.RawData.Length) > LargestOwned;
+        foreach (var tensor in graph.Initializer.Where(tensor => MayBeBorrowed(tensor, index, isLarge)).ToList())
         {
             weights.Add(tensor);
             graph.Initializer.Remove(tensor);
@@ -47,8 +51,8 @@ sealed class BorrowedWeights : IDisposable
     }
 
     /// <summary>Only what kernels read as it is: ONNX Runtime rearranges a Conv's weights when it loads them, and looks into shapes and the like.</summary>
-    static bool MayBeBorrowed(TensorProto tensor, GraphIndex index) =>
-        tensor.DataType == (int)TensorProto.Types.DataType.Float && tensor.HasRawData && tensor.RawData.Length >= SmallestBorrowed
+    static bool MayBeBorrowed(TensorProto tensor, GraphIndex index, bool isLarge) =>
+        (tensor.DataType == (int)TensorProto.Types.DataType.Float || (isLarge && TensorType.IsReal((TensorProto.Types.DataType)tensor.DataType))) && tensor.HasRawData && tensor.RawData.Length >= SmallestBorrowed
         && !index.IsInput(tensor.Name) && !index.IsOutput(tensor.Name)
         && index.Readers(tensor.Name).All(reader => reader.Is("MatMul") || reader.Is("Gather") || (reader.Is("Gemm") && reader.InputOrEmpty(2) != tensor.Name));
 
@@ -65,7 +69,7 @@ sealed class BorrowedWeights : IDisposable
         _pins.Add(pin);
         _names.Add(tensor.Name);
         _values.Add(OrtValue.CreateTensorValueWithData(
-            OrtMemoryInfo.DefaultInstance, TensorElementType.Float, [.. tensor.Dims], (nint)pin.Pointer, tensor.RawData.Length));
+            OrtMemoryInfo.DefaultInstance, (TensorElementType)tensor.DataType, [.. tensor.Dims], (nint)pin.Pointer, tensor.RawData.Length));
     }
 
     public void Dispose()
