@@ -684,7 +684,87 @@ public class LayerFinderTests
         built.Proto.Functions.Add(new FunctionProto { Name = "mine", Node = { TinyModel.Call("Gemm", ["a", "b"], ["c"]) } });
 
         AssertLeftAlone(LayerFinder.Find(built, new()),
-            "it is inside a subgraph (If, Loop or Scan)", "it is inside a subgraph (If, Loop or Scan)", "it is inside the model's function 'mine'");
+            "its values are inside a body of 'out_node' (If), where nothing can be measured",
+            "its values are inside a body of 'out_node' (If), where nothing can be measured",
+            "it is inside the model's function 'mine'");
+    }
+
+    [Fact]
+    public void A_large_weight_that_a_subgraph_reads_is_a_constant()
+    {
+        var model = Model();
+        model.Weight("w", 24, 64);
+        model.Tensor(TensorData.Create<byte>("condition", DataType.Bool, [1]));
+        model.Node("If", ["condition"], "out", ("then_branch", Branch("MatMul", "x", "w")), ("else_branch", Branch("Identity", "w")));
+
+        var found = Find(model);
+
+        Assert.Equal(("w", LayerKind.Constant), (Assert.Single(found.Layers).Name, found.Layers[0].Kind));
+        var alone = Assert.Single(found.LeftAlone);
+        Assert.Equal(("MatMul_y_node", 0), (alone.Name, alone.Bytes));
+        Assert.EndsWith("where nothing can be measured; what it reads as 'w' may be stored smaller and is run as it is", alone.Reason);
+    }
+
+    [Theory]
+    [InlineData("LSTM", "", "its products are steps of a recurrence inside the operator; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("Einsum", "", "an equation, which no rule rewrites; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("FusedMatMul", "com.microsoft", "an operator of ONNX Runtime alone, which no rule rewrites; a model that was not optimized by ONNX Runtime has standard ones in its place; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("Attention", "com.microsoft", "an operator of ONNX Runtime alone, which no rule rewrites; a model that was not optimized by ONNX Runtime has standard ones in its place; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("Mine", "org.example", "an operator of the domain org.example, which no rule rewrites; what it reads as 'w' may be stored smaller and is run as it is")]
+    public void Other_operators_say_why_they_stay(string op, string domain, string reason)
+    {
+        var model = Model();
+        var node = TinyModel.Call(op, ["x", model.Weight("w", 24, 64)], ["y"]);
+        node.Domain = domain;
+        model.Node(node);
+
+        var found = Find(model);
+
+        Assert.Equal(LayerKind.Constant, Assert.Single(found.Layers).Kind);
+        var alone = Assert.Single(found.LeftAlone);
+        Assert.Equal((op, reason, 0), (alone.Op, alone.Reason, alone.Bytes));
+        Assert.Equal([24, 64], alone.Shape);
+    }
+
+    [Theory]
+    [InlineData("MatMulInteger", "")]
+    [InlineData("QLinearConv", "")]
+    [InlineData("MatMulNBits", "com.microsoft")]
+    [InlineData("QAttention", "com.microsoft")]
+    [InlineData("DynamicQuantizeMatMul", "com.microsoft")]
+    public void Quantized_operators_are_left_alone(string op, string domain)
+    {
+        var model = Model();
+        model.Tensor(TensorData.Create<byte>("w", DataType.Uint8, new byte[24 * 64], 24, 64));
+        var node = TinyModel.Call(op, ["x", "w"], ["y"]);
+        node.Domain = domain;
+        model.Node(node);
+
+        AssertLeftAlone(Find(model), "already quantized");
+        Assert.Equal(24 * 64, Find(model).LeftAlone[0].Bytes);
+    }
+
+    [Fact]
+    public void A_weight_in_8_bits_behind_DequantizeLinear_is_quantized_already()
+    {
+        var model = Model();
+        model.Tensor(TensorData.Create<sbyte>("w8", DataType.Int8, new sbyte[24 * 64], 24, 64));
+        model.Node("DequantizeLinear", ["w8", model.Floats("scale", [0.1f])], "w");
+        model.Node("MatMul", ["x", "w"], "y");
+
+        AssertLeftAlone(Find(model), "its weight 'w8' is quantized to int8 already");
+    }
+
+    [Fact]
+    public void A_function_that_stays_says_why()
+    {
+        var model = Model();
+        model.Node("Relu", ["x"], "y");
+        model.Outputs("y");
+        var built = model.Build();
+        built.Proto.Functions.Add(new FunctionProto { Name = "mine", Domain = "org.example", Node = { TinyModel.Call("Gemm", ["a", "b"], ["c"]) }, OpsetImport = { new OperatorSetIdProto { Version = 11 } } });
+
+        AssertLeftAlone(LayerFinder.Find(Flattened.Of(built), new()), "it is inside the model's function 'mine': it is written for opset 11, the model for 17");
     }
 
     [Fact]

@@ -92,7 +92,9 @@ sealed class Constant
                 || (producer.Is("Reshape") && ShapeOperand(producer, index, inputsAreConstant) != null);
             if (!known)
             {
-                reason = $"its weight is computed by {GraphOrder.Describe(producer)}";
+                reason = producer.OpType == "DequantizeLinear" && index.Initializer(producer.InputOrEmpty(0)) is { } quantized
+                    ? $"its weight '{quantized.Name}' is quantized to {TensorType.Name(quantized.DataType)} already"
+                    : $"its weight is computed by {GraphOrder.Describe(producer)}";
                 return null;
             }
             steps.Add(producer);
