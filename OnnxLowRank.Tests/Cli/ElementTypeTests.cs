@@ -72,9 +72,8 @@ public class ElementTypeTests
         var result = playground.Run("--format", "fp32", "--metric", "relative", "--tolerance", "0.1", "--only", "first");
 
         Assert.True(result.Exit == 0, result.Error);
-        Assert.Contains("first/hidden", result.Output, StringComparison.Ordinal);
         var written = OnnxModel.Load(playground.Output);
         Assert.Empty(written.Proto.Functions);
-        Assert.Equal(3, written.Graph.Node.Count(node => node.OpType == "Gemm"));
+        Assert.Equal(2, written.Graph.Node.Count(node => node.OpType == "Gemm" && node.Name.StartsWith("first/hidden_", StringComparison.Ordinal)));
     }
 }

@@ -756,6 +756,35 @@ public class LayerFinderTests
     }
 
     [Fact]
+    public void ConvTranspose_in_one_group()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 12, 4, 5);
+        model.Node("ConvTranspose", ["x", model.Weight("w", 12, 10, 3, 2), model.Weight("b", 10)], "y");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal((LayerKind.ConvTranspose, 10, 72, 1, 6), (layer.Kind, layer.Out, layer.In, layer.Groups, layer.KernelSize));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats()[(7 * 10 + 3) * 6 + 5], layer.ReadWeight()[3, 7 * 6 + 5]);
+        Assert.Equal(4 * (12 * 10 * 6 + 10), layer.Bytes);
+        Assert.Equal(model.Graph.Initializer[0].ToFloats(), layer.OperandFor(layer.ReadWeight()));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats(), layer.Spread<float>(layer.ReadFloats(), 10));
+    }
+
+    [Fact]
+    public void ConvTranspose_in_groups_is_a_constant()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 12, 4, 5);
+        model.Node("ConvTranspose", ["x", model.Weight("w", 12, 10, 3, 4)], "y", ("group", 2));
+
+        var found = Find(model);
+
+        Assert.Equal("a ConvTranspose in 2 groups", Assert.Single(found.LeftAlone).Reason);
+        Assert.Equal(LayerKind.Constant, Assert.Single(found.Layers).Kind);
+    }
+
+    [Fact]
     public void A_function_that_stays_says_why()
     {
         var model = Model();
@@ -775,7 +804,7 @@ public class LayerFinderTests
         node.Domain = "org.example";
         model.Node(node);
 
-        AssertLeftAlone(Find(model));
+        AssertLeftAlone(Find(model), "an operator of the domain org.example, which no rule rewrites");
     }
 
     [Fact]

@@ -38,7 +38,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, Tensor
         int outputRank = shapes[use.Output].Length;
         int outputAxis = layer.Kind switch
         {
-            LayerKind.Conv => 1,
+            LayerKind.Conv or LayerKind.ConvTranspose => 1,
             LayerKind.LeftMatMul => Math.Max(0, outputRank - 2), // 0 for a vector
             _ => outputRank - 1,
         };
@@ -65,7 +65,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, Tensor
 
     /// <summary>Whether a layer is measured at its input. A Conv or Gather never is: patches and ones among zeros are no values of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
-        layer.Kind != LayerKind.Conv && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
+        !layer.IsConvolution && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
 
     /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
     public static double Vectors(Tap tap, ReadOnlySpan<long> shape)

@@ -15,7 +15,7 @@ sealed record FoundLayers(IReadOnlyList<Layer> Layers, IReadOnlyList<LeftAlone> 
 /// <param name="ConstantInputs">Whether initializers that are also graph inputs are constants from IR version 4 on.</param>
 sealed record LayerFilter(Regex? Only = null, Regex? Skip = null, bool ConstantInputs = false);
 
-/// <summary>Finds MatMul, Gemm and Conv nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
+/// <summary>Finds MatMul, Gemm, Conv and ConvTranspose nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
 static class LayerFinder
 {
     /// <summary>Rewritten nodes use nothing newer, but older models differ in too many operators to be edited safely.</summary>
@@ -64,7 +64,7 @@ static class LayerFinder
     public static string Name(NodeProto node) => node.Name.Length > 0 ? node.Name : node.Output.FirstOrDefault() ?? "";
 
     /// <summary>Whether a node's operator applies a weight where it has one.</summary>
-    public static bool AppliesWeight(NodeProto node) => node.Is("Conv") || node.Is("Gemm") || node.Is("MatMul");
+    public static bool AppliesWeight(NodeProto node) => node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
 
     /// <summary>Whether a Gather picks from a stored table; most pick a number from a shape, which is nobody's concern.</summary>
     static bool ReadsTable(GraphIndex index, NodeProto node)
@@ -234,6 +234,7 @@ static class LayerFinder
         (long rows, long cols) = kind switch
         {
             LayerKind.Constant => (dims[^1], dims[..^1].Aggregate(1L, (product, dim) => product * dim)),
+            LayerKind.ConvTranspose => (dims[1], dims[0] * dims[2..].Aggregate(1L, (product, dim) => product * dim)),
             LayerKind.Conv => (dims[0], dims[1..].Aggregate(1L, (product, dim) => product * dim)),
             LayerKind.MatMul or LayerKind.Gather => (dims[1], dims[0]),
             LayerKind.Gemm when !use.TransB => (dims[1], dims[0]),

@@ -42,7 +42,7 @@ static class OtherOperators
         { OpType: "MatMulInteger" or "ConvInteger" or "QLinearMatMul" or "QLinearConv" } when node.Is(node.OpType) => "already quantized",
         { OpType: "LSTM" or "GRU" or "RNN" } when node.Is(node.OpType) => "its products are steps of a recurrence inside the operator",
         { OpType: "Einsum" } when node.Is("Einsum") => "an equation, which no rule rewrites",
-        { OpType: "DeformConv" or "ConvTranspose" } when node.Is(node.OpType) => "a kind of convolution that no rule rewrites",
+        { OpType: "DeformConv" } when node.Is("DeformConv") => "a kind of convolution that no rule rewrites",
         { Domain: "" or "ai.onnx" } => "",
         _ when IsQuantized(node.OpType) => "already quantized",
         { Domain: "com.microsoft" } => "an operator of ONNX Runtime alone, which no rule rewrites; a model that was not optimized by ONNX Runtime has standard ones in its place",
