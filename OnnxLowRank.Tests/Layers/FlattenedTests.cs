@@ -1,8 +1,6 @@
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
-using OnnxLowRank.Planning;
-using OnnxLowRank.Rewriting;
 using static OnnxLowRank.Onnx.Proto.AttributeProto.Types;
 using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 

@@ -1,4 +1,3 @@
-using OnnxLowRank.Layers;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 

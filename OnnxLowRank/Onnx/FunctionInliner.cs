@@ -1,3 +1,4 @@
+using Google.Protobuf.Collections;
 using OnnxLowRank.Onnx.Proto;
 
 namespace OnnxLowRank.Onnx;
@@ -101,7 +102,7 @@ sealed class FunctionInliner
         }
     }
 
-    void Expand(IList<NodeProto> nodes)
+    void Expand(RepeatedField<NodeProto> nodes)
     {
         for (int i = 0; i < nodes.Count; i++)
         {
