@@ -79,7 +79,7 @@ sealed class Bench
     {
         if (!_int4.TryGetValue(layer, out var known))
         {
-            if (layer.Kind == LayerKind.Conv || layer.IsTable)
+            if (layer.IsConvolution || layer.IsTable)
             {
                 return _int4[layer] = new(s_algebra, layer, Decompose(layer), null, new double[layer.Uses.Count][]);
             }

@@ -1,3 +1,5 @@
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
@@ -38,7 +40,7 @@ static class ModelRuns
     {
         var probe = model.Copy();
         probe.Graph.Output.AddRange(values.Except(probe.Graph.Output.Select(output => output.Name))
-            .Select(name => TinyModel.Value(name, TensorProto.Types.DataType.Float, null)));
+            .Select(name => new ValueInfoProto { Name = name }));
         using var session = ModelSession.Open(probe.ToBytes(), Device.Cpu, threads: 1);
         var seen = new Seen[values.Length];
         new Sampling(samples, batch: null, CancellationToken.None).ForEach(samples.All, (run, _) =>
@@ -46,11 +48,18 @@ static class ModelRuns
             using var results = session.Run(run, values);
             for (int i = 0; i < values.Length; i++)
             {
-                seen[i] = new([.. seen[i].Values ?? [], .. results[i].GetTensorDataAsSpan<float>()], seen[i].Shape ?? results[i].GetTensorTypeAndShape().Shape);
+                seen[i] = new([.. seen[i].Values ?? [], .. Floats(results[i])], seen[i].Shape ?? results[i].GetTensorTypeAndShape().Shape);
             }
         });
         return seen;
     }
+
+    static float[] Floats(OrtValue value) => value.GetTensorTypeAndShape().ElementDataType switch
+    {
+        TensorElementType.Float16 => Array.ConvertAll(value.GetTensorDataAsSpan<Float16>().ToArray(), number => (float)number),
+        TensorElementType.Double => Array.ConvertAll(value.GetTensorDataAsSpan<double>().ToArray(), number => (float)number),
+        _ => value.GetTensorDataAsSpan<float>().ToArray(),
+    };
 
     /// <summary>How often each operator stands in the graph that ONNX Runtime makes of a model; its own operators have their domain's name in front.</summary>
     public static Dictionary<string, int> Optimized(OnnxModel model) => Operators(OptimizedGraph(model));

@@ -99,7 +99,7 @@ sealed record Analysis(
     {
         double Vectors(string value, int channels) => shapes[value].Aggregate(1.0, (product, dim) => product * dim) / channels;
         double output = layer.Uses.Sum(use => Vectors(use.Output, layer.Out));
-        return new(layer.Kind == LayerKind.Conv ? layer.Uses.Sum(use => Vectors(use.Input, layer.Groups * (layer.In / layer.KernelSize))) : output, output);
+        return new(layer.IsConvolution ? layer.Uses.Sum(use => Vectors(use.Input, layer.Groups * (layer.In / layer.KernelSize))) : output, output);
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
@@ -308,6 +308,7 @@ sealed record Analysis(
     public static string Obstacle(Layer layer, WeightFormat format, Dialect dialect, int opset) =>
         format == WeightFormat.Float32 ? ""
         : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
+        : layer.Kind == LayerKind.ConvTranspose ? "no 8-bit kernel runs a ConvTranspose"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
         : format == WeightFormat.Int4 && layer.IsTable && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
         : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"

@@ -30,7 +30,7 @@ public static class Inspector
         options.Validate();
         var clock = new StageClock(progress);
         clock.Enter("load");
-        var model = OnnxModel.Load(options.Input);
+        var model = Flattened.Of(OnnxModel.Load(options.Input));
         var notes = new List<string>();
         var found = LayerFinder.Find(model, new(options.Only, options.Skip, options.ConstantInputs));
         Layer[] running = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant)]; // what constants are is known

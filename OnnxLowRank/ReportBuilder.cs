@@ -243,13 +243,13 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         string? uneven = WhyUneven(layer) is { Length: > 0 } why ? why : null;
         return chosen?.Plan switch
         {
-            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize.Format), WeightOnly = quantize.WeightOnly, BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
+            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize), WeightOnly = quantize.WeightOnly, BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
                 Rank = factorize.HasUp ? factorize.Rank : null,
                 InputRank = factorize.InputRank,
-                Format = Name(factorize.Format),
+                Format = Name(factorize),
                 WeightOnly = factorize.WeightOnly,
                 Scheme = layer.Kind == LayerKind.Conv ? factorize.Scheme : null,
                 BytesAfter = bytes,
@@ -261,7 +261,15 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         };
     }
 
-    static string Name(WeightFormat format) => format switch { WeightFormat.Int4 => "int4", WeightFormat.Int8 => "int8", _ => "fp32" };
+    static string Name(LayerPlan plan) => (plan, plan.Layer.StoredType) switch
+    {
+        (LayerPlan.Quantize { Format: WeightFormat.Int4 } or LayerPlan.Factorize { Format: WeightFormat.Int4 }, _) => "int4",
+        (LayerPlan.Quantize { Format: WeightFormat.Int8 } or LayerPlan.Factorize { Format: WeightFormat.Int8 }, _) => "int8",
+        (_, TensorProto.Types.DataType.Float16) => "fp16",
+        (_, TensorProto.Types.DataType.Bfloat16) => "bf16",
+        (_, TensorProto.Types.DataType.Double) => "fp64",
+        _ => "fp32",
+    };
 
     /// <summary>Why a layer is not offered 8 bits with one scale per run, or nothing.</summary>
     string WhyUneven(Layer layer) => Analysis?.IsUneven(layer) == true

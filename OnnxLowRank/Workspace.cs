@@ -29,7 +29,7 @@ sealed class Workspace : IDisposable
         Divergence = new(new RelativeScorer(), metric.Outputs, sampling, original);
     }
 
-    /// <summary>The model that is rewritten: the user's, with <see cref="Siblings"/> stacked.</summary>
+    /// <summary>The model that is rewritten: the user's, <see cref="Flattened"/> and with <see cref="Siblings"/> stacked.</summary>
     public OnnxModel Model { get; }
 
     /// <summary>Bytes of the user's model on disk, external data included.</summary>
@@ -76,7 +76,8 @@ sealed class Workspace : IDisposable
             var labels = options.Labels == null ? null : Labels.Read(options.Labels, source.Count);
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
-            var stacked = Siblings.Stacked(model, LayerFinder.Find(model, options.Layers).Layers);
+            var flattened = Flattened.Of(model);
+            var stacked = Siblings.Stacked(flattened, LayerFinder.Find(flattened, options.Layers).Layers);
             return new(options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
         }
         catch

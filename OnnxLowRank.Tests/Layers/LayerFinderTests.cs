@@ -394,31 +394,64 @@ public class LayerFinderTests
         Assert.Equal(24, OnlyLayerOf(model).In);
     }
 
-    [Theory]
-    [InlineData((int)DataType.Int32, "int32")]
-    [InlineData((int)DataType.Float16, "float16")]
-    public void A_weight_that_is_rounded_on_its_way_is_left_alone(int type, string name)
+    [Fact]
+    public void A_weight_that_is_rounded_to_integers_on_its_way_is_left_alone()
     {
         var model = Model();
-        model.Node("Cast", [model.Weight("stored", 24, 16)], "rounded", ("to", type));
+        model.Node("Cast", [model.Weight("stored", 24, 16)], "rounded", ("to", (int)DataType.Int32));
         model.Node("Cast", ["rounded"], "w", ("to", 1));
         model.Node("MatMul", ["x", "w"], "y");
 
-        AssertLeftAlone(Find(model), $"its weight is cast to {name}, which rounds it");
+        AssertLeftAlone(Find(model), "its weight is cast to int32, which rounds it");
+    }
+
+    /// <summary>π is 3.140625 in both.</summary>
+    [Theory]
+    [InlineData((int)DataType.Float16)]
+    [InlineData((int)DataType.Bfloat16)]
+    public void A_weight_that_goes_through_a_narrow_type_is_read_as_it_arrives(int type)
+    {
+        var model = Model();
+        float[] values = new float[24 * 16];
+        values[5 * 16 + 3] = MathF.PI;
+        model.Node("Cast", [model.Floats("stored", values, 24, 16)], "rounded", ("to", type));
+        model.Node("Cast", ["rounded"], "w", ("to", 1));
+        model.Node("MatMul", ["x", "w"], "y");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal(3.140625, layer.ReadWeight()[3, 5]);
+        Assert.Equal((DataType.Float, (DataType)type, 2), (layer.Type, layer.StoredType, layer.BytesPerFloat));
     }
 
     [Theory]
-    [InlineData((int)DataType.Float16, "float16")]
-    [InlineData((int)DataType.Bfloat16, "bfloat16")]
-    [InlineData((int)DataType.Double, "float64")]
-    [InlineData((int)DataType.Int32, "int32")]
-    public void Weights_of_other_types_are_left_alone(int type, string name)
+    [InlineData((int)DataType.Float16, 2)]
+    [InlineData((int)DataType.Bfloat16, 2)]
+    [InlineData((int)DataType.Double, 8)]
+    public void Weights_of_other_types_of_floats_are_layers(int type, int bytes)
     {
         var model = Model();
-        model.Tensor(TensorData.Create<byte>("w", (DataType)type, new byte[TensorType.Bytes((DataType)type, 24 * 16)], 24, 16));
+        float[] values = TinyModel.Random([24, 16], 1);
+        model.Tensor(TensorData.Reals("w", (DataType)type, values, 24, 16));
+        model.Tensor(TensorData.Reals("b", (DataType)type, values.AsSpan(0, 16), 16));
+        model.Node("MatMul", ["x", "w"], "y");
+        model.Node("Add", ["y", "b"], "z");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal(((DataType)type, (DataType)type, bytes), (layer.Type, layer.StoredType, layer.BytesPerFloat));
+        Assert.Equal(bytes * (24 * 16 + 16), layer.Bytes);
+        Assert.Equal(values[5 * 16 + 3], layer.ReadWeight()[3, 5], 0.02);
+    }
+
+    [Fact]
+    public void Weights_of_integers_are_left_alone()
+    {
+        var model = Model();
+        model.Tensor(TensorData.Create<int>("w", DataType.Int32, new int[24 * 16], 24, 16));
         model.Node("MatMul", ["x", "w"], "y");
 
-        AssertLeftAlone(Find(model), $"its weight is {name}, not float32");
+        AssertLeftAlone(Find(model), "its weight is int32: no floats");
     }
 
     [Fact]
@@ -535,9 +568,9 @@ public class LayerFinderTests
     {
         var columns = TableModel();
         columns.Node("Gather", ["table", "ids"], "y", ("axis", 1));
-        var half = TableModel();
-        half.Tensor(TensorData.Create<short>("half", DataType.Float16, new short[40 * 12], 40, 12));
-        half.Node("Gather", ["half", "ids"], "y");
+        var integers = TableModel();
+        integers.Tensor(TensorData.Create<short>("integers", DataType.Int16, new short[40 * 12], 40, 12));
+        integers.Node("Gather", ["integers", "ids"], "y");
         var deep = TableModel();
         deep.Node("Gather", [deep.Weight("deep", 40, 3, 4), "ids"], "y");
         var output = TableModel();
@@ -547,7 +580,7 @@ public class LayerFinderTests
         overridable.Node("Gather", ["table", "ids"], "y");
 
         AssertLeftAlone(Find(columns), "it picks columns of its table, not rows");
-        AssertLeftAlone(Find(half), "its weight is float16, not float32");
+        AssertLeftAlone(Find(integers), "its weight is int16: no floats");
         AssertLeftAlone(Find(deep), "its weight has rank 3");
         AssertLeftAlone(Find(output), "its weight 'table' is also a graph output");
         AssertLeftAlone(Find(overridable, listInitializers: true), "its weight 'table' is also a graph input, which a caller may override; --constant-inputs says that none does");
@@ -651,7 +684,116 @@ public class LayerFinderTests
         built.Proto.Functions.Add(new FunctionProto { Name = "mine", Node = { TinyModel.Call("Gemm", ["a", "b"], ["c"]) } });
 
         AssertLeftAlone(LayerFinder.Find(built, new()),
-            "it is inside a subgraph (If, Loop or Scan)", "it is inside a subgraph (If, Loop or Scan)", "it is inside the model's function 'mine'");
+            "its values are inside a body of 'out_node' (If), where nothing can be measured",
+            "its values are inside a body of 'out_node' (If), where nothing can be measured",
+            "it is inside the model's function 'mine'");
+    }
+
+    [Fact]
+    public void A_large_weight_that_a_subgraph_reads_is_a_constant()
+    {
+        var model = Model();
+        model.Weight("w", 24, 64);
+        model.Tensor(TensorData.Create<byte>("condition", DataType.Bool, [1]));
+        model.Node("If", ["condition"], "out", ("then_branch", Branch("MatMul", "x", "w")), ("else_branch", Branch("Identity", "w")));
+
+        var found = Find(model);
+
+        Assert.Equal(("w", LayerKind.Constant), (Assert.Single(found.Layers).Name, found.Layers[0].Kind));
+        var alone = Assert.Single(found.LeftAlone);
+        Assert.Equal(("MatMul_y_node", 0), (alone.Name, alone.Bytes));
+        Assert.EndsWith("where nothing can be measured; what it reads as 'w' may be stored smaller and is run as it is", alone.Reason);
+    }
+
+    [Theory]
+    [InlineData("LSTM", "", "its products are steps of a recurrence inside the operator; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("Einsum", "", "an equation, which no rule rewrites; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("FusedMatMul", "com.microsoft", "an operator of ONNX Runtime alone, which no rule rewrites; a model that was not optimized by ONNX Runtime has standard ones in its place; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("Attention", "com.microsoft", "an operator of ONNX Runtime alone, which no rule rewrites; a model that was not optimized by ONNX Runtime has standard ones in its place; what it reads as 'w' may be stored smaller and is run as it is")]
+    [InlineData("Mine", "org.example", "an operator of the domain org.example, which no rule rewrites; what it reads as 'w' may be stored smaller and is run as it is")]
+    public void Other_operators_say_why_they_stay(string op, string domain, string reason)
+    {
+        var model = Model();
+        var node = TinyModel.Call(op, ["x", model.Weight("w", 24, 64)], ["y"]);
+        node.Domain = domain;
+        model.Node(node);
+
+        var found = Find(model);
+
+        Assert.Equal(LayerKind.Constant, Assert.Single(found.Layers).Kind);
+        var alone = Assert.Single(found.LeftAlone);
+        Assert.Equal((op, reason, 0), (alone.Op, alone.Reason, alone.Bytes));
+        Assert.Equal([24, 64], alone.Shape);
+    }
+
+    [Theory]
+    [InlineData("MatMulInteger", "")]
+    [InlineData("QLinearConv", "")]
+    [InlineData("MatMulNBits", "com.microsoft")]
+    [InlineData("QAttention", "com.microsoft")]
+    [InlineData("DynamicQuantizeMatMul", "com.microsoft")]
+    public void Quantized_operators_are_left_alone(string op, string domain)
+    {
+        var model = Model();
+        model.Tensor(TensorData.Create<byte>("w", DataType.Uint8, new byte[24 * 64], 24, 64));
+        var node = TinyModel.Call(op, ["x", "w"], ["y"]);
+        node.Domain = domain;
+        model.Node(node);
+
+        AssertLeftAlone(Find(model), "already quantized");
+        Assert.Equal(24 * 64, Find(model).LeftAlone[0].Bytes);
+    }
+
+    [Fact]
+    public void A_weight_in_8_bits_behind_DequantizeLinear_is_quantized_already()
+    {
+        var model = Model();
+        model.Tensor(TensorData.Create<sbyte>("w8", DataType.Int8, new sbyte[24 * 64], 24, 64));
+        model.Node("DequantizeLinear", ["w8", model.Floats("scale", [0.1f])], "w");
+        model.Node("MatMul", ["x", "w"], "y");
+
+        AssertLeftAlone(Find(model), "its weight 'w8' is quantized to int8 already");
+    }
+
+    [Fact]
+    public void ConvTranspose_in_one_group()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 12, 4, 5);
+        model.Node("ConvTranspose", ["x", model.Weight("w", 12, 10, 3, 2), model.Weight("b", 10)], "y");
+
+        var layer = OnlyLayerOf(model);
+
+        Assert.Equal((LayerKind.ConvTranspose, 10, 72, 1, 6), (layer.Kind, layer.Out, layer.In, layer.Groups, layer.KernelSize));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats()[(7 * 10 + 3) * 6 + 5], layer.ReadWeight()[3, 7 * 6 + 5]);
+        Assert.Equal(4 * (12 * 10 * 6 + 10), layer.Bytes);
+        Assert.Equal(model.Graph.Initializer[0].ToFloats(), layer.OperandFor(layer.ReadWeight()));
+        Assert.Equal(model.Graph.Initializer[0].ToFloats(), layer.Spread<float>(layer.ReadFloats(), 10));
+    }
+
+    [Fact]
+    public void ConvTranspose_in_groups_is_a_constant()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 12, 4, 5);
+        model.Node("ConvTranspose", ["x", model.Weight("w", 12, 10, 3, 4)], "y", ("group", 2));
+
+        var found = Find(model);
+
+        Assert.Equal("a ConvTranspose in 2 groups", Assert.Single(found.LeftAlone).Reason);
+        Assert.Equal(LayerKind.Constant, Assert.Single(found.Layers).Kind);
+    }
+
+    [Fact]
+    public void A_function_that_stays_says_why()
+    {
+        var model = Model();
+        model.Node("Relu", ["x"], "y");
+        model.Outputs("y");
+        var built = model.Build();
+        built.Proto.Functions.Add(new FunctionProto { Name = "mine", Domain = "org.example", Node = { TinyModel.Call("Gemm", ["a", "b"], ["c"]) }, OpsetImport = { new OperatorSetIdProto { Version = 11 } } });
+
+        AssertLeftAlone(LayerFinder.Find(Flattened.Of(built), new()), "it is inside the model's function 'mine': it is written for opset 11, the model for 17");
     }
 
     [Fact]
@@ -662,7 +804,7 @@ public class LayerFinderTests
         node.Domain = "org.example";
         model.Node(node);
 
-        AssertLeftAlone(Find(model));
+        AssertLeftAlone(Find(model), "an operator of the domain org.example, which no rule rewrites");
     }
 
     [Fact]

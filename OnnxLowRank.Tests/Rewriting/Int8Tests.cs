@@ -17,8 +17,7 @@ public class Int8Tests
     const int QLinearConvOpset = 10;
 
     public static TheoryData<string, Dialect> Cases => [.. (
-        from name in LayerCases.WithoutAddend
-        where !name.StartsWith("Left", StringComparison.Ordinal)
+        from name in LayerCases.OnIntegers
         from dialect in new[] { Dialect.Ort, Dialect.Onnx }
         select (name, dialect))];
 

@@ -17,6 +17,7 @@ static class LayerCases
         MatMuls();
         Gemms();
         Convs();
+        ConvTransposes();
         Gathers();
     }
 
@@ -26,6 +27,9 @@ static class LayerCases
 
     /// <summary>Cases without a Gemm's C that is no bias: the only layers whose mean is not kept, and that have no 8-bit form.</summary>
     public static IEnumerable<string> WithoutAddend => Names.Where(name => !name.Contains("addend", StringComparison.Ordinal));
+
+    /// <summary>…of which those that have a form on integers.</summary>
+    public static IEnumerable<string> OnIntegers => WithoutAddend.Where(name => !name.StartsWith("Left", StringComparison.Ordinal) && !name.StartsWith("Deconv", StringComparison.Ordinal));
 
     public static LayerCase Make(string name, int opset = 17, int ir = 8) => s_cases[name](opset, ir);
 
@@ -134,6 +138,32 @@ static class LayerCases
             model.Node("Gemm", ["x", model.Weight("w", 24, 16)], "y", ("alpha", 3f));
             model.Node("Add", [model.Weight("b", 16), "y"], "z");
         });
+    }
+
+    static void ConvTransposes()
+    {
+        void Transpose(string name, long[] image, long[] weight, bool hasBias, (string, object)[] attributes, Action<TinyModel>? then = null) =>
+            Add($"Deconv {name}", image, model =>
+            {
+                string[] inputs = ["x", model.Weight("w", weight)];
+                model.Node("ConvTranspose", hasBias ? [.. inputs, model.Weight("b", weight[1])] : inputs, "y", attributes);
+                then?.Invoke(model);
+            });
+
+        Transpose("plain", [12, 4, 5], [12, 10, 3, 3], false, []);
+        Transpose("with bias, strides and output_padding", [12, 4, 5], [12, 10, 3, 3], true,
+            [("strides", new long[] { 2, 2 }), ("pads", new long[] { 1, 1, 1, 1 }), ("output_padding", new long[] { 1, 1 })]);
+        Transpose("with uneven pads and dilations", [12, 5, 4], [12, 10, 3, 2], true, [("dilations", new long[] { 2, 1 }), ("pads", new long[] { 0, 1, 2, 0 })]);
+        Transpose("with output_shape", [12, 4, 4], [12, 10, 4, 4], false, [("strides", new long[] { 2, 2 }), ("output_shape", new long[] { 8, 8 })]);
+        Transpose("over one axis", [12, 9], [12, 10, 4], true, [("strides", new long[] { 2 })]);
+        Transpose("over three axes", [6, 3, 2, 3], [6, 10, 2, 2, 2], true, [("strides", new long[] { 2, 2, 2 })]);
+        Transpose("then Add", [12, 4, 5], [12, 10, 3, 3], false, [], model => model.Node("Add", ["y", model.Weight("a", 1, 10, 1, 1)], "z"));
+        Transpose("then BatchNormalization", [12, 4, 5], [12, 10, 3, 3], true, [("strides", new long[] { 2, 2 })], model => model.Node("BatchNormalization",
+            [
+                "y", model.Weight("gamma", 10), model.Weight("beta", 10), model.Weight("mean", 10),
+                model.Floats("variance", [.. TinyModel.Random([10], 77).Select(value => 0.3f + value * value)], 10),
+            ], "z"));
+        Transpose("then Relu", [12, 4, 5], [12, 10, 3, 3], true, [], model => model.Node("Relu", ["y"], "r"));
     }
 
     static void Convs()

@@ -35,5 +35,5 @@ public class ModelExport
     }
 
     static bool CanQuantize(string name, int opset, Dialect dialect) =>
-        !name.StartsWith("Left", StringComparison.Ordinal) && !name.Contains("addend", StringComparison.Ordinal) && opset >= (dialect == Dialect.Onnx ? 13 : 10);
+        LayerCases.OnIntegers.Contains(name) && opset >= (dialect == Dialect.Onnx ? 13 : 10);
 }

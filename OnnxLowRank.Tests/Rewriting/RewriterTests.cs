@@ -83,7 +83,7 @@ public class RewriterTests
 
     static int ChannelAxis(Layer layer, int rank) => layer.Kind switch
     {
-        LayerKind.Conv => 1,
+        LayerKind.Conv or LayerKind.ConvTranspose => 1,
         LayerKind.LeftMatMul => Math.Max(0, rank - 2),
         _ => rank - 1,
     };

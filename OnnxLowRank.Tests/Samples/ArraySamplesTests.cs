@@ -310,8 +310,8 @@ public sealed class ArraySamplesTests : IDisposable
         { "two batches", "inputs 'x' [2,1] and 'y' [3,1] run 2 and 3 samples at once" },
         { "whole and batch", "but input 'y' [2,1] runs 2 samples at once" },
         { "zero batch", "a batch of 0 is impossible" },
-        { "half", "float32 does not fit input 'x', which wants float16; save x.astype(np.float16)" },
-        { "bfloat", "float32 does not fit input 'x', which wants bfloat16; NumPy has no such type" },
+        { "half", "int64 does not fit input 'x', which wants float16; save x.astype(np.float16)" },
+        { "bfloat", "int64 does not fit input 'x', which wants bfloat16; NumPy has no such type" },
         { "uint8 image", "uint8 does not fit input 'x', which wants float32; save x.astype(np.float32)" },
         { "bool", "save x.astype(np.bool_)" },
         { "string input", "wants string, which calibration does not support" },
@@ -387,7 +387,7 @@ public sealed class ArraySamplesTests : IDisposable
                 inputs = [Floats("x", 0, 1)];
                 break;
             case "half" or "bfloat" or "string input":
-                _folder.Npy("x.npy", [2, 1], 1f, 2);
+                _folder.Npy("x.npy", [2, 1], 1L, 2L);
                 inputs = [new("x", which == "half" ? DataType.Float16 : which == "bfloat" ? DataType.Bfloat16 : DataType.String, [null, 1])];
                 break;
             case "uint8 image" or "bool":

@@ -52,6 +52,31 @@ public class ElementValuesTests
         Assert.Equal([1f, 2, float.NaN], target);
     }
 
+    /// <summary>1/3 is 0x3555 in float16 and 0x3EAB in bfloat16, rounded to the nearest.</summary>
+    [Theory]
+    [InlineData((int)DataType.Float16, 0x3555)]
+    [InlineData((int)DataType.Bfloat16, 0x3EAB)]
+    public void Floats_become_the_nearest_of_16_bits(int type, int third)
+    {
+        foreach (var from in new[] { DataType.Float, DataType.Double })
+        {
+            ushort[] target = [0, 0, 7];
+            var source = from == DataType.Float ? MemoryMarshal.AsBytes<float>([1, 1f / 3]) : MemoryMarshal.AsBytes<double>([1, 1.0 / 3]);
+
+            Assert.True(ElementValues.CanConvert(from, (DataType)type));
+            Assert.Equal(-1, ElementValues.Convert(from, (DataType)type, source, MemoryMarshal.AsBytes(target.AsSpan())));
+            Assert.Equal(((ushort)third, (ushort)7), (target[1], target[2]));
+        }
+    }
+
+    [Fact]
+    public void A_float_beyond_float16_is_no_number_for_it()
+    {
+        var target = new ushort[2];
+
+        Assert.Equal(1, ElementValues.Convert(DataType.Float, DataType.Float16, MemoryMarshal.AsBytes<float>([65504, 70000]), MemoryMarshal.AsBytes(target.AsSpan())));
+    }
+
     static void Check<T>(DataType type, T[] values, int at, params T[] unusable) where T : unmanaged
     {
         foreach (var value in unusable)

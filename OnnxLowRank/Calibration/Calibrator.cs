@@ -2,6 +2,7 @@ using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Quantization;
 using OnnxLowRank.Runtime;
 
@@ -119,14 +120,14 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         }
         Layer[] combinable = [.. layers.Where(IsCombinable)];
         var taps = layers.SelectMany(layer => TapsOf(layer, shapes)).Distinct().ToList();
-        string[] ranged = withRanges ? [.. RangedValues()] : [];
+        (string Value, TensorProto.Types.DataType Type)[] ranged = withRanges ? [.. RangedValues()] : [];
         Layer[] products = withRanges ? [.. layers.Where(layer => layer.Kind is LayerKind.MatMul or LayerKind.Gemm)] : [];
         Tap[] rows = [.. products.SelectMany(layer => layer.Uses.Select(use => Tap.AtInput(layer, use, shapes))).Distinct()];
         var graph = new ProbeGraph(model);
         taps.ForEach(graph.AddMoments);
-        foreach (string value in ranged)
+        foreach (var (value, type) in ranged)
         {
-            graph.AddRange(value);
+            graph.AddRange(value, type);
         }
         Array.ForEach(rows, graph.AddRowMaxima);
 
@@ -145,7 +146,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
             for (int i = 0; i < ranged.Length; i++)
             {
                 float min = Floats(results[3 * taps.Count + 2 * i])[0], max = Floats(results[3 * taps.Count + 2 * i + 1])[0];
-                RequireFinite(float.IsFinite(min) && float.IsFinite(max), ranged[i]);
+                RequireFinite(float.IsFinite(min) && float.IsFinite(max), ranged[i].Value);
                 (lowest[i], highest[i]) = (Math.Min(lowest[i], min), Math.Max(highest[i], max));
             }
             for (int i = 0; i < rows.Length; i++)
@@ -157,7 +158,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         return new(
             layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
             combinable.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.AtConvInput(layer, use, shapes)]).ToArray()),
-            ranged.Select((value, i) => (value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.value, item => item.Grid),
+            ranged.Select((item, i) => (item.Value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.Value, item => item.Grid),
             products.ToDictionary(layer => layer, layer => layer.Uses.Max(use => maxima[Tap.AtInput(layer, use, shapes)].Spread)));
     }
 
@@ -187,8 +188,8 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     public static long BytesPerSample(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
         3 * sizeof(float) * layer.Uses.Max(use => shapes[use.Output].Aggregate(1L, (product, dim) => product * dim)) / layer.Out * layer.Groups * layer.In;
 
-    IEnumerable<string> RangedValues() => layers.Where(layer => layer.Kind == LayerKind.Conv)
-        .SelectMany(layer => layer.Uses).SelectMany(use => new[] { use.Input, use.Activation }).Distinct();
+    IEnumerable<(string Value, TensorProto.Types.DataType Type)> RangedValues() => layers.Where(layer => layer.Kind == LayerKind.Conv)
+        .SelectMany(layer => layer.Uses.SelectMany(use => new[] { use.Input, use.Activation }).Select(value => (value, layer.Type))).Distinct();
 
     static ReadOnlySpan<float> Floats(OrtValue value) => value.GetTensorDataAsSpan<float>();
 

@@ -13,6 +13,7 @@ sealed class ProbeGraph
     readonly OnnxModel _model;
     readonly HashSet<string> _names;
     readonly Dictionary<Tap, string> _columns = [];
+    readonly Dictionary<string, string> _singles = [];
     readonly List<string> _outputs = [];
 
     public ProbeGraph(OnnxModel model)
@@ -43,11 +44,11 @@ sealed class ProbeGraph
     public void AddMoments(Tap tap)
     {
         AddOutput(Node("Shape", [tap.Value]), TensorProto.Types.DataType.Int64);
-        string mean, products;
+        string value = Single(tap.Value, tap.Type), mean, products;
         if (tap.Axis == tap.Rank - 1 && tap.Groups == 1)
         {
             // Channels last: the vectors are rows as they lie, and Vᵀ·V needs no copy but the centred one.
-            string rows = Node("Reshape", [tap.Value, Shape([-1, tap.Size])]);
+            string rows = Node("Reshape", [value, Shape([-1, tap.Size])]);
             mean = Reduced("ReduceMean", 18, rows, 0);
             string centred = Node("Sub", [rows, mean]);
             products = Node("MatMul", [Node("Transpose", [centred], node => node.With("perm", [1, 0])), centred]);
@@ -55,7 +56,7 @@ sealed class ProbeGraph
         else if (tap.IsLong)
         {
             // Every sample's products apart, then their sum: smaller than the value itself, which stays where it is.
-            string samples = Node("Reshape", [tap.Value, Shape([0, tap.Groups, tap.Size, -1])]);
+            string samples = Node("Reshape", [value, Shape([0, tap.Groups, tap.Size, -1])]);
             mean = Reduced("ReduceMean", 18, Reduced("ReduceMean", 18, samples, 3), 0);
             string centred = Node("Sub", [samples, Node("Reshape", [mean, Shape([1, tap.Groups, tap.Size, 1])])]);
             string centredT = Node("Transpose", [centred], node => node.With("perm", [0, 1, 3, 2]));
@@ -108,7 +109,7 @@ sealed class ProbeGraph
             ones[i * taps + i % taps] = 1;
         }
         string kernels = Fresh("taps");
-        _model.Graph.Initializer.Add(TensorData.Floats(kernels, ones, [channels * taps, 1, .. layer.Kernel]));
+        _model.Graph.Initializer.Add(TensorData.Reals(kernels, layer.Type, ones, [channels * taps, 1, .. layer.Kernel]));
         return Node("Conv", [use.Input, kernels], node =>
         {
             node.Attribute.AddRange(use.Node.Attribute.Where(attribute => attribute.Name != "group").Select(attribute => attribute.Clone()));
@@ -117,15 +118,16 @@ sealed class ProbeGraph
     }
 
     /// <summary>Adds two outputs: the value's smallest and largest element.</summary>
-    public void AddRange(string value)
+    public void AddRange(string value, TensorProto.Types.DataType type)
     {
+        value = Single(value, type);
         AddOutput(Node("ReduceMin", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
         AddOutput(Node("ReduceMax", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
     }
 
     /// <summary>Adds an output: the largest magnitude of each of the value's vectors, one number per vector.</summary>
     public void AddRowMaxima(Tap tap) =>
-        AddOutput(Reduced("ReduceMax", 18, Node("Abs", [tap.Value]), tap.Axis), TensorProto.Types.DataType.Float);
+        AddOutput(Reduced("ReduceMax", 18, Node("Abs", [Single(tap.Value, tap.Type)]), tap.Axis), TensorProto.Types.DataType.Float);
 
     /// <summary>Adds two outputs: the smallest and largest of each number U_gᵀ·v over the value's vectors, (groups, k).</summary>
     /// <param name="basisT">U_gᵀ of all groups, (groups, k, size).</param>
@@ -145,13 +147,27 @@ sealed class ProbeGraph
         {
             return known;
         }
-        string first = tap.Value;
+        string first = Single(tap.Value, tap.Type);
         if (tap.Axis > 0)
         {
             long[] permutation = [tap.Axis, .. Enumerable.Range(0, tap.Rank).Where(axis => axis != tap.Axis)];
             first = Node("Transpose", [first], node => node.With("perm", permutation));
         }
         return _columns[tap] = Node("Reshape", [first, Shape([tap.Groups, tap.Size, -1])]);
+    }
+
+    /// <summary>The value in single precision, in which everything is summed.</summary>
+    string Single(string value, TensorProto.Types.DataType type)
+    {
+        if (type == TensorProto.Types.DataType.Float)
+        {
+            return value;
+        }
+        if (!_singles.TryGetValue(value, out string? single))
+        {
+            _singles[value] = single = Node("Cast", [value], node => node.With("to", (long)TensorProto.Types.DataType.Float));
+        }
+        return single;
     }
 
     string Shape(ReadOnlySpan<long> dims)

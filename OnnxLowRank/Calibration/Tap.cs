@@ -1,4 +1,5 @@
 using OnnxLowRank.Layers;
+using OnnxLowRank.Onnx.Proto;
 
 namespace OnnxLowRank.Calibration;
 
@@ -8,8 +9,9 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Rank">Number of axes.</param>
 /// <param name="Groups">Groups the channels are split into.</param>
 /// <param name="Size">Channels per group.</param>
+/// <param name="Type">Element type of the value.</param>
 /// <param name="IsLong">Whether a sample has more positions behind its channels than channels.</param>
-sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool IsLong = false)
+sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, TensorProto.Types.DataType Type, bool IsLong = false)
 {
     /// <summary>The widest input of which all products of two channels are formed although the output is narrower: n² doubles are kept.</summary>
     const int WidestInput = 2048;
@@ -27,7 +29,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
     {
         int rank = shapes[use.Input].Length;
         int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
-        return new(use.Input, axis, rank, 1, layer.In);
+        return new(use.Input, axis, rank, 1, layer.In, layer.Type);
     }
 
     /// <summary>The layer's output vectors.</summary>
@@ -36,18 +38,18 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
         int outputRank = shapes[use.Output].Length;
         int outputAxis = layer.Kind switch
         {
-            LayerKind.Conv => 1,
+            LayerKind.Conv or LayerKind.ConvTranspose => 1,
             LayerKind.LeftMatMul => Math.Max(0, outputRank - 2), // 0 for a vector
             _ => outputRank - 1,
         };
-        return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup, IsLongBehind(outputAxis, shapes[use.Output], layer.OutPerGroup));
+        return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup, layer.Type, IsLongBehind(outputAxis, shapes[use.Output], layer.OutPerGroup));
     }
 
     /// <summary>The channels of an ungrouped Conv's input at every pixel.</summary>
     public static Tap AtConvInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
     {
         int channels = layer.In / layer.KernelSize;
-        return new(use.Input, 1, shapes[use.Input].Length, 1, channels, IsLongBehind(1, shapes[use.Input], channels));
+        return new(use.Input, 1, shapes[use.Input].Length, 1, channels, layer.Type, IsLongBehind(1, shapes[use.Input], channels));
     }
 
     /// <summary>What the kernel of a Conv reads at every position of its output, per group.</summary>
@@ -55,7 +57,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
     public static Tap AtPatches(Layer layer, LayerUse use, string value, IReadOnlyDictionary<string, long[]> shapes)
     {
         long[] shape = shapes[use.Output];
-        return new(value, 1, shape.Length, layer.Groups, layer.In, IsLongBehind(1, shape, layer.In));
+        return new(value, 1, shape.Length, layer.Groups, layer.In, layer.Type, IsLongBehind(1, shape, layer.In));
     }
 
     static bool IsLongBehind(int axis, long[] shape, int channels) =>
@@ -63,7 +65,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, bool I
 
     /// <summary>Whether a layer is measured at its input. A Conv or Gather never is: patches and ones among zeros are no values of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
-        layer.Kind != LayerKind.Conv && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
+        !layer.IsConvolution && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
 
     /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
     public static double Vectors(Tap tap, ReadOnlySpan<long> shape)

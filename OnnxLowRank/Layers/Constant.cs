@@ -22,13 +22,14 @@ sealed class Constant
         _steps = steps;
         _index = index;
         _inputsAreConstant = inputsAreConstant;
-        Type = tensor.DataType;
+        Type = StoredType = (DataType)tensor.DataType;
         Dims = [.. tensor.Dims];
         foreach (var step in steps)
         {
             if (step.Is("Cast"))
             {
-                Type = (int)step.Int("to", 0);
+                Type = (DataType)step.Int("to", 0);
+                StoredType = TensorType.Bits(Type) < TensorType.Bits(StoredType) ? Type : StoredType;
             }
             Dims = DimsAfter(step, Dims);
         }
@@ -38,7 +39,10 @@ sealed class Constant
     public string Root { get; }
 
     /// <summary>Element type where the value is used.</summary>
-    public int Type { get; }
+    public DataType Type { get; }
+
+    /// <summary>The narrowest element type that the elements go through: they need no wider one to be stored in.</summary>
+    public DataType StoredType { get; }
 
     /// <summary>Shape where the value is used.</summary>
     public long[] Dims { get; }
@@ -88,7 +92,9 @@ sealed class Constant
                 || (producer.Is("Reshape") && ShapeOperand(producer, index, inputsAreConstant) != null);
             if (!known)
             {
-                reason = $"its weight is computed by {GraphOrder.Describe(producer)}";
+                reason = producer.OpType == "DequantizeLinear" && index.Initializer(producer.InputOrEmpty(0)) is { } quantized
+                    ? $"its weight '{quantized.Name}' is quantized to {TensorType.Name(quantized.DataType)} already"
+                    : $"its weight is computed by {GraphOrder.Describe(producer)}";
                 return null;
             }
             steps.Add(producer);
@@ -99,10 +105,9 @@ sealed class Constant
         {
             steps.Reverse();
             var constant = new Constant(root, tensor, steps, index, inputsAreConstant);
-            bool isReal = (DataType)tensor.DataType is DataType.Float or DataType.Float16 or DataType.Bfloat16 or DataType.Double;
-            long rounded = steps.Where(step => step.Is("Cast")).Select(step => step.Int("to", 0)).FirstOrDefault(to => to != (long)DataType.Float);
-            reason = !isReal || (rounded == 0 && constant.Type != (int)DataType.Float) ? $"its weight is {TensorType.Name(tensor.DataType)}, not float32"
-                : rounded != 0 ? $"its weight is cast to {TensorType.Name((int)rounded)}, which rounds it"
+            var other = steps.Where(step => step.Is("Cast")).Select(step => (DataType)step.Int("to", 0)).FirstOrDefault(to => !TensorType.IsReal(to));
+            reason = !TensorType.IsReal((DataType)tensor.DataType) ? $"its weight is {TensorType.Name(tensor.DataType)}: no floats"
+                : other != DataType.Undefined ? $"its weight is cast to {TensorType.Name((int)other)}, which rounds it"
                 : "";
             return reason.Length == 0 ? constant : null;
         }
@@ -156,6 +161,10 @@ sealed class Constant
         long[] dims = [.. _tensor.Dims];
         foreach (var step in _steps)
         {
+            if (step.Is("Cast"))
+            {
+                TensorData.RoundTo((DataType)step.Int("to", 0), values);
+            }
             if (step.Is("Transpose"))
             {
                 values = Transposed(values, dims, Permutation(step, dims.Length));

@@ -1,5 +1,7 @@
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Layers;
 
@@ -17,6 +19,9 @@ enum LayerKind
 
     /// <summary>Conv over 1, 2 or 3 spatial axes: channels are axis 1.</summary>
     Conv,
+
+    /// <summary>ConvTranspose over 1, 2 or 3 spatial axes, in one group: channels are axis 1; a number of the output is W·x with those inputs and taps in x that reach it.</summary>
+    ConvTranspose,
 
     /// <summary>Gather(Wᵀ, ids): rows of an embedding table (in, out), as if x had a one where the id points; channels are the last axis.</summary>
     Gather,
@@ -43,18 +48,36 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <summary>Elements of the weight.</summary>
     public long Elements => (long)Out * In;
 
+    /// <summary>Element type of x, W, b and y: float32, float16, bfloat16 or float64.</summary>
+    public DataType Type => Weight.Type;
+
+    /// <summary>Element type that floats are stored in: <see cref="Type"/>, or a narrower one that a Cast widens when the model is loaded.</summary>
+    public DataType StoredType => Weight.StoredType;
+
+    /// <summary>Whether the layer computes in float32, as kernels on integers do around their integers.</summary>
+    public bool IsSingle => Type == DataType.Float;
+
+    /// <summary>Bytes of a stored float.</summary>
+    public int BytesPerFloat => TensorType.Bits(StoredType) / 8;
+
+    /// <summary>Whether floats have 16 bits, so that numbers between factors should not be much larger or smaller than those around them.</summary>
+    public bool IsHalf => BytesPerFloat == 2;
+
     /// <summary>Bytes of weight and biases as stored in the input model.</summary>
-    public long Bytes => Weight.StoredBytes + Uses.Sum(use => 4L * (use.Bias?.Length ?? 0));
+    public long Bytes => Weight.StoredBytes + Uses.Sum(use => (long)BytesPerFloat * (use.Bias?.Length ?? 0));
 
     public bool IsDepthwise => Kind == LayerKind.Conv && Groups > 1 && In == KernelSize;
+
+    /// <summary>Whether a kernel goes over spatial axes, in whichever direction.</summary>
+    public bool IsConvolution => Kind is LayerKind.Conv or LayerKind.ConvTranspose;
 
     /// <summary>Whether rows are read as they are, so that there is no input to round.</summary>
     public bool IsTable => Kind is LayerKind.Gather or LayerKind.Constant;
 
-    /// <summary>The shape of a Conv's kernel, empty for the other kinds.</summary>
-    public long[] Kernel => Kind == LayerKind.Conv ? Weight.Dims[2..] : [];
+    /// <summary>The shape of a convolution's kernel, empty for the other kinds.</summary>
+    public long[] Kernel => IsConvolution ? Weight.Dims[2..] : [];
 
-    /// <summary>Positions of a Conv's kernel; 1 for the other kinds.</summary>
+    /// <summary>Positions of a convolution's kernel; 1 for the other kinds.</summary>
     public int KernelSize => (int)Kernel.Aggregate(1L, (product, dim) => product * dim);
 
     /// <summary>The largest rank (per group) at which two factors hold fewer elements than the weight: r·(out + in) &lt; out·in.</summary>
@@ -126,6 +149,21 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         return operand;
     }
 
+    /// <summary>Rows (rows, in) as a ConvTranspose reads them: (in's channels, rows, taps).</summary>
+    public T[] Spread<T>(ReadOnlySpan<T> values, int rows)
+    {
+        int taps = KernelSize, channels = In / taps;
+        var spread = new T[values.Length];
+        for (int row = 0; row < rows; row++)
+        {
+            for (int channel = 0; channel < channels; channel++)
+            {
+                values.Slice(row * In + channel * taps, taps).CopyTo(spread.AsSpan((channel * rows + row) * taps));
+            }
+        }
+        return spread;
+    }
+
     /// <summary>Which input of the nodes is the weight.</summary>
     public int OperandIndex => Kind == LayerKind.LeftMatMul ? 0 : 1;
 
@@ -133,8 +171,9 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     double ScaleOf(int output) => Uses[0].Alpha * (Uses[0].OutScale?[output] ?? 1);
 
     /// <summary>Where the nodes' operand holds an element of W.</summary>
-    int IndexOf(int output, int input) =>
-        Kind == LayerKind.MatMul || IsTable || (Kind == LayerKind.Gemm && !Uses[0].TransB) ? input * Out + output : output * In + input;
+    int IndexOf(int output, int input) => Kind == LayerKind.ConvTranspose
+        ? (input / KernelSize * Out + output) * KernelSize + input % KernelSize
+        : Kind == LayerKind.MatMul || IsTable || (Kind == LayerKind.Gemm && !Uses[0].TransB) ? input * Out + output : output * In + input;
 }
 
 /// <summary>One application of a layer's weight.</summary>

@@ -15,7 +15,7 @@ sealed record FoundLayers(IReadOnlyList<Layer> Layers, IReadOnlyList<LeftAlone> 
 /// <param name="ConstantInputs">Whether initializers that are also graph inputs are constants from IR version 4 on.</param>
 sealed record LayerFilter(Regex? Only = null, Regex? Skip = null, bool ConstantInputs = false);
 
-/// <summary>Finds MatMul, Gemm and Conv nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
+/// <summary>Finds MatMul, Gemm, Conv and ConvTranspose nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
 static class LayerFinder
 {
     /// <summary>Rewritten nodes use nothing newer, but older models differ in too many operators to be edited safely.</summary>
@@ -53,15 +53,18 @@ static class LayerFinder
             leftAlone.Add(Alone(node, weight, reason));
         }
 
-        leftAlone.AddRange(InsideSubgraphs(model));
         var layers = Merge(index, found, leftAlone);
         layers.AddRange(Constants(model, index, layers, inputsAreConstant, reader => model.Opset >= OldestOpset && Filtered(Name(reader), filter).Length == 0));
+        var constants = layers.Where(layer => layer.Kind == LayerKind.Constant).Select(layer => layer.Name).ToHashSet(StringComparer.Ordinal);
+        leftAlone.AddRange(OtherOperators.Of(model, index, constants));
+        leftAlone.AddRange(InsideSubgraphs(model, index, constants));
         return new(layers, leftAlone);
     }
 
     public static string Name(NodeProto node) => node.Name.Length > 0 ? node.Name : node.Output.FirstOrDefault() ?? "";
 
-    static bool AppliesWeight(NodeProto node) => node.Is("Conv") || node.Is("Gemm") || node.Is("MatMul");
+    /// <summary>Whether a node's operator applies a weight where it has one.</summary>
+    public static bool AppliesWeight(NodeProto node) => node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
 
     /// <summary>Whether a Gather picks from a stored table; most pick a number from a shape, which is nobody's concern.</summary>
     static bool ReadsTable(GraphIndex index, NodeProto node)
@@ -89,17 +92,29 @@ static class LayerFinder
     static LeftAlone Alone(NodeProto node, Constant? weight, string reason) =>
         new(Name(node), node.OpType, weight?.Dims ?? [], weight?.StoredBytes ?? 0, reason);
 
-    static IEnumerable<LeftAlone> InsideSubgraphs(OnnxModel model)
+    /// <summary>
+    /// Values of a body are not seen from outside, so that its layers cannot be measured; their weights, which are constants of the main
+    /// graph (<see cref="Flattened"/>), can still be stored in fewer bytes.
+    /// </summary>
+    static IEnumerable<LeftAlone> InsideSubgraphs(OnnxModel model, GraphIndex index, HashSet<string> constants)
     {
-        foreach (var node in ModelWalk.Subgraphs(model.Graph.Node).SelectMany(graph => graph.Node).Where(AppliesWeight))
+        foreach (var owner in model.Graph.Node)
         {
-            yield return Alone(node, null, "it is inside a subgraph (If, Loop or Scan)");
+            foreach (var node in ModelWalk.Subgraphs([owner]).SelectMany(graph => graph.Node).Where(AppliesWeight))
+            {
+                var weight = node.Input.Select(index.Initializer).OfType<TensorProto>().FirstOrDefault();
+                bool isTreated = weight != null && constants.Contains(weight.Name);
+                yield return new(
+                    Name(node), node.OpType, weight == null ? [] : [.. weight.Dims], weight == null || isTreated ? 0 : weight.StoredBytes(),
+                    $"its values are inside a body of {GraphOrder.Describe(owner)}, where nothing can be measured{(isTreated ? OtherOperators.AsConstants(weight!.Name) : "")}");
+            }
         }
         foreach (var function in model.Proto.Functions)
         {
+            string obstacle = FunctionInliner.Obstacle(model, function);
             foreach (var node in function.Node.Where(AppliesWeight))
             {
-                yield return Alone(node, null, $"it is inside the model's function '{function.Name}'");
+                yield return Alone(node, null, $"it is inside the model's function '{function.Name}'{(obstacle.Length > 0 ? $": {obstacle}" : "")}");
             }
         }
     }
@@ -133,7 +148,7 @@ static class LayerFinder
     const int SmallestWeight = 128;
 
     /// <summary>Smaller constants are not worth the nodes that expand them.</summary>
-    const int SmallestConstant = 1024;
+    public const int SmallestConstant = 1024;
 
     /// <summary>Squares of larger numbers overflow. Masks may hold infinities.</summary>
     const float LargestNumber = 1e15f;
@@ -143,7 +158,7 @@ static class LayerFinder
     static IEnumerable<Layer> Constants(OnnxModel model, GraphIndex index, List<Layer> layers, bool inputsAreConstant, Func<NodeProto, bool> mayChange)
     {
         var taken = layers.SelectMany(layer => layer.Uses).SelectMany(use => use.Absorbed.Prepend(use.Node)).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
-        foreach (var tensor in model.Graph.Initializer.Where(tensor => tensor.Dims.Count >= 2 && tensor.DataType == (int)TensorProto.Types.DataType.Float))
+        foreach (var tensor in model.Graph.Initializer.Where(tensor => tensor.Dims.Count >= 2 && TensorType.IsReal((TensorProto.Types.DataType)tensor.DataType)))
         {
             var readers = Readers(index, tensor.Name).ToList();
             if (index.IsOutput(tensor.Name) || readers.Count == 0 || readers.Any(reader => taken.Contains(reader) || !mayChange(reader))
@@ -219,6 +234,7 @@ static class LayerFinder
         (long rows, long cols) = kind switch
         {
             LayerKind.Constant => (dims[^1], dims[..^1].Aggregate(1L, (product, dim) => product * dim)),
+            LayerKind.ConvTranspose => (dims[1], dims[0] * dims[2..].Aggregate(1L, (product, dim) => product * dim)),
             LayerKind.Conv => (dims[0], dims[1..].Aggregate(1L, (product, dim) => product * dim)),
             LayerKind.MatMul or LayerKind.Gather => (dims[1], dims[0]),
             LayerKind.Gemm when !use.TransB => (dims[1], dims[0]),

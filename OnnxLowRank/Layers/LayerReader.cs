@@ -11,7 +11,7 @@ static class LayerReader
     public static LayerUse? Read(
         GraphIndex index, NodeProto node, bool inputsAreConstant, out Constant? weight, out LayerKind kind, out string reason)
     {
-        kind = node.Is("Conv") ? LayerKind.Conv : node.Is("Gemm") ? LayerKind.Gemm : node.Is("Gather") ? LayerKind.Gather : LayerKind.MatMul;
+        kind = node.Is("Conv") ? LayerKind.Conv : node.Is("ConvTranspose") ? LayerKind.ConvTranspose : node.Is("Gemm") ? LayerKind.Gemm : node.Is("Gather") ? LayerKind.Gather : LayerKind.MatMul;
         weight = Constant.Find(index, node.InputOrEmpty(kind == LayerKind.Gather ? 0 : 1), inputsAreConstant, out reason);
         if (weight == null && kind == LayerKind.MatMul
             && Constant.Find(index, node.InputOrEmpty(0), inputsAreConstant, out string leftReason) is { } left)
@@ -23,7 +23,8 @@ static class LayerReader
             return null;
         }
         long[] dims = weight.Dims;
-        bool fits = kind == LayerKind.Conv ? dims.Length is >= 3 and <= 5 : dims.Length == 2;
+        bool isConvolution = kind is LayerKind.Conv or LayerKind.ConvTranspose;
+        bool fits = isConvolution ? dims.Length is >= 3 and <= 5 : dims.Length == 2;
         if (!fits)
         {
             reason = $"its weight has rank {dims.Length}";
@@ -37,9 +38,14 @@ static class LayerReader
                 throw new ModelException($"node {GraphOrder.Describe(node)}: {dims[0]} output channels cannot be split into {groups} groups");
             }
         }
+        if (kind == LayerKind.ConvTranspose && node.Int("group", 1) != 1)
+        {
+            reason = $"a ConvTranspose in {node.Int("group", 1)} groups";
+            return null;
+        }
         return kind switch
         {
-            LayerKind.Conv => ReadConv(index, node, dims, inputsAreConstant, out reason),
+            LayerKind.Conv or LayerKind.ConvTranspose => ReadConv(index, node, weight, inputsAreConstant, out reason),
             LayerKind.Gemm => ReadGemm(index, node, dims, inputsAreConstant),
             LayerKind.Gather => ReadGather(node, out reason),
             _ => ReadMatMul(index, node, dims, kind, inputsAreConstant),
@@ -86,10 +92,11 @@ static class LayerReader
             : use with { Addend = c, Beta = beta };
     }
 
-    static LayerUse? ReadConv(GraphIndex index, NodeProto node, long[] dims, bool inputsAreConstant, out string reason)
+    static LayerUse? ReadConv(GraphIndex index, NodeProto node, Constant weight, bool inputsAreConstant, out string reason)
     {
         reason = "";
-        long channels = dims[0];
+        long[] dims = weight.Dims;
+        long channels = node.Is("Conv") ? dims[0] : dims[1];
         double[]? bias = null;
         string biasName = node.InputOrEmpty(2);
         if (biasName.Length > 0)
@@ -110,7 +117,8 @@ static class LayerReader
         use = AbsorbAdd(index, use, inputsAreConstant, add => PerChannel(add, channels, dims.Length), channels);
         use = AbsorbBatchNormalization(index, use, inputsAreConstant, channels);
         use = AbsorbAdd(index, use, inputsAreConstant, add => PerChannel(add, channels, dims.Length), channels);
-        bool clipped = index.OnlyReader(use.Output) is { } reader && (reader.Is("Relu") || reader.Is("Clip"));
+        // What follows a layer of another type computes in that type: behind the Cast that ends the integers.
+        bool clipped = weight.Type == TensorProto.Types.DataType.Float && index.OnlyReader(use.Output) is { } reader && (reader.Is("Relu") || reader.Is("Clip"));
         return use with { Activation = clipped ? index.OnlyReader(use.Output)!.Output[0] : use.Output };
     }
 

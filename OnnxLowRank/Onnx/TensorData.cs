@@ -194,6 +194,49 @@ static class TensorData
     public static TensorProto Floats(string name, ReadOnlySpan<float> elements, params ReadOnlySpan<long> dims) =>
         Create(name, DataType.Float, elements, dims);
 
+    /// <summary>Floats in an element type of their own: float32, the nearest of float16 or bfloat16 (beyond their range infinite), or float64.</summary>
+    public static TensorProto Reals(string name, DataType type, ReadOnlySpan<float> elements, params ReadOnlySpan<long> dims)
+    {
+        switch (type)
+        {
+            case DataType.Float:
+                return Floats(name, elements, dims);
+            case DataType.Double:
+                var doubles = new double[elements.Length];
+                TensorPrimitives.ConvertTruncating<float, double>(elements, doubles);
+                return Create<double>(name, type, doubles, dims);
+            case DataType.Float16:
+                var halves = new Half[elements.Length];
+                TensorPrimitives.ConvertToHalf(elements, halves);
+                return Create<Half>(name, type, halves, dims);
+            case DataType.Bfloat16:
+                var upper = new ushort[elements.Length];
+                for (int i = 0; i < upper.Length; i++)
+                {
+                    upper[i] = BFloat16Bits(elements[i]);
+                }
+                return Create<ushort>(name, type, upper, dims);
+            default:
+                throw new ArgumentException($"{TensorType.Name((int)type)} is no type of floats");
+        }
+    }
+
+    /// <summary>What is left of floats that went through an element type.</summary>
+    public static void RoundTo(DataType type, Span<float> values)
+    {
+        for (int i = 0; i < values.Length && type is DataType.Float16 or DataType.Bfloat16; i++)
+        {
+            values[i] = type == DataType.Float16 ? (float)(Half)values[i] : BitConverter.Int32BitsToSingle(BFloat16Bits(values[i]) << 16);
+        }
+    }
+
+    /// <summary>The upper half of a float's bits, rounded to the nearest, ties to even.</summary>
+    static ushort BFloat16Bits(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    }
+
     public static TensorProto Int64s(string name, ReadOnlySpan<long> elements) =>
         Create(name, DataType.Int64, elements, elements.Length);
 

@@ -22,6 +22,9 @@ static class TensorType
     /// <summary>Bytes that a tensor of this type and element count takes as raw data; sub-byte types are packed.</summary>
     public static long Bytes(DataType type, long elements) => checked((elements * Bits(type) + 7) / 8);
 
+    /// <summary>Whether elements are floats that kernels compute with.</summary>
+    public static bool IsReal(DataType type) => type is DataType.Float or DataType.Float16 or DataType.Bfloat16 or DataType.Double;
+
     /// <summary>The type as users write it: float32, int64, …</summary>
     public static string Name(int type) => (DataType)type switch
     {

@@ -87,7 +87,7 @@ static class Candidates
         {
             bool isInt4 = format == WeightFormat.Int4;
             table.Add(Row(
-                new LayerPlan.Quantize(layer, format, WeightOnly: true), (isInt4 ? Int4Weights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + Biases(layer) + WeightOnlyOverhead(1, isInt4),
+                new LayerPlan.Quantize(layer, format, WeightOnly: true), (isInt4 ? Int4Weights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4),
                 isInt4 ? int4!.DenseError(0) : WeightNoise));
             foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format).Where(plan => !isInt4 || plan.InputRank == null))
             {
@@ -106,11 +106,12 @@ static class Candidates
         var layer = plan.Layer;
         bool isInt4 = plan.Format == WeightFormat.Int4;
         double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.Rank, 0) : plan.Elements + 4 * (Inner(plan) + layer.Out);
-        return bytes + Biases(layer) + WeightOnlyOverhead(Weights(plan), isInt4) + (Weights(plan) - 1) * OverheadPerNode;
+        return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, Weights(plan), isInt4) + (Weights(plan) - 1) * OverheadPerNode;
     }
 
     /// <summary>Of the nodes that make floats of weights.</summary>
-    static double WeightOnlyOverhead(int weights, bool isInt4) => OverheadPerNode * weights * (2 + (isInt4 ? UnpackingNodes(Quantization.Int8.Bits) : 0));
+    static double WeightOnlyOverhead(Layer layer, int weights, bool isInt4) =>
+        OverheadPerNode * weights * (2 + (layer.IsSingle ? 0 : 1) + (isInt4 ? UnpackingNodes(Quantization.Int8.Bits) : 0));
 
     /// <summary>Numbers between the products of a plan, per position.</summary>
     static double Inner(LayerPlan.Factorize plan) => (plan.HasUp ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
@@ -137,16 +138,23 @@ static class Candidates
         }
     }
 
+    /// <summary>Biases in float32, as kernels on integers want them.</summary>
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;
 
-    static double DenseBytes(Layer layer) => layer.IsTable ? TableBytes(layer.In, layer.Out, nodes: 4)
+    /// <summary>Biases as the layer's own floats are stored.</summary>
+    static double RealBiases(Layer layer) => (double)layer.BytesPerFloat * layer.Uses.Count * layer.Out;
+
+    /// <summary>Casts between a layer's type and the float32 that kernels on integers want.</summary>
+    static double Borders(Layer layer) => layer.IsSingle ? 0 : (layer.IsTable ? 1 : 2) * OverheadPerNode * layer.Uses.Count;
+
+    static double DenseBytes(Layer layer) => layer.IsTable ? TableBytes(layer.In, layer.Out, nodes: 4) + Borders(layer)
         : layer.Elements + 4.0 * layer.Out + IntegerBiases(layer) + Overhead(layer, weights: 1, unpacking: 0);
 
     /// <summary>A table in 8 bits with a scale per row, and the nodes that look rows up.</summary>
     static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
 
     static double Int4DenseBytes(Layer layer, int block, int bits) => layer.IsTable
-        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 6
+        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 6 + Borders(layer)
         : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
 
     static double Int4PairBytes(Layer layer, int rank, int block, int bits) =>
@@ -160,11 +168,11 @@ static class Candidates
         var layer = plan.Layer;
         if (layer.IsTable && plan.Format == WeightFormat.Int8)
         {
-            return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer);
+            return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer) + Borders(layer);
         }
         return plan.Format == WeightFormat.Int8
             ? plan.Elements + 4 * (Inner(plan) + layer.Out) + IntegerBiases(layer) + Overhead(layer, Weights(plan), unpacking: 0)
-            : 4 * plan.Elements + Biases(layer) + (Weights(plan) - 1) * OverheadPerNode;
+            : layer.BytesPerFloat * plan.Elements + RealBiases(layer) + (Weights(plan) - 1) * (layer.StoredType == layer.Type ? 1 : 2) * OverheadPerNode;
     }
 
     /// <summary>A Conv's bias on integers has scales of its own.</summary>
@@ -178,7 +186,7 @@ static class Candidates
     static double Overhead(Layer layer, int weights, int unpacking)
     {
         int nodes = layer.Kind == LayerKind.Conv ? 5 * weights - 2 : 2 * weights;
-        return OverheadPerNode * (nodes + unpacking * weights);
+        return OverheadPerNode * (nodes + unpacking * weights) + Borders(layer);
     }
 
     static IEnumerable<int> Ranks(int most)

@@ -5,7 +5,7 @@ namespace OnnxLowRank.Planning;
 /// <summary>How a weight is stored and, unless a plan is weight-only, run.</summary>
 public enum WeightFormat
 {
-    /// <summary>32-bit floats.</summary>
+    /// <summary>Floats of the type that the layer has: 32 bits in most models.</summary>
     Float32,
 
     /// <summary>8-bit integers with one scale per output channel; activations are 8-bit too.</summary>

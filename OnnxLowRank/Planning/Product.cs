@@ -3,7 +3,7 @@ using OnnxLowRank.Layers;
 namespace OnnxLowRank.Planning;
 
 /// <summary>How often a layer's weight is applied to one sample.</summary>
-/// <param name="Input">Pixels of a Conv's input; as <paramref name="Output"/> for the other kinds.</param>
+/// <param name="Input">Pixels of a convolution's input; as <paramref name="Output"/> for the other kinds.</param>
 /// <param name="Output">Vectors y.</param>
 readonly record struct Positions(double Input, double Output);
 
@@ -25,9 +25,11 @@ readonly record struct Product(double Positions, double Elements, double Outputs
             yield break; // what there is to do is done when the model is loaded
         }
         bool isLookup = layer.Kind == LayerKind.Gather;
+        bool isSpread = layer.Kind == LayerKind.ConvTranspose; // every input meets the whole weight
+        double at = isSpread ? positions.Input : positions.Output, written = isSpread ? positions.Output / Math.Max(1, positions.Input) : 1;
         if (plan is not LayerPlan.Factorize factorize)
         {
-            yield return new(positions.Output, isLookup ? 0 : layer.Elements, layer.Out);
+            yield return new(at, isLookup ? 0 : layer.Elements, layer.Out * written);
             yield break;
         }
         double inner = (double)layer.Groups * factorize.Rank, read = layer.In;
@@ -36,7 +38,7 @@ readonly record struct Product(double Positions, double Elements, double Outputs
             yield return new(positions.Input, (double)inputRank * (layer.In / layer.KernelSize), inputRank);
             read = (double)inputRank * layer.KernelSize;
         }
-        yield return new(positions.Output, isLookup ? 0 : inner * read, inner);
+        yield return new(at, isLookup ? 0 : inner * read, inner * written);
         if (factorize.HasUp)
         {
             yield return new(positions.Output, (double)layer.Out * factorize.Rank, layer.Out);

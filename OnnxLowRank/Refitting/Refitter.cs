@@ -131,7 +131,8 @@ sealed class Refitter(
         var layer = fit.Plan.Layer;
         int rank = fit.Plan.Rank, rows = layer.OutPerGroup;
         var decomposition = decompositions[layer];
-        float[] oldUp = decomposition.CutUp(rank, decomposition.Scales(rank, balanced: false));
+        double[] scales = decomposition.Scales(rank, Emission.WantsBalance(fit.Plan)); // h is measured as it is written
+        float[] oldUp = decomposition.CutUp(rank, scales);
         Matrix[] old = [.. Enumerable.Range(0, layer.Groups).Select(g => new Matrix(rows, rank, Array.ConvertAll(oldUp.AsSpan(g * rows * rank, rows * rank).ToArray(), value => (double)value)))];
         double least = Error(fit, old, [.. layer.Uses.Select((_, i) => CorrectedBias.Full(decomposition, rank, i))]);
         RefittedUp? best = null;
@@ -142,7 +143,7 @@ sealed class Refitter(
             double error = Error(fit, ups, biases);
             if (error < least)
             {
-                (least, best) = (error, new([.. ups.SelectMany(up => up.Data).Select(value => (float)value)], biases));
+                (least, best) = (error, new([.. ups.SelectMany((up, g) => up.Data.Select((value, i) => (float)(value * scales[g * rank + i % rank])))], biases));
             }
         }
         return best;

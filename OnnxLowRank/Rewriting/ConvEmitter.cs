@@ -37,13 +37,13 @@ static class ConvEmitter
         if (plan.WeightOnly)
         {
             string value = rounded == null
-                ? WeightOnly.Add(emission.Graph, layer.Name, Int8.PerRow(layer.ReadFloats(), layer.Out), layer.Weight.Dims)
-                : WeightOnly.Add(emission.Graph, layer.Name, rounded.Weight, layer.Weight.Dims);
+                ? WeightOnly.Add(emission.Graph, layer.Name, Int8.PerRow(layer.ReadFloats(), layer.Out), layer.Type, layer.Weight.Dims)
+                : WeightOnly.Add(emission.Graph, layer.Name, rounded.Weight, layer.Type, layer.Weight.Dims);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
                 string name = LayerFinder.Name(use.Node);
-                emission.Replace(use, [Conv(emission, null, use, name, use.Input, value, emission.AddBias(name, biases[i]), use.Output)]);
+                emission.Replace(use, [Conv(emission, null, use, name, use.Input, value, emission.AddRealBias(layer, name, biases[i]), use.Output)]);
             }
             return;
         }
@@ -52,7 +52,7 @@ static class ConvEmitter
 
     static void Quantize(Emission emission, Layer layer, AddRows add, double[]?[] biases)
     {
-        var inputs = layer.Uses.Select(use => emission.Grids.Request(use.Input)).ToList();
+        var inputs = layer.Uses.Select(use => emission.Grids.Request(use.Input, layer.Type)).ToList();
         var (dequantized, rows, shared) = add(layer.Name, layer.Weight.Dims, SmallestSteps(layer.Out, [.. biases.Zip(inputs)]));
         for (int i = 0; i < layer.Uses.Count; i++)
         {
@@ -62,8 +62,8 @@ static class ConvEmitter
             TakeOver(nodes, ref shared);
             string bias = AddBias(emission, name, biases[i], inputs[i], rows, nodes);
             nodes.Add(emission.Grids.ReadsQuantized(Conv(emission, null, use, name, use.Input, dequantized, bias, use.Output)));
-            emission.Replace(use, nodes);
-            emission.Grids.Request(use.Activation);
+            emission.ReplaceInSingle(layer, use, nodes, castsInput: false);
+            emission.Grids.Request(use.Activation, layer.Type);
         }
     }
 
@@ -78,7 +78,7 @@ static class ConvEmitter
         {
             foreach (var use in layer.Uses)
             {
-                emission.Grids.Request(use.Input);
+                emission.Grids.Request(use.Input, layer.Type);
             }
         }
         Weight[] weights = [.. stages.Select((stage, i) => AddWeight(emission, plan, stage,
@@ -97,7 +97,7 @@ static class ConvEmitter
                 var stage = stages[i];
                 string bias = !isLast ? "" : isQuantized
                     ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Scales, nodes)
-                    : emission.AddBias(name, biases[u]);
+                    : emission.AddRealBias(layer, name, biases[u]);
                 string output = isLast ? use.Output : stage.IsPointwise ? emission.Graph.FreshName($"{name}_in{stage.Dims[0]}") : emission.NameInner(use, plan.Rank);
                 var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Value, bias, output);
                 nodes.Add(i == 0 && isQuantized ? emission.Grids.ReadsQuantized(node) : node);
@@ -108,11 +108,13 @@ static class ConvEmitter
                     nodes.AddRange(emission.Grids.Pair($"{name}_{stage.Suffix}", output, stage.After!.Value, value));
                 }
             }
-            emission.Replace(use, nodes);
-            if (isQuantized)
+            if (!isQuantized)
             {
-                emission.Grids.Request(use.Activation);
+                emission.Replace(use, nodes);
+                continue;
             }
+            emission.ReplaceInSingle(layer, use, nodes, castsInput: false);
+            emission.Grids.Request(use.Activation, layer.Type);
         }
     }
 
@@ -125,15 +127,15 @@ static class ConvEmitter
     static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? pair)
     {
         var layer = plan.Layer;
-        bool isQuantized = plan.RunsOnIntegers, isInFewBits = plan.Format != WeightFormat.Float32;
+        bool isQuantized = plan.RunsOnIntegers, isBalanced = Emission.WantsBalance(plan);
         int inner = layer.Groups * plan.Rank;
         long[] ones = [.. layer.Kernel.Select(_ => 1L)];
-        double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isInFewBits) : [];
+        double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isBalanced) : [];
         UInt8Grid? grid = plan.HasUp && isQuantized ? emission.Ranges.Inner[layer].Grid(layer.Groups, plan.Rank, scales) : null;
         var stages = new List<Stage>();
         if (plan.InputRank is { } inputRank)
         {
-            var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isInFewBits);
+            var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isBalanced);
             stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isQuantized ? emission.Ranges.Entry[layer].Grid(1, inputRank, entryScales) : null));
             stages.Add(new("kernel", decomposition.Tucker.CutKernel(entryScales, plan.HasUp ? scales : null), [inner, inputRank, .. layer.Kernel], false, grid));
         }
@@ -156,13 +158,13 @@ static class ConvEmitter
         if (plan.WeightOnly)
         {
             string value = stage.InFewBits is { } blocks
-                ? WeightOnly.Add(emission.Graph, name, blocks, stage.Dims)
-                : WeightOnly.Add(emission.Graph, name, Int8.PerRow(stage.Weight, rows), stage.Dims);
+                ? WeightOnly.Add(emission.Graph, name, blocks, plan.Layer.Type, stage.Dims)
+                : WeightOnly.Add(emission.Graph, name, Int8.PerRow(stage.Weight, rows), plan.Layer.Type, stage.Dims);
             return new(value, [], []);
         }
         if (plan.Format == WeightFormat.Float32)
         {
-            return new(emission.Graph.AddConstant(TensorData.Floats(name, stage.Weight, stage.Dims)), [], []);
+            return new(emission.AddReals(plan.Layer, name, stage.Weight, stage.Dims), [], []);
         }
         var add = stage.InFewBits is { } packed ? InInt4(emission, packed) : InInt8(emission, stage.Weight, rows);
         return add(name, stage.Dims, SmallestSteps(rows, uses));

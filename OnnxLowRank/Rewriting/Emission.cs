@@ -1,8 +1,11 @@
+using Google.Protobuf.Collections;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Planning;
+using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Rewriting;
 
@@ -27,6 +30,40 @@ sealed record Emission(
         }
     }
 
+    /// <summary>
+    /// The same for nodes that compute in float32 whatever the layer's type is, as integer kernels do: where it is another one, Casts
+    /// stand at the border. ONNX Runtime drops those between two such layers where it runs the model in float32 anyway.
+    /// </summary>
+    /// <param name="castsInput">Whether x is cast here; otherwise whoever makes <paramref name="nodes"/> sees to it.</param>
+    public void ReplaceInSingle(Layer layer, LayerUse use, IEnumerable<NodeProto> nodes, bool castsInput = true)
+    {
+        List<NodeProto> all = [.. nodes];
+        if (layer.Type != DataType.Float)
+        {
+            if (castsInput)
+            {
+                var widen = Graph.Cast($"{LayerFinder.Name(use.Node)}_single", use.Input, DataType.Float);
+                foreach (var node in all)
+                {
+                    Rename(node.Input, use.Input, widen.Output[0]);
+                }
+                all.Insert(0, widen);
+            }
+            string single = Graph.FreshName($"{use.Output}_single");
+            Rename(all[^1].Output, use.Output, single);
+            all.Add(Grids.Border(Graph.Cast($"{LayerFinder.Name(use.Node)}_border", single, layer.Type, use.Output)));
+        }
+        Replace(use, all);
+    }
+
+    static void Rename(RepeatedField<string> names, string from, string to)
+    {
+        for (int i = 0; i < names.Count; i++)
+        {
+            names[i] = names[i] == from ? to : names[i];
+        }
+    }
+
     /// <summary>A name for the value that a use's Up is applied to.</summary>
     public string NameInner(LayerUse use, int rank) => Inner[use] = Graph.FreshName($"{LayerFinder.Name(use.Node)}_rank{rank}");
 
@@ -36,6 +73,12 @@ sealed record Emission(
         double[] scales = decomposition.Scales(rank, balanced);
         return new(rank, Up(decomposition, rank, scales), decomposition.CutDown(rank, scales), scales);
     }
+
+    /// <summary>
+    /// Whether the spread is split evenly over both factors: for few bits, and for 16, in which numbers between the factors could
+    /// otherwise be too large.
+    /// </summary>
+    public static bool WantsBalance(LayerPlan.Factorize plan) => plan.Format != WeightFormat.Float32 || plan.Layer.IsHalf;
 
     /// <summary>Up (out, r) that undoes the scales.</summary>
     public float[] Up(Decomposition decomposition, int rank, double[] scales)
@@ -60,9 +103,27 @@ sealed record Emission(
     public static double[]? Gained(LayerUse use, double[]? gains) =>
         gains == null || use.Bias == null ? gains : [.. use.Bias.Zip(gains, (bias, gain) => bias + gain)];
 
-    /// <summary>A use's bias as a constant, or an empty name where it has none.</summary>
+    /// <summary>A use's bias as a constant in float32, or an empty name where it has none.</summary>
     public string AddBias(string name, double[]? bias) =>
         bias == null ? "" : Graph.AddConstant(TensorData.Floats($"{name}_bias", Array.ConvertAll(bias, value => (float)value), bias.Length));
+
+    /// <summary>The same in the layer's own type, of any shape.</summary>
+    /// <param name="dims">None for (out).</param>
+    public string AddRealBias(Layer layer, string name, double[]? bias, params ReadOnlySpan<long> dims) =>
+        bias == null ? "" : AddReals(layer, $"{name}_bias", Array.ConvertAll(bias, value => (float)value), dims.Length > 0 ? dims : [bias.Length]);
+
+    /// <summary>Adds floats as the layer's own are stored; returns the name of the value, which has the layer's type.</summary>
+    public string AddReals(Layer layer, string name, ReadOnlySpan<float> values, params ReadOnlySpan<long> dims)
+    {
+        string stored = Graph.AddConstant(TensorData.Reals(name, layer.StoredType, values, dims));
+        if (layer.StoredType == layer.Type)
+        {
+            return stored;
+        }
+        var cast = Graph.Cast($"{stored}_cast", stored, layer.Type);
+        Graph.Graph.Node.Add(cast);
+        return cast.Output[0];
+    }
 }
 
 /// <summary>The bias of a factorized layer.</summary>

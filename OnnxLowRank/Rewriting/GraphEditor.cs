@@ -10,7 +10,7 @@ sealed class GraphEditor
     public const string MicrosoftDomain = "com.microsoft";
 
     readonly OnnxModel _model;
-    readonly HashSet<string> _names;
+    readonly UniqueNames _names;
     readonly Dictionary<NodeProto, IReadOnlyList<NodeProto>> _replaced = new(ReferenceEqualityComparer.Instance);
     readonly Dictionary<string, string> _shared = new(StringComparer.Ordinal);
     readonly HashSet<string> _orphans = new(StringComparer.Ordinal);
@@ -20,13 +20,7 @@ sealed class GraphEditor
     public GraphEditor(OnnxModel model)
     {
         _model = model;
-        _names = new(StringComparer.Ordinal);
-        foreach (var graph in model.Proto.Graphs())
-        {
-            _names.UnionWith(graph.Node.SelectMany(node => node.Output.Concat(node.Input).Append(node.Name)));
-            _names.UnionWith(graph.Initializer.Select(tensor => tensor.Name));
-            _names.UnionWith(graph.Input.Concat(graph.Output).Select(value => value.Name));
-        }
+        _names = new(model);
     }
 
     public int Opset => _model.Opset;
@@ -34,15 +28,7 @@ sealed class GraphEditor
     public GraphProto Graph => _model.Graph;
 
     /// <summary>A name that no value or node has: the wanted one, or with a number behind it.</summary>
-    public string FreshName(string wanted)
-    {
-        string name = wanted;
-        for (int i = 2; !_names.Add(name); i++)
-        {
-            name = $"{wanted}_{i}";
-        }
-        return name;
-    }
+    public string FreshName(string wanted) => _names.Fresh(wanted);
 
     /// <summary>Adds a constant under a fresh name, which it returns. The tensor is renamed.</summary>
     public string AddConstant(TensorProto tensor)
@@ -114,6 +100,13 @@ sealed class GraphEditor
         configure?.Invoke(node);
         nodes.Add(node);
         return output;
+    }
+
+    /// <summary>Makes a Cast under a fresh name, which its output has too unless another is given.</summary>
+    public NodeProto Cast(string wanted, string input, TensorProto.Types.DataType to, string? output = null)
+    {
+        string name = FreshName(wanted);
+        return NodeAttributes.Create("Cast", name, [input], [output ?? name]).With("to", (long)to);
     }
 
     /// <summary>Applies the replacements, drops constants that only replaced nodes read, and declares the domains in use.</summary>

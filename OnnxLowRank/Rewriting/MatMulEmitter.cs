@@ -54,7 +54,7 @@ static class MatMulEmitter
             var nodes = new List<NodeProto>();
             string input = Straight(emission, use, nodes);
             nodes.AddRange(product(name, input, emission.AddBias(name, biases[i]), use.Output));
-            emission.Replace(use, nodes);
+            emission.ReplaceInSingle(layer, use, nodes);
         }
     }
 
@@ -66,17 +66,17 @@ static class MatMulEmitter
         double[]?[] biases = [.. layer.Uses.Select((use, i) => rounded == null
             ? emission.Bias(decomposition, plan.Rank, i, isBiasFree)
             : Emission.Gained(use, rounded.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree))];
-        var factors = rounded != null ? null : emission.Factors(decomposition, plan.Rank, balanced: plan.Format != WeightFormat.Float32);
+        var factors = rounded != null ? null : emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
         string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
         var emit = plan.RunsOnIntegers
             ? rounded != null
-                ? QuantizedPair(emission, Int4(emission, downName, rounded.Down, plan.Block), Int4(emission, upName, rounded.Up, plan.Block))
+                ? QuantizedPair(emission, layer, Int4(emission, downName, rounded.Down, plan.Block), Int4(emission, upName, rounded.Up, plan.Block))
                 : QuantizedPair(
-                    emission, Int8(emission, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits)),
+                    emission, layer, Int8(emission, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits)),
                     Int8(emission, upName, Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits)))
             : RealPair(
-                emission, layer, AddFactor(emission.Graph, plan, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
-                AddFactor(emission.Graph, plan, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
+                emission, layer, AddFactor(emission, plan, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
+                AddFactor(emission, plan, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
@@ -107,13 +107,13 @@ static class MatMulEmitter
         return (name, input, bias, output) => [Int4Product.Node(emission.Graph, name, input, operand, bias, output)];
     }
 
-    static Action<LayerUse, string, string, double[]?> QuantizedPair(Emission emission, Product down, Product up) => (use, name, middle, bias) =>
+    static Action<LayerUse, string, string, double[]?> QuantizedPair(Emission emission, Layer layer, Product down, Product up) => (use, name, middle, bias) =>
     {
         var nodes = new List<NodeProto>();
         string input = Straight(emission, use, nodes);
         nodes.AddRange(down($"{name}_down", input, "", middle));
         nodes.AddRange(up($"{name}_up", middle, emission.AddBias(name, bias), use.Output));
-        emission.Replace(use, nodes);
+        emission.ReplaceInSingle(layer, use, nodes);
     };
 
     /// <summary>x with one sample per row: Gemm's transA becomes a Transpose.</summary>
@@ -132,7 +132,7 @@ static class MatMulEmitter
         NodeProto first;
         if (layer.Kind == LayerKind.Gemm)
         {
-            string zero = Zero(emission.Graph);
+            string zero = Zero(emission.Graph, layer);
             first = NodeAttributes.Create("Gemm", emission.Graph.FreshName($"{name}_down"), zero.Length > 0 ? [.. operands, zero] : operands, [middle]).With("transB", 1);
             if (use.TransA)
             {
@@ -152,8 +152,8 @@ static class MatMulEmitter
         var graph = emission.Graph;
         if (layer.Kind == LayerKind.Gemm)
         {
-            string addend = use.Addend ?? emission.AddBias(name, bias);
-            addend = addend.Length > 0 ? addend : Zero(graph);
+            string addend = use.Addend ?? emission.AddRealBias(layer, name, bias);
+            addend = addend.Length > 0 ? addend : Zero(graph, layer);
             var gemm = NodeAttributes.Create("Gemm", graph.FreshName($"{name}{suffix}"), addend.Length > 0 ? [input, weight, addend] : [input, weight], [use.Output])
                 .With("transB", 1);
             if (transA)
@@ -172,27 +172,26 @@ static class MatMulEmitter
         yield return NodeAttributes.Create("MatMul", graph.FreshName($"{name}{suffix}"), isLeft ? [weight, input] : [input, weight], [product]);
         if (bias != null)
         {
-            float[] values = Array.ConvertAll(bias, value => (float)value);
-            string added = graph.AddConstant(isLeft
-                ? TensorData.Floats($"{name}_bias", values, values.Length, 1)
-                : TensorData.Floats($"{name}_bias", values, values.Length));
+            string added = isLeft ? emission.AddRealBias(layer, name, bias, bias.Length, 1) : emission.AddRealBias(layer, name, bias);
             yield return NodeAttributes.Create("Add", graph.FreshName($"{name}_add"), [product, added], [use.Output]);
         }
     }
 
     /// <summary>The name of what Gemm adds where it must add something, or nothing.</summary>
-    static string Zero(GraphEditor graph) => graph.Opset < OptionalAddendOpset ? graph.SharedConstant(TensorData.Scalar("float_0", 0)) : "";
+    static string Zero(GraphEditor graph, Layer layer) => graph.Opset < OptionalAddendOpset
+        ? graph.SharedConstant(TensorData.Reals($"{TensorType.Name((int)layer.Type)}_0", layer.Type, [0], []))
+        : "";
 
     /// <summary>Adds a factor (rows, cols), given in floats or in 4 bits, as a plan in floats reads it; returns its name.</summary>
-    static string AddFactor(GraphEditor graph, LayerPlan.Factorize plan, string name, float[]? factor, Int4Blocks? rounded, int rows, int cols)
+    static string AddFactor(Emission emission, LayerPlan.Factorize plan, string name, float[]? factor, Int4Blocks? rounded, int rows, int cols)
     {
         if (plan.WeightOnly)
         {
-            return AddWeightOnly(graph, plan.Layer, name, factor, rounded, rows, cols);
+            return AddWeightOnly(emission.Graph, plan.Layer, name, factor, rounded, rows, cols);
         }
-        return graph.AddConstant(plan.Layer.Kind == LayerKind.MatMul
-            ? TensorData.Floats(name, Transposed(factor!, rows, cols), cols, rows)
-            : TensorData.Floats(name, factor!, rows, cols));
+        return plan.Layer.Kind == LayerKind.MatMul
+            ? emission.AddReals(plan.Layer, name, Transposed(factor!, rows, cols), cols, rows)
+            : emission.AddReals(plan.Layer, name, factor!, rows, cols);
     }
 
     /// <summary>Adds a weight (rows, cols), given in floats, which become 8 bits, or in 4 bits; returns the name of its float value.</summary>
@@ -201,8 +200,8 @@ static class MatMulEmitter
         bool transposed = layer.Kind == LayerKind.MatMul;
         long[] dims = transposed ? [cols, rows] : [rows, cols];
         return rounded == null
-            ? WeightOnly.Add(graph, name, Quantization.Int8.PerRow(weight, rows), dims, transposed)
-            : WeightOnly.Add(graph, name, rounded, dims, transposed);
+            ? WeightOnly.Add(graph, name, Quantization.Int8.PerRow(weight, rows), layer.Type, dims, transposed)
+            : WeightOnly.Add(graph, name, rounded, layer.Type, dims, transposed);
     }
 
     /// <summary>A matrix (rows, cols) as (cols, rows).</summary>

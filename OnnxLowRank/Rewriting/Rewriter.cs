@@ -60,6 +60,12 @@ sealed class Rewriter(
             case LayerPlan.Factorize factorize when layer.IsTable:
                 TableEmitter.Factorize(emission, factorize, decompositions[layer]);
                 break;
+            case LayerPlan.Factorize factorize when layer.Kind == LayerKind.ConvTranspose:
+                ConvTransposeEmitter.Factorize(emission, factorize, decompositions[layer]);
+                break;
+            case LayerPlan.Quantize when layer.Kind == LayerKind.ConvTranspose:
+                ConvTransposeEmitter.Quantize(emission, layer);
+                break;
             case LayerPlan.Factorize factorize:
                 var pair = factorize.Format == WeightFormat.Int4 ? int4[layer].Pair(factorize.Rank, factorize.Block) : null;
                 if (layer.Kind == LayerKind.Conv)

@@ -20,7 +20,7 @@ static class Siblings
     /// <param name="layers">As <see cref="LayerFinder"/> found them: what a user wants left alone is not among them.</param>
     public static OnnxModel Stacked(OnnxModel model, IReadOnlyList<Layer> layers)
     {
-        var families = layers.Where(CanBeStacked).GroupBy(layer => (layer.Uses[0].Input, HasBias: layer.Uses[0].Bias != null))
+        var families = layers.Where(CanBeStacked).GroupBy(layer => (layer.Uses[0].Input, HasBias: layer.Uses[0].Bias != null, layer.StoredType))
             .Select(family => family.ToList()).Where(family => family.Count > 1).ToList();
         if (families.Count == 0 || model.Opset < OldestOpset)
         {
@@ -43,7 +43,7 @@ static class Siblings
         return copy;
     }
 
-    static bool CanBeStacked(Layer layer) => layer.Kind == LayerKind.MatMul && layer.Uses.Count == 1 && layer.Weight.Dims.Length == 2;
+    static bool CanBeStacked(Layer layer) => layer.Kind == LayerKind.MatMul && layer.StoredType == layer.Type && layer.Uses.Count == 1 && layer.Weight.Dims.Length == 2;
 
     static List<NodeProto> Stack(GraphEditor graph, List<Layer> family)
     {
@@ -63,13 +63,13 @@ static class Siblings
         string product = graph.FreshName($"{name}_y");
         var nodes = new List<NodeProto>
         {
-            NodeAttributes.Create("MatMul", graph.FreshName(name), [family[0].Uses[0].Input, graph.AddConstant(TensorData.Floats($"{name}_weight", weight, rows, cols))], [product]),
+            NodeAttributes.Create("MatMul", graph.FreshName(name), [family[0].Uses[0].Input, graph.AddConstant(TensorData.Reals($"{name}_weight", family[0].Type, weight, rows, cols))], [product]),
         };
         if (family[0].Uses[0].Bias != null)
         {
             float[] bias = [.. family.SelectMany(layer => layer.Uses[0].Bias!).Select(value => (float)value)];
             string sum = graph.FreshName($"{name}_z");
-            nodes.Add(NodeAttributes.Create("Add", graph.FreshName($"{name}_add"), [product, graph.AddConstant(TensorData.Floats($"{name}_bias", bias, cols))], [sum]));
+            nodes.Add(NodeAttributes.Create("Add", graph.FreshName($"{name}_add"), [product, graph.AddConstant(TensorData.Reals($"{name}_bias", family[0].Type, bias, cols))], [sum]));
             product = sum;
         }
         nodes.Add(Split(graph, $"{name}_split", product, family));

@@ -1,3 +1,4 @@
+using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Quantization;
@@ -7,6 +8,9 @@ namespace OnnxLowRank.Rewriting;
 /// <summary>The constants of a table, and the nodes that make floats of some of its rows or of all.</summary>
 sealed class StoredTable
 {
+    /// <summary>Stands for floats, of whatever width.</summary>
+    const int Floats = 32;
+
     readonly GraphEditor _graph;
     readonly int _bits;
     readonly string _scales;
@@ -17,8 +21,8 @@ sealed class StoredTable
     public string Values { get; }
 
     /// <param name="axes">The table's axes but the last.</param>
-    public static StoredTable InFloats(GraphEditor graph, string name, float[] values, long[] axes) =>
-        new(graph, 32, graph.AddConstant(TensorData.Floats(name, values, [.. axes, values.Length / Rows(axes)])), "");
+    public static StoredTable InFloats(Emission emission, Layer layer, string name, float[] values, long[] axes) =>
+        new(emission.Graph, Floats, emission.AddReals(layer, name, values, [.. axes, values.Length / Rows(axes)]), "");
 
     public static StoredTable InInt8(GraphEditor graph, string name, Int8Rows table, long[] axes) => new(
         graph, 8, graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, table.Values, [.. axes, table.Values.Length / Rows(axes)])),
@@ -53,7 +57,7 @@ sealed class StoredTable
     /// <summary>Nodes that define <paramref name="output"/> as the rows that ids point at.</summary>
     public IEnumerable<NodeProto> LookUp(string name, string ids, string output)
     {
-        if (_bits == 32)
+        if (_bits == Floats)
         {
             return [NodeAttributes.Create("Gather", _graph.FreshName(name), [Values, ids], [output])];
         }
@@ -63,7 +67,7 @@ sealed class StoredTable
     }
 
     /// <summary>Nodes that define <paramref name="output"/> as the whole table.</summary>
-    public IEnumerable<NodeProto> Expand(string name, string output) => _bits == 32
+    public IEnumerable<NodeProto> Expand(string name, string output) => _bits == Floats
         ? [NodeAttributes.Create("Identity", _graph.FreshName($"{name}_all"), [Values], [output])]
         : Real([], name, Values, _scales, output);
 

@@ -4,6 +4,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Quantization;
+using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Rewriting;
 
@@ -28,35 +29,56 @@ static class TableEmitter
             : StoredTable.InInt8(emission.Graph, layer.Name, Int8.PerRow(layer.Weight.Read(), layer.In), Axes(layer));
         if (layer.Kind == LayerKind.Constant)
         {
-            emission.Graph.Compute(layer.Name, table.Expand(layer.Name, layer.Name));
+            Compute(emission.Graph, layer, output => table.Expand(layer.Name, output));
             return;
         }
         foreach (var use in layer.Uses)
         {
-            emission.Replace(use, table.LookUp(LayerFinder.Name(use.Node), use.Input, use.Output));
+            emission.ReplaceInSingle(layer, use, table.LookUp(LayerFinder.Name(use.Node), use.Input, use.Output), castsInput: false);
         }
+    }
+
+    /// <summary>Computes what was an initializer by nodes whose result is float32.</summary>
+    static void Compute(GraphEditor graph, Layer layer, Func<string, IEnumerable<NodeProto>> nodes)
+    {
+        if (layer.Type == DataType.Float)
+        {
+            graph.Compute(layer.Name, nodes(layer.Name));
+            return;
+        }
+        string single = graph.FreshName($"{layer.Name}_single");
+        graph.Compute(layer.Name, [.. nodes(single), graph.Cast($"{layer.Name}_border", single, layer.Type, layer.Name)]);
     }
 
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
     {
         var (graph, layer) = (emission.Graph, plan.Layer);
         bool isInt8 = plan.Format == WeightFormat.Int8;
-        var factors = emission.Factors(decomposition, plan.Rank, balanced: isInt8);
-        var down = Store(graph, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer), isInt8);
+        var factors = emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
+        var down = Store(emission, layer, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer), isInt8);
         if (layer.Kind == LayerKind.Gather && isInt8)
         {
             var weight = Int8Product.AddWeight(graph, $"{layer.Name}_up", Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits));
             LookUp((name, input, bias, output) => Int8Product.Nodes(graph, emission.Dialect, $"{name}_up", input, weight, bias, output));
             return;
         }
-        var up = Store(graph, $"{layer.Name}_up", MatMulEmitter.Transposed(factors.Up, layer.Out, plan.Rank), [plan.Rank], isInt8);
+        var up = Store(emission, layer, $"{layer.Name}_up", MatMulEmitter.Transposed(factors.Up, layer.Out, plan.Rank), [plan.Rank], isInt8);
         if (layer.Kind == LayerKind.Gather)
         {
             LookUp((name, input, bias, output) => Product(graph, name, input, up.Values, bias, output));
             return;
         }
         string left = graph.FreshName($"{layer.Name}_left"), right = graph.FreshName($"{layer.Name}_right");
-        graph.Compute(layer.Name, [.. down.Expand($"{layer.Name}_down", left), .. up.Expand($"{layer.Name}_up", right), .. Product(graph, layer.Name, left, right, "", layer.Name)]);
+        IEnumerable<NodeProto> Multiplied(string output) =>
+            [.. down.Expand($"{layer.Name}_down", left), .. up.Expand($"{layer.Name}_up", right), .. Product(graph, layer.Name, left, right, "", output)];
+        if (isInt8)
+        {
+            Compute(graph, layer, Multiplied);
+        }
+        else
+        {
+            graph.Compute(layer.Name, Multiplied(layer.Name));
+        }
 
         void LookUp(Func<string, string, string, string, IEnumerable<NodeProto>> product)
         {
@@ -64,8 +86,17 @@ static class TableEmitter
             {
                 var use = layer.Uses[i];
                 string name = LayerFinder.Name(use.Node), middle = graph.FreshName($"{name}_rank{plan.Rank}");
-                string bias = emission.AddBias(name, emission.Bias(decomposition, plan.Rank, i, isFree: isInt8));
-                emission.Replace(use, [.. down.LookUp($"{name}_down", use.Input, middle), .. product(name, middle, bias, use.Output)]);
+                double[]? bias = emission.Bias(decomposition, plan.Rank, i, isFree: isInt8);
+                string added = isInt8 ? emission.AddBias(name, bias) : emission.AddRealBias(layer, name, bias);
+                NodeProto[] nodes = [.. down.LookUp($"{name}_down", use.Input, middle), .. product(name, middle, added, use.Output)];
+                if (isInt8)
+                {
+                    emission.ReplaceInSingle(layer, use, nodes, castsInput: false);
+                }
+                else
+                {
+                    emission.Replace(use, nodes);
+                }
             }
         }
     }
@@ -73,9 +104,9 @@ static class TableEmitter
     /// <summary>The table's axes but the last.</summary>
     static long[] Axes(Layer layer) => layer.Weight.Dims[..^1];
 
-    static StoredTable Store(GraphEditor graph, string name, float[] values, long[] axes, bool isInt8) => isInt8
-        ? StoredTable.InInt8(graph, name, Int8.PerRow(values, (int)StoredTable.Rows(axes)), axes)
-        : StoredTable.InFloats(graph, name, values, axes);
+    static StoredTable Store(Emission emission, Layer layer, string name, float[] values, long[] axes, bool isInt8) => isInt8
+        ? StoredTable.InInt8(emission.Graph, name, Int8.PerRow(values, (int)StoredTable.Rows(axes)), axes)
+        : StoredTable.InFloats(emission, layer, name, values, axes);
 
     static IEnumerable<NodeProto> Product(GraphEditor graph, string name, string input, string weight, string bias, string output)
     {

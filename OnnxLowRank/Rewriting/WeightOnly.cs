@@ -6,7 +6,7 @@ namespace OnnxLowRank.Rewriting;
 
 /// <summary>
 /// A weight that is stored in few bits and run in floats. What makes floats of it depends on constants alone, so ONNX Runtime does it
-/// once, when the model is loaded (DequantizeLinear it would run every time):
+/// once, when the model is loaded (DequantizeLinear it would run every time); a Cast to the layer's type follows where that is not float32:
 /// <code>
 /// 8 bits: Cast(W) → Mul(scale per output channel)      4 bits: <see cref="Unpacking"/> → Cast → Mul
 /// </code>
@@ -17,27 +17,40 @@ static class WeightOnly
     public const int OldestOpset = 7;
 
     /// <summary>Adds a weight (out, in) in 8 bits; returns the name of its float value.</summary>
+    /// <param name="type">Of the value.</param>
     /// <param name="dims">Of the value: out comes first, or last when transposed.</param>
-    public static string Add(GraphEditor graph, string name, Int8Rows weight, long[] dims, bool transposed = false)
+    public static string Add(GraphEditor graph, string name, Int8Rows weight, TensorProto.Types.DataType type, long[] dims, bool transposed = false)
     {
         sbyte[] values = transposed ? weight.TransposedValues() : weight.Values;
-        return Real(graph, name, graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, values, dims)), weight.Scales, dims, transposed, []);
+        return Real(graph, name, graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, values, dims)), weight.Scales, type, ScaleDims(weight.Scales, dims, transposed), []);
+    }
+
+    /// <summary>The same where the values lie as a ConvTranspose reads them, (in, out, …).</summary>
+    public static string AddSpread(GraphEditor graph, string name, sbyte[] values, float[] scales, TensorProto.Types.DataType type, long[] dims)
+    {
+        string integers = graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, values, dims));
+        return Real(graph, name, integers, scales, type, [scales.Length, .. dims[2..].Select(_ => 1L)], []);
     }
 
     /// <summary>The same in 4 bits, one block per row.</summary>
-    public static string Add(GraphEditor graph, string name, Int4Blocks weight, long[] dims, bool transposed = false)
+    public static string Add(GraphEditor graph, string name, Int4Blocks weight, TensorProto.Types.DataType type, long[] dims, bool transposed = false)
     {
         var nodes = new List<NodeProto>();
         string integers = Unpacking.Add(graph, name, weight.Plain(transposed), dims, Int8.Bits, nodes);
-        return Real(graph, name, integers, Unpacking.Scales(weight, Int8.Bits), dims, transposed, nodes);
+        return Real(graph, name, integers, Unpacking.Scales(weight, Int8.Bits), type, ScaleDims(weight.Scales, dims, transposed), nodes);
     }
 
-    static string Real(GraphEditor graph, string name, string integers, float[] scales, long[] dims, bool transposed, List<NodeProto> nodes)
+    static long[] ScaleDims(float[] scales, long[] dims, bool transposed) => transposed ? [scales.Length] : [scales.Length, .. dims[1..].Select(_ => 1L)];
+
+    static string Real(GraphEditor graph, string name, string integers, float[] scales, TensorProto.Types.DataType type, long[] scaleDims, List<NodeProto> nodes)
     {
-        long[] scaleDims = transposed ? [scales.Length] : [scales.Length, .. dims[1..].Select(_ => 1L)];
         string scale = graph.AddConstant(TensorData.Floats($"{name}_scale", scales, scaleDims));
         string real = graph.Add(nodes, $"{name}_real", "Cast", [integers], node => node.With("to", (long)TensorProto.Types.DataType.Float));
         string weight = graph.Add(nodes, $"{name}_weight", "Mul", [real, scale]);
+        if (type != TensorProto.Types.DataType.Float)
+        {
+            weight = graph.Add(nodes, $"{name}_cast", "Cast", [weight], node => node.With("to", (long)type));
+        }
         graph.Graph.Node.AddRange(nodes);
         return weight;
     }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
+using OnnxLowRank.Onnx;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace OnnxLowRank.Samples;
@@ -39,9 +40,29 @@ static class ElementValues
         };
     }
 
-    /// <summary>Whether data of one type may be fed to an input of another: where at most digits that float32 lacks are lost.</summary>
+    /// <summary>Numbers between −1 and 1 where the type is one of floats: what is there stays in others.</summary>
+    public static void FillWithNumbers(DataType type, Span<byte> bytes)
+    {
+        if (!TensorType.IsReal(type))
+        {
+            return;
+        }
+        var numbers = new float[255];
+        for (int i = 0; i < numbers.Length; i++)
+        {
+            numbers[i] = (i * 37 % 255 - 127) / 127f;
+        }
+        ReadOnlySpan<byte> period = TensorData.Reals("", type, numbers, numbers.Length).RawData.Span;
+        for (; bytes.Length > 0; bytes = bytes[Math.Min(bytes.Length, period.Length)..])
+        {
+            period[..Math.Min(bytes.Length, period.Length)].CopyTo(bytes);
+        }
+    }
+
+    /// <summary>Whether data of one type may be fed to an input of another: where at most digits that the input's type lacks are lost.</summary>
     public static bool CanConvert(DataType from, DataType to) =>
-        (from, to) is (DataType.Double, DataType.Float) or (DataType.Int64, DataType.Int32) or (DataType.Int32, DataType.Int64);
+        (from, to) is (DataType.Float or DataType.Double, DataType.Float or DataType.Double or DataType.Float16 or DataType.Bfloat16)
+            or (DataType.Int64, DataType.Int32) or (DataType.Int32, DataType.Int64);
 
     /// <summary>Converts all elements; <paramref name="target"/> has room for as many as <paramref name="source"/> has, or more; none of the source is unusable.</summary>
     /// <returns>The index of the first element that is out of the range of the type <paramref name="to"/>, or −1.</returns>
@@ -52,6 +73,14 @@ static class ElementValues
             case (DataType.Double, DataType.Float):
                 TensorPrimitives.ConvertTruncating(MemoryMarshal.Cast<byte, double>(source), MemoryMarshal.Cast<byte, float>(target));
                 return FirstUnusable(DataType.Float, target[..(source.Length / 2)]);   // what is behind is not ours
+            case (DataType.Double, DataType.Float16 or DataType.Bfloat16):
+                var singles = new float[source.Length / sizeof(double)];
+                TensorPrimitives.ConvertTruncating(MemoryMarshal.Cast<byte, double>(source), singles);
+                return Convert(DataType.Float, to, MemoryMarshal.AsBytes<float>(singles), target);
+            case (DataType.Float, DataType.Double or DataType.Float16 or DataType.Bfloat16):
+                var narrow = TensorData.Reals("", to, MemoryMarshal.Cast<byte, float>(source), source.Length / sizeof(float)).RawData.Span;
+                narrow.CopyTo(target);
+                return FirstUnusable(to, narrow);
             case (DataType.Int32, DataType.Int64):
                 TensorPrimitives.ConvertTruncating(MemoryMarshal.Cast<byte, int>(source), MemoryMarshal.Cast<byte, long>(target));
                 return -1;

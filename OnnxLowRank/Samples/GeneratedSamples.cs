@@ -1,6 +1,3 @@
-using System.Runtime.InteropServices;
-using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
-
 namespace OnnxLowRank.Samples;
 
 /// <summary>One sample of zeros (floats: small numbers) of the shapes that the model fixes: enough to learn other shapes from, and to run for its time.</summary>
@@ -44,14 +41,7 @@ sealed class GeneratedSamples : SampleSource
     {
         var buffer = new SampleBuffer(input, Shape(input, batch));
         buffer.Bytes.Span.Clear();
-        if (input.ElementType == DataType.Float)
-        {
-            var values = MemoryMarshal.Cast<byte, float>(buffer.Bytes.Span);
-            for (int i = 0; i < values.Length; i++)
-            {
-                values[i] = (i * 37 % 255 - 127) / 127f;
-            }
-        }
+        ElementValues.FillWithNumbers(input.ElementType, buffer.Bytes.Span);
         return buffer;
     }
 

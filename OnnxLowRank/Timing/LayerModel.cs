@@ -21,7 +21,7 @@ static class LayerModel
         var use = layer.Uses[0];
         var graph = new GraphProto { Name = "layer" };
         var known = new HashSet<string>(StringComparer.Ordinal) { "", use.Input };
-        var type = layer.Kind == LayerKind.Gather ? DataType.Int64 : DataType.Float;
+        var type = layer.Kind == LayerKind.Gather ? DataType.Int64 : layer.Type;
         graph.Input.Add(Value(use.Input, shape.One.Select((dim, axis) => shape.Grows(axis) ? (long?)null : dim), type));
 
         var nodes = new List<NodeProto> { use.Node };
@@ -41,13 +41,13 @@ static class LayerModel
                 else
                 {
                     // Gemm's C or Clip's limits, computed elsewhere.
-                    graph.Input.Add(Value(input, input == use.Addend ? [layer.Out] : [], DataType.Float));
+                    graph.Input.Add(Value(input, input == use.Addend ? [layer.Out] : [], layer.Type));
                 }
             }
             graph.Node.Add(node);
             known.UnionWith(node.Output);
         }
-        graph.Output.Add(new ValueInfoProto { Name = use.Activation, Type = new() { TensorType = new() { ElemType = (int)DataType.Float } } });
+        graph.Output.Add(new ValueInfoProto { Name = use.Activation, Type = new() { TensorType = new() { ElemType = (int)layer.Type } } });
 
         var proto = new ModelProto { IrVersion = Math.Max(model.Proto.IrVersion, SeparateInitializers), Graph = graph };
         proto.OpsetImport.AddRange(model.Proto.OpsetImport);

@@ -180,7 +180,7 @@ sealed class LayerTimer(
     static void Repeat(ModelSession session, Layer layer, long[] shape, int runs, ReadOnlySpan<byte> rest)
     {
         // Inputs beside the layer's own are Gemm's C or Clip's limits, of fixed shape.
-        using var run = new SampleRun(1, [.. session.Inputs.Select((input, i) => layer.Kind == LayerKind.Gather ? Ids(input.Key, shape, layer.In) : Numbers(input.Key, i == 0 ? shape : Array.ConvertAll(input.Value.Dimensions, dim => (long)dim)))]);
+        using var run = new SampleRun(1, [.. session.Inputs.Select((input, i) => layer.Kind == LayerKind.Gather ? Ids(input.Key, shape, layer.In) : Numbers(layer.Type, input.Key, i == 0 ? shape : Array.ConvertAll(input.Value.Dimensions, dim => (long)dim)))]);
         string[] outputs = [.. session.OutputNames];
         for (int i = 0; i < runs; i++)
         {
@@ -213,14 +213,10 @@ sealed class LayerTimer(
     }
 
     /// <summary>Some numbers between −1 and 1: kernels take no longer for others.</summary>
-    static SampleBuffer Numbers(string name, long[] shape)
+    static SampleBuffer Numbers(Onnx.Proto.TensorProto.Types.DataType type, string name, long[] shape)
     {
-        var buffer = new SampleBuffer(new(name, Onnx.Proto.TensorProto.Types.DataType.Float, new long?[shape.Length]), shape);
-        var values = MemoryMarshal.Cast<byte, float>(buffer.Bytes.Span);
-        for (int i = 0; i < values.Length; i++)
-        {
-            values[i] = (i * 37 % 255 - 127) / 127f;
-        }
+        var buffer = new SampleBuffer(new(name, type, new long?[shape.Length]), shape);
+        ElementValues.FillWithNumbers(type, buffer.Bytes.Span);
         return buffer;
     }
 

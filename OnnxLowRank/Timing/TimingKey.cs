@@ -3,6 +3,7 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
+using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Timing;
 
@@ -19,12 +20,14 @@ static class TimingKey
         string bias = use.Addend != null ? "addend" : use.Bias != null ? "bias" : addsBias ? "corrected" : "none";
         string[] parts =
         [
-            $"opset {opset}", dialect.ToString(), layer.Kind.ToString(), $"[{string.Join(',', layer.Weight.Dims)}]", .. attributes,
+            $"opset {opset}", dialect.ToString(), layer.Kind.ToString(), $"[{string.Join(',', layer.Weight.Dims)}]", Types(layer), .. attributes,
             $"x{shape}", $"rest {rest}", $"bias {bias}", .. use.Absorbed.Select(node => node.OpType), behind,
             (plan with { Layer = null! }).ToString(), // every number of the plan, whatever kind it is
         ];
         return string.Join(' ', parts.Where(part => part.Length > 0));
     }
+
+    static string Types(Layer layer) => layer.StoredType == DataType.Float && layer.Type == DataType.Float ? "" : $"{layer.StoredType} as {layer.Type}";
 
     static string Text(AttributeProto attribute) => string.Create(CultureInfo.InvariantCulture,
         $"{attribute.Name}={attribute.I}/{attribute.F}/{attribute.S.ToStringUtf8()}/{string.Join(',', attribute.Ints)}");

@@ -69,11 +69,16 @@ sealed class LayerCut
         var graph = model.Graph;
         var uses = _layer.Uses.Select(use => use.Node).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
         var kept = new List<NodeProto>();
+        string operand = _layer.IsSingle ? WeightInput : $"{WeightInput}, cast";
+        if (!_layer.IsSingle)
+        {
+            kept.Add(NodeAttributes.Create("Cast", operand, [WeightInput], [operand]).With("to", (long)_layer.Type));
+        }
         for (int i = 0; i < graph.Node.Count; i++)
         {
             if (uses.Contains(_model.Graph.Node[i]))
             {
-                graph.Node[i].Input[_layer.OperandIndex] = WeightInput;
+                graph.Node[i].Input[_layer.OperandIndex] = operand;
             }
             if (isKept(_model.Graph.Node[i]))
             {

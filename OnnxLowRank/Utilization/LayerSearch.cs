@@ -70,6 +70,7 @@ sealed class LayerSearch
     /// <summary>Why a layer cannot be searched, or nothing.</summary>
     public string Obstacle(Layer layer, LayerCut cut) =>
         layer.IsTable ? "a table, whose rows are looked up: it has no input to project"
+        : layer.Kind == LayerKind.ConvTranspose ? "a ConvTranspose: what reaches a number of its output is no value of the graph"
         : layer.IsDepthwise ? "depthwise: one input channel per output, of rank 1 in any case"
         : layer.In > WidestInput ? $"an input of {layer.In} numbers is too wide for its moments (at most {WidestInput})"
         : !cut.ReachesOutputs ? $"not everything that is measured depends on it: {string.Join(", ", Outputs)}"

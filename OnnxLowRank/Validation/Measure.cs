@@ -25,7 +25,7 @@ sealed record Measure(string Metric, string Output, Scorer Scorer, List<double[]
         string[] floats = MetricChoice.Floats(session);
         foreach (string other in session.OutputNames.Except(floats))
         {
-            notes.Add($"output '{other}' is not compared: it is not float32");
+            notes.Add($"output '{other}' is not compared: it holds no floats");
         }
         var all = new List<Measure>();
         foreach (string output in floats)

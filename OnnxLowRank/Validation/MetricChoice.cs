@@ -51,8 +51,8 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
     /// <exception cref="ModelException">There is none.</exception>
     public static string[] Floats(ModelSession session)
     {
-        string[] floats = [.. session.OutputNames.Where(name => session.Outputs[name] is { IsTensor: true, ElementDataType: TensorElementType.Float })];
-        return floats.Length > 0 ? floats : throw new ModelException("the model has no float32 output to compare");
+        string[] floats = [.. session.OutputNames.Where(name => session.Outputs[name] is { IsTensor: true } output && TensorType.IsReal((TensorProto.Types.DataType)(int)output.ElementDataType))];
+        return floats.Length > 0 ? floats : throw new ModelException("the model has no output of floats to compare");
     }
 
     /// <summary>Whether an output went through a Softmax, and perhaps through rounding to 8 bits and back after it.</summary>

@@ -1,5 +1,7 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Samples;
@@ -51,20 +53,48 @@ sealed class OutputCuts(string[] outputs, Sampling sampling)
 
     static ReadOnlySpan<float> Part(OrtValue result, string name, int index, SampleRun run, bool isWhole)
     {
-        var values = result.GetTensorDataAsSpan<float>();
+        var info = result.GetTensorTypeAndShape();
+        long[] shape = info.Shape;
+        int length = (int)info.ElementCount;
         if (isWhole)
         {
-            return values;
+            return Floats(result, info.ElementDataType, 0, length);
         }
-        long[] shape = result.GetTensorTypeAndShape().Shape;
         int batch = shape.Length > 0 ? (int)shape[0] : 0;
         if (batch < run.Valid)
         {
-            return run.Valid == 1 ? values : throw new ModelException(
+            return run.Valid == 1 ? Floats(result, info.ElementDataType, 0, length) : throw new ModelException(
                 $"output '{name}' of shape [{string.Join(',', shape)}] does not have one entry per sample; give one sample per run (arrays with one axis more than the input)");
         }
-        int size = values.Length / batch;
-        return values.Slice(index * size, size);
+        int size = length / batch;
+        return Floats(result, info.ElementDataType, index * size, size);
+    }
+
+    /// <summary>Some of a value's elements; those that are not float32 are converted.</summary>
+    static ReadOnlySpan<float> Floats(OrtValue value, TensorElementType type, int start, int length)
+    {
+        if (type == TensorElementType.Float)
+        {
+            return value.GetTensorDataAsSpan<float>().Slice(start, length);
+        }
+        var floats = new float[length];
+        switch (type)
+        {
+            case TensorElementType.Float16:
+                TensorPrimitives.ConvertToSingle(MemoryMarshal.Cast<Float16, Half>(value.GetTensorDataAsSpan<Float16>().Slice(start, length)), floats);
+                break;
+            case TensorElementType.BFloat16:
+                var upper = MemoryMarshal.Cast<BFloat16, ushort>(value.GetTensorDataAsSpan<BFloat16>().Slice(start, length));
+                for (int i = 0; i < length; i++)
+                {
+                    floats[i] = BitConverter.Int32BitsToSingle(upper[i] << 16);
+                }
+                break;
+            default:
+                TensorPrimitives.ConvertTruncating(value.GetTensorDataAsSpan<double>().Slice(start, length), floats);
+                break;
+        }
+        return floats;
     }
 
     /// <summary>What a language model read: the first integer input, cut to one sample.</summary>
