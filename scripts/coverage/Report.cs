@@ -49,7 +49,7 @@ sealed partial class Report(IReadOnlyList<Result> results, string version)
         foreach (var group in results.GroupBy(result => result.Group).OrderBy(group => group.Key, StringComparer.Ordinal))
         {
             var codes = group.SelectMany(result => result.Trials).GroupBy(trial => trial.Exit).OrderBy(code => code.Key).Select(code => $"{code.Key}: {code.Count()}");
-            yield return $"{group.Key,-20}{group.Count(),7}{group.Count(result => result.RoundTrip == "equal"),13}{group.Count(result => result.Original is "as expected" or "loads"),17}{group.Count(IsRewritten),11}   {string.Join(", ", codes)}";
+            yield return $"{group.Key,-20}{group.Count(),7}{group.Count(result => result.RoundTrip == "equal"),13}{group.Count(result => result.Original is "as expected" or "loads" or "runs"),17}{group.Count(IsRewritten),11}   {string.Join(", ", codes)}";
         }
     }
 

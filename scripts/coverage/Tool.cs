@@ -43,6 +43,6 @@ static partial class Tool
     }
 
     /// <summary>Frames of a stack, addresses, namespaces of C++.</summary>
-    [GeneratedRegex(@"   at \w|0x[0-9a-f]{6}|\w::\w|Exception:|Microsoft\.ML|OnnxLowRank\.")]
+    [GeneratedRegex(@"   at \w|0x[0-9a-f]{6}|::<|(?:onnxruntime|std)::|Exception:|Microsoft\.ML|OnnxLowRank\.")]
     private static partial Regex Trace();
 }

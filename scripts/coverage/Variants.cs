@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using MakeDigits;
+using OnnxLowRank.Onnx;
 using OnnxLowRank.Samples;
 using OnnxLowRank.Tests;
 using OnnxLowRank.Tests.Rewriting;
@@ -20,8 +21,20 @@ static class Variants
             string path = Directory.CreateDirectory(Path.Combine(folder, $"{i}")).FullName;
             string model = Path.Combine(path, "model.onnx");
             File.WriteAllBytes(model, made.Model.Proto.ToByteArray());
-            yield return new(Group, name, model, Samples: Arrays(Path.Combine(path, "samples"), made.Samples));
+            yield return new(Group, name, model, OneSet(path, made.Samples), Arrays(Path.Combine(path, "samples"), made.Samples));
         }
+    }
+
+    /// <summary>The last sample as test data, to compare models on.</summary>
+    static string OneSet(string folder, MemorySamples samples)
+    {
+        string set = Directory.CreateDirectory(Path.Combine(folder, "test_data_set_0")).FullName;
+        using var run = samples.Read([samples.Count - 1]);
+        foreach (var (i, input) in run.Inputs.Index())
+        {
+            File.WriteAllBytes(Path.Combine(set, $"input_{i}.pb"), TensorData.Floats(input.Input.Name, Floats(input), input.Shape).ToByteArray());
+        }
+        return folder;
     }
 
     static string Arrays(string folder, MemorySamples samples)
@@ -36,7 +49,7 @@ static class Variants
                 ? [.. Enumerable.Range(0, samples.Count).SelectMany(sample => { using var run = samples.Read([sample]); return Floats(run.Inputs[i]); })]
                 : Floats(all!.Inputs[i]);
             long[] shape = isWhole ? [samples.Count, .. input.Shape] : [samples.Count, .. input.Shape[1..]];
-            File.WriteAllBytes(Path.Combine(folder, $"{input.Input.Name}.npy"), NpyFile.Of(values, Array.ConvertAll(shape, dim => (int)dim)));
+            File.WriteAllBytes(Path.Combine(folder, $"{input.Input.Name.Replace('/', '_').Replace(':', '_')}.npy"), NpyFile.Of(values, Array.ConvertAll(shape, dim => (int)dim)));
         }
         return folder;
     }

@@ -21,6 +21,9 @@ sealed partial class Worker(string folder, Case item)
     /// <summary>Beyond what was verified on other samples: those of the case are not the program's.</summary>
     const double Slack = 2;
 
+    /// <summary>What one sample may lose more than samples do on average.</summary>
+    const double OneSample = 3;
+
     readonly List<string> _defects = [];
     readonly List<Trial> _trials = [];
     readonly List<Fate> _fates = [];
@@ -33,11 +36,15 @@ sealed partial class Worker(string folder, Case item)
     {
         while (Console.In.ReadLine() is { } line)
         {
-            string folder = Directory.CreateDirectory(Path.Combine(work, "case")).FullName;
+            string folder = Path.Combine(work, "case");
+            if (Directory.Exists(folder))
+            {
+                Directory.Delete(folder, recursive: true); // of a worker that died
+            }
+            Directory.CreateDirectory(folder);
             var result = new Worker(folder, JsonSerializer.Deserialize<Case>(line)!).Try();
             Console.Out.WriteLine(JsonSerializer.Serialize(result, s_options));
             Console.Out.Flush();
-            Directory.Delete(folder, recursive: true);
         }
         return 0;
     }
@@ -50,7 +57,7 @@ sealed partial class Worker(string folder, Case item)
     {
         string roundTrip = RoundTrip(out int opset);
         string original = Original();
-        if (_runs && roundTrip == "equal" && item.Data != null)
+        if (_runs && roundTrip == "equal" && _expected != null)
         {
             Unchanged();
         }
@@ -104,6 +111,10 @@ sealed partial class Worker(string folder, Case item)
             string set = Path.Combine(item.Data, "test_data_set_0");
             var said = Answers.Of(item.Model, set);
             _runs = true;
+            if (item.IsVariant)
+            {
+                return "runs";
+            }
             _expected = Answers.Expected(set, said);
             _originalDistance = Answers.Distance(_expected, said);
             return _originalDistance < 1e-3 ? "as expected" : $"differs by {_originalDistance:g2}";
@@ -235,7 +246,7 @@ sealed partial class Worker(string folder, Case item)
         }
         try
         {
-            string made = item.Data != null ? TestData.Varied(PathOf("made"), item.Data, 32) : TestData.Made(PathOf("made"), item, item.Group == "zoo" ? 64 : 16);
+            string made = item.Data != null ? TestData.Varied(PathOf("made"), item.Data, 32) : TestData.Made(PathOf("made"), item, item.Group == "zoo" ? 64 : 8);
             var (exit, error, written) = Compress("made", made, item.Data == null ? ["--no-timing", "--tolerance", tolerance] : ["--tolerance", tolerance]);
             Note("made", exit, error, written == null ? null : _expected != null ? RequireNear("made", written, Slack * Tolerance) : FromOriginal(written, made));
         }
@@ -257,16 +268,22 @@ sealed partial class Worker(string folder, Case item)
     {
         foreach (var (label, options) in s_ways)
         {
-            var (exit, error, _) = Compress(label, item.Samples!, [.. options, "--no-timing", "--objective", "size"]);
-            Note(label, exit, error, null);
+            var (exit, error, written) = Compress(label, item.Samples!, [.. options, "--no-timing", "--objective", "size"]);
+            double? distance = written == null ? null : FromOriginal(written, item.Data!);
+            double tolerance = double.Parse(options[Array.IndexOf(options, "--tolerance") + 1]);
+            if (distance > OneSample * tolerance)
+            {
+                _defects.Add($"{label}: {distance:g3} from the original on one sample, tolerance {tolerance}");
+            }
+            Note(label, exit, error, distance);
         }
     }
 
     static readonly (string Label, string[] Options)[] s_ways =
     [
-        ("low rank", ["--format", "fp32", "--tolerance", "0.9"]),
-        ("int8", ["--method", "none", "--format", "int8", "--tolerance", "0.05"]),
-        ("int4", ["--method", "none", "--format", "int4", "--tolerance", "0.5"]),
+        ("low rank", ["--format", "fp32", "--tolerance", "3"]),
+        ("int8", ["--method", "none", "--format", "int8", "--tolerance", "1"]),
+        ("int4", ["--method", "none", "--format", "int4", "--tolerance", "1"]),
         ("auto", ["--tolerance", "0.05"]),
         ("auto, onnx", ["--tolerance", "0.05", "--dialect", "onnx"]),
     ];
