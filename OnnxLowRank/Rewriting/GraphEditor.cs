@@ -33,9 +33,10 @@ sealed class GraphEditor
 
     public GraphProto Graph => _model.Graph;
 
-    /// <summary>A name that no value or node has: the wanted one, or with a number behind it.</summary>
+    /// <summary>A name that no value or node has: the wanted one, or with a number behind it. Without zero characters, which end names in ONNX Runtime.</summary>
     public string FreshName(string wanted)
     {
+        wanted = wanted.Replace('\0', '_');
         string name = wanted;
         for (int i = 2; !_names.Add(name); i++)
         {
