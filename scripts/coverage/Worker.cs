@@ -24,6 +24,9 @@ sealed partial class Worker(string folder, Case item)
     /// <summary>What one sample may lose more than samples do on average.</summary>
     const double OneSample = 3;
 
+    /// <summary>The program cuts longer lines itself, paths included.</summary>
+    const int LongestMessage = 160;
+
     readonly List<string> _defects = [];
     readonly List<Trial> _trials = [];
     readonly List<Fate> _fates = [];
@@ -195,8 +198,13 @@ sealed partial class Worker(string folder, Case item)
         _trials.Add(new(label, exit, Short(error), distance));
     }
 
-    /// <summary>A message without paths.</summary>
-    string Short(string message) => Paths().Replace(message.Replace(item.Model, "MODEL", StringComparison.Ordinal).Replace("onnx-lowrank: ", "", StringComparison.Ordinal), "…").ReplaceLineEndings(" ");
+    /// <summary>The start of a message without paths, the same wherever files lie.</summary>
+    string Short(string message)
+    {
+        string text = message.Replace(item.Model, "MODEL", StringComparison.Ordinal).Replace("onnx-lowrank: ", "", StringComparison.Ordinal).ReplaceLineEndings(" ");
+        text = Paths().Replace(text, "…");
+        return text.Length <= LongestMessage ? text : text[..LongestMessage] + "…";
+    }
 
     [GeneratedRegex(@"(?:/[^/\s:']+){2,}")]
     private static partial Regex Paths();
