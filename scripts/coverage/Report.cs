@@ -28,13 +28,19 @@ sealed partial class Report(IReadOnlyList<Result> results, string version)
         {
             text.Append(string.Concat(result.Defects.Select(defect => $"{result.Group}/{result.Name}: {OneLine(defect)}\n")));
         }
-        text.Append("\nEvery case: saved as loaded; ONNX Runtime on the original; runs of the program: exit code, distance of what was written, message\n");
-        foreach (var result in results)
+        text.Append("\nEvery case, by how it went: saved as loaded; ONNX Runtime on the original; runs of the program: exit code, distance of what was written, message\n");
+        foreach (var alike in results.GroupBy(Outcome))
         {
-            var trials = result.Trials.Where(trial => trial.Label != "inspect").Select(trial => $"{trial.Label} {trial.Exit}{(trial.Distance is { } distance ? $" {distance:g2}" : "")}{(trial.Message.Length > 0 ? $" ({OneLine(trial.Message)})" : "")}");
-            text.Append($"{result.Group}/{result.Name}\t{OneLine(result.RoundTrip)}\t{result.Original}\t{string.Join("; ", trials)}\n");
+            text.Append($"{alike.Key}\n    {string.Join(' ', alike.Select(result => $"{result.Group}/{result.Name}".Replace(' ', '_')))}\n");
         }
         return text.ToString();
+    }
+
+    static string Outcome(Result result)
+    {
+        var trials = result.Trials.Where(trial => trial.Label != "inspect").Select(trial =>
+            $"{trial.Label} {trial.Exit}{(trial.Distance is { } distance ? $" {distance:g2}" : "")}{(trial.Message.Length > 0 ? $" ({OneLine(trial.Message)})" : "")}");
+        return $"{OneLine(result.RoundTrip)}; {result.Original}; {string.Join("; ", trials)}";
     }
 
     static string OneLine(string text) => Controls().Replace(text, " ");
