@@ -26,6 +26,7 @@ static class Output
             ColorSystem = hasColor ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
             Out = new AnsiConsoleOutput(Console.Out),
         });
+        console.Pipeline.Attach(new PrintableText.Hook());
         if (Console.IsOutputRedirected)
         {
             console.Profile.Width = Unlimited; // one line per layer, for grep

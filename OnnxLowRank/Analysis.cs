@@ -68,14 +68,15 @@ sealed record Analysis(
             var moments = new ConditionalWeakTable<Moments, InputMoment?>();
             foreach (var layer in wave)
             {
-                if (options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
+                bool isSeen = IsSeen(layer, positions);
+                if (isSeen && options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
                 {
                     decompositions[layer] = layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer, workspace.Model.Spill)
                         : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
                         : Decompose(
                             algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), workspace.Model.Spill);
                 }
-                if (options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+                if (isSeen && options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
                 {
                     int4[layer] = InFewBits(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments, workspace.Model.Spill);
                 }
@@ -279,6 +280,11 @@ sealed record Analysis(
     /// <summary>Whether 8 bits with one scale for all rows of the layer's input are not safe.</summary>
     public bool IsUneven(Layer layer) => Spreads.GetValueOrDefault(layer, 1) > LargestSpread;
 
+    /// <summary>Whether samples give the layer anything to apply its weight to. What errors in it would cost is unknown otherwise: it is left alone.</summary>
+    public bool IsSeen(Layer layer) => IsSeen(layer, Positions);
+
+    static bool IsSeen(Layer layer, IReadOnlyDictionary<Layer, Positions> positions) => layer.Kind == LayerKind.Constant || positions[layer].Output > 0;
+
     /// <summary>Of the layers in <see cref="Decompositions"/>, that of the output and, where a Conv's input channels may be combined, that of the input.</summary>
     public IReadOnlyDictionary<Layer, (Spectrum Output, Spectrum? Input)> Spectra { get; } =
         Decompositions.Values.ToDictionary(item => item.Layer, item => (item.Spectrum, item.Tucker?.InputSpectrum));
@@ -295,7 +301,7 @@ sealed record Analysis(
         [.. Found.Layers.Select(layer =>
         {
             Garbage.Collect(layer);
-            var allowed = IsUneven(layer) ? allowedFor(layer).WithoutScalesPerRun() : allowedFor(layer);
+            var allowed = !IsSeen(layer) ? Allowed.Nothing : IsUneven(layer) ? allowedFor(layer).WithoutScalesPerRun() : allowedFor(layer);
             return Candidates.Of(
                 layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
                 opset < WeightOnly.OldestOpset ? allowed with { WeightOnly = [] } : allowed);

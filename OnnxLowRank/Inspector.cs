@@ -30,7 +30,7 @@ public static class Inspector
         options.Validate();
         var clock = new StageClock(progress);
         clock.Enter("load");
-        var model = Flattened.Of(OnnxModel.Load(options.Input));
+        var model = Flattened.Of(OldOpsets.Raised(OnnxModel.Load(options.Input)));
         var notes = new List<string>();
         var found = LayerFinder.Find(model, new(options.Only, options.Skip, options.ConstantInputs));
         Layer[] running = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant)]; // what constants are is known
@@ -82,6 +82,11 @@ public static class Inspector
     static SampleSource? Open(InspectionOptions options, OnnxModel model, Device device, List<string> notes)
     {
         using var session = ModelSession.Open(model, device, options.Threads);
+        if (options.Calibration == null && session.Inputs.Select(input => Workspace.WhyNotFed(input.Key, input.Value)).FirstOrDefault(why => why.Length > 0) is { } obstacle)
+        {
+            notes.Add($"multiply-adds are not known: {obstacle}");
+            return null;
+        }
         InputSpec[] inputs = [.. session.Inputs.Select(input => Workspace.Spec(input.Key, input.Value))];
         if (options.Calibration != null)
         {

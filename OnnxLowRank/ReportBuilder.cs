@@ -280,6 +280,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     {
         // Where the format is free, weights alone may be stored in 8 bits whatever runs.
         string cannotQuantize = options.Format == FormatChoice.Float32 || (options.Format == FormatChoice.Auto && !layer.IsTable) ? "" : Analysis.Obstacle(layer, options.Format == FormatChoice.Int4 ? WeightFormat.Int4 : WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
+        if (Analysis?.IsSeen(layer) == false)
+        {
+            return "on the samples it is applied to nothing: an axis of its input has length 0";
+        }
         string shape = layer.IsDepthwise ? "depthwise: one input per output, nothing to factorize"
             : layer.BreakEvenRank < 1 ? "no rank saves anything"
             : "";

@@ -32,7 +32,7 @@ sealed class UtilizationJob : IDisposable
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
     public static UtilizationJob Open(UtilizationOptions options, CancellationToken cancellation)
     {
-        var model = Flattened.Of(OnnxModel.Load(options.Input));
+        var model = Flattened.Of(OldOpsets.Raised(OnnxModel.Load(options.Input)));
         var device = Device.Open(options.Device);
         var original = ModelSession.Open(model, device, options.Threads);
         SampleSource? source = null;

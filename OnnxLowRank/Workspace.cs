@@ -76,9 +76,16 @@ sealed class Workspace : IDisposable
             var labels = options.Labels == null ? null : Labels.Read(options.Labels, source.Count);
             var shares = SampleShares.Of(source.Count, options.Seed);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
-            var flattened = Flattened.Of(model);
+            var raised = OldOpsets.Raised(model);
+            var flattened = Flattened.Of(raised);
             var stacked = Siblings.Stacked(flattened, LayerFinder.Find(flattened, options.Layers).Layers);
-            return new(options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+            var workspace = new Workspace(
+                options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+            if (raised != model)
+            {
+                workspace.Notes.Add($"opset {model.Opset} becomes {raised.Opset}, which defines every operator of the model alike");
+            }
+            return workspace;
         }
         catch
         {
@@ -145,15 +152,26 @@ sealed class Workspace : IDisposable
 
     internal static InputSpec Spec(string name, NodeMetadata metadata)
     {
-        if (!metadata.IsTensor)
+        if (WhyNotFed(name, metadata) is { Length: > 0 } obstacle)
         {
-            throw new ModelException($"input '{name}' is a {metadata.OnnxValueType}, which samples cannot be given for");
-        }
-        if (metadata.ElementDataType == TensorElementType.String)
-        {
-            throw new ModelException($"input '{name}' is of strings, which samples cannot be given for");
+            throw new ModelException(obstacle);
         }
         return new(name, (TensorProto.Types.DataType)(int)metadata.ElementDataType, Array.ConvertAll(metadata.Dimensions, dim => dim < 0 ? (long?)null : dim));
+    }
+
+    /// <summary>Why no samples can be given for an input, or nothing.</summary>
+    internal static string WhyNotFed(string name, NodeMetadata metadata)
+    {
+        string kind = metadata.OnnxValueType switch
+        {
+            OnnxValueType.ONNX_TYPE_TENSOR => metadata.ElementDataType == TensorElementType.String ? "of strings" : "",
+            OnnxValueType.ONNX_TYPE_SPARSETENSOR => "a sparse tensor",
+            OnnxValueType.ONNX_TYPE_SEQUENCE => "a sequence",
+            OnnxValueType.ONNX_TYPE_OPTIONAL => "optional",
+            OnnxValueType.ONNX_TYPE_MAP => "a map",
+            _ => "no tensor",
+        };
+        return kind.Length == 0 ? "" : $"input '{name}' is {kind}, which samples cannot be given for";
     }
 
     public void Dispose()

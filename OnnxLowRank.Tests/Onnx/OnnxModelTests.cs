@@ -23,6 +23,21 @@ public class OnnxModelTests
         Assert.Equal(ModelProto.Parser.ParseFrom(File.ReadAllBytes(source)), ModelProto.Parser.ParseFrom(File.ReadAllBytes(saved)));
     }
 
+    [Fact]
+    public void Models_of_every_operator_are_saved_as_they_were_loaded()
+    {
+        Assert.SkipWhen(BackendSuite.Models.Length == 0, BackendSuite.WhyNot);
+        using var folder = new TempFolder();
+        string saved = Path.Combine(folder.Path, "saved.onnx");
+        foreach (string source in BackendSuite.Models)
+        {
+            OnnxModel.Load(source).Save(saved);
+
+            Assert.True(ModelProto.Parser.ParseFrom(File.ReadAllBytes(source)).Equals(ModelProto.Parser.ParseFrom(File.ReadAllBytes(saved))), source);
+            File.Delete(saved);
+        }
+    }
+
     static StringStringEntryProto Entry(string key, string value) => new() { Key = key, Value = value };
 
     /// <summary>Something in every part of the format that we do not touch.</summary>

@@ -19,6 +19,9 @@ sealed class Moments(int groups, int size)
     /// <summary>Vectors seen.</summary>
     public double Count { get; private set; }
 
+    /// <summary>What sums are divided by; without vectors, all averages are zero.</summary>
+    double Divisor => Math.Max(1, Count);
+
     /// <summary>Adds the sums of one run.</summary>
     /// <param name="count">Vectors in the run.</param>
     /// <param name="mean">c, (groups·size).</param>
@@ -64,17 +67,17 @@ sealed class Moments(int groups, int size)
     }
 
     /// <summary>E[v], (groups·size).</summary>
-    public double[] Mean() => Array.ConvertAll(_sums, sum => sum / Count);
+    public double[] Mean() => Array.ConvertAll(_sums, sum => sum / Divisor);
 
     /// <summary>E[v·vᵀ] of one group, (size, size), about the mean or, when not <paramref name="centred"/>, about zero.</summary>
     public Matrix Second(int group, bool centred)
     {
         var second = new Matrix(size, size, _products.AsSpan(group * size * size, size * size).ToArray());
-        TensorPrimitives.Divide<double>(second.Data, Count, second.Data);
+        TensorPrimitives.Divide<double>(second.Data, Divisor, second.Data);
         if (centred)
         {
             var mean = new double[size];
-            TensorPrimitives.Divide<double>(_sums.AsSpan(group * size, size), Count, mean);
+            TensorPrimitives.Divide<double>(_sums.AsSpan(group * size, size), Divisor, mean);
             for (int i = 0; i < size; i++)
             {
                 TensorPrimitives.MultiplyAdd(mean, -mean[i], second.Row(i), second.Row(i));
@@ -91,7 +94,7 @@ sealed class Moments(int groups, int size)
             return moments[0].Second(group, centred);
         }
         var pooled = new Matrix(moments[0].Size, moments[0].Size);
-        double total = moments.Sum(use => use.Count);
+        double total = Math.Max(1, moments.Sum(use => use.Count));
         foreach (var use in moments)
         {
             TensorPrimitives.MultiplyAdd(use.Second(group, centred).Data, use.Count / total, pooled.Data, pooled.Data);

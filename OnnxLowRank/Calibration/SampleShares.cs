@@ -21,7 +21,7 @@ sealed record SampleShares(ReadOnlyMemory<int> Moments, ReadOnlyMemory<int> Sear
     {
         if (count < Fewest)
         {
-            throw new DataException($"{count} calibration samples are too few: moments, search and verification need samples of their own, {Fewest} at least");
+            throw new DataException($"{count} calibration {(count == 1 ? "sample is" : "samples are")} too few: moments, search and verification need samples of their own, {Fewest} at least");
         }
         int[] order = [.. Enumerable.Range(0, count)];
         new Random(seed).Shuffle(order);

@@ -81,7 +81,7 @@ sealed class Constant
             var producer = index.Producer(name);
             if (producer == null)
             {
-                reason = $"its weight '{name}' is a graph input";
+                reason = $"its weight '{name}' is {(index.IsInput(name) ? "a graph input" : "stored as a sparse tensor")}";
                 return null;
             }
             if (producer.Is("Constant") && producer.Tensor("value") is { } inline)

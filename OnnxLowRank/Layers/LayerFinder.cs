@@ -18,9 +18,6 @@ sealed record LayerFilter(Regex? Only = null, Regex? Skip = null, bool ConstantI
 /// <summary>Finds MatMul, Gemm, Conv and ConvTranspose nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
 static class LayerFinder
 {
-    /// <summary>Rewritten nodes use nothing newer, but older models differ in too many operators to be edited safely.</summary>
-    const int OldestOpset = 7;
-
     public static FoundLayers Find(OnnxModel model, LayerFilter filter)
     {
         var index = new GraphIndex(model.Graph);
@@ -36,9 +33,9 @@ static class LayerFinder
                 continue;
             }
             string reason = Filtered(Name(node), filter);
-            if (reason.Length == 0 && model.Opset < OldestOpset)
+            if (reason.Length == 0 && model.Opset < OldOpsets.Oldest)
             {
-                reason = $"the model's opset {model.Opset} is older than {OldestOpset}";
+                reason = $"the model's opset {model.Opset} is older than {OldOpsets.Oldest}, and the model uses operators that were defined otherwise before it";
             }
             Constant? weight = null;
             if (reason.Length == 0)
@@ -54,7 +51,7 @@ static class LayerFinder
         }
 
         var layers = Merge(index, found, leftAlone);
-        layers.AddRange(Constants(model, index, layers, inputsAreConstant, reader => model.Opset >= OldestOpset && Filtered(Name(reader), filter).Length == 0));
+        layers.AddRange(Constants(model, index, layers, inputsAreConstant, reader => model.Opset >= OldOpsets.Oldest && Filtered(Name(reader), filter).Length == 0));
         var constants = layers.Where(layer => layer.Kind == LayerKind.Constant).Select(layer => layer.Name).ToHashSet(StringComparer.Ordinal);
         leftAlone.AddRange(OtherOperators.Of(model, index, constants));
         leftAlone.AddRange(InsideSubgraphs(model, index, constants));

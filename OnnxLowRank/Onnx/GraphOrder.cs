@@ -7,7 +7,14 @@ static class GraphOrder
 {
     /// <summary>Throws unless the main graph is valid.</summary>
     /// <exception cref="ModelException">A name is defined twice, an input is defined nowhere, or nodes form a cycle; the message names the node.</exception>
-    public static void Check(GraphProto graph) => Sorted(graph);
+    public static void Check(GraphProto graph)
+    {
+        if (graph.Input.Concat(graph.Output).Select(value => value.Name).Concat(graph.Node.SelectMany(node => node.Output)).FirstOrDefault(name => name.Contains('\0')) is { } cut)
+        {
+            throw new ModelException($"the value '{cut.Replace("\0", "\\0", StringComparison.Ordinal)}' has a zero character in its name, where it would end for ONNX Runtime");
+        }
+        Sorted(graph);
+    }
 
     /// <summary>The nodes in an order in which every value is produced before it is used; the given order where it already is one.</summary>
     public static List<NodeProto> Sorted(GraphProto graph)

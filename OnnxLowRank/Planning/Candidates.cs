@@ -19,6 +19,9 @@ readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, doub
 sealed record Allowed(
     IReadOnlyList<WeightFormat> Formats, IReadOnlyList<WeightFormat> WeightOnly, bool Factorizes, IReadOnlyList<int> Blocks, int WeightBits = 8)
 {
+    /// <summary>Layers stay as they are.</summary>
+    public static Allowed Nothing { get; } = new([], [], Factorizes: false, []);
+
     /// <summary>
     /// What is left for a MatMul or Gemm whose input no single 8-bit scale suits, neither one per run nor one for all runs, which would
     /// have to cover the same outliers: weights alone, and blocks, which scale every row by itself.

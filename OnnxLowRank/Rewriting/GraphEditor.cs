@@ -27,8 +27,8 @@ sealed class GraphEditor
 
     public GraphProto Graph => _model.Graph;
 
-    /// <summary>A name that no value or node has: the wanted one, or with a number behind it.</summary>
-    public string FreshName(string wanted) => _names.Fresh(wanted);
+    /// <summary>A name that no value or node has: the wanted one, or with a number behind it. Without zero characters, which end names in ONNX Runtime.</summary>
+    public string FreshName(string wanted) => _names.Fresh(wanted.Replace('\0', '_'));
 
     /// <summary>Adds a constant under a fresh name, which it returns. The tensor is renamed.</summary>
     public string AddConstant(TensorProto tensor)

@@ -18,8 +18,8 @@ static partial class OrtMessage
     [GeneratedRegex(@"\[ErrorCode:\w+\]\s*|\[ONNXRuntimeError\] : \d+ : \w+ :\s*")]
     private static partial Regex ErrorCode();
 
-    /// <summary>/path/file.cc:12 type name(arguments) — the arguments with their own parentheses.</summary>
-    [GeneratedRegex(@"\S+\.(?:cc|cpp|h|hpp):\d+ [^()]*\((?:[^()]|(?<open>\()|(?<-open>\)))*(?(open)(?!))\)(?: const)?(?: \[with [^\]]*\])?\s*")]
+    /// <summary>/path/file.cc:12 type name(arguments) — the arguments with their own parentheses, and perhaps a function without a name inside.</summary>
+    [GeneratedRegex(@"\S+\.(?:cc|cpp|h|hpp):\d+ [^()]*\((?:[^()]|(?<open>\()|(?<-open>\)))*(?(open)(?!))\)(?: const)?(?: \[with [^\]]*\])?(?:::<lambda\([^)]*\)>)?\s*")]
     private static partial Regex Origin();
 
     [GeneratedRegex(@"^Failed to load library \S+ with error:\s*")]

@@ -11,7 +11,7 @@ sealed class GeneratedSamples : SampleSource
     GeneratedSamples(IReadOnlyList<InputSpec> inputs)
     {
         _inputs = inputs;
-        _fixed = inputs.Any(input => input.Dimensions is [null, ..]) ? null : (int)(inputs[0].Dimensions is [{ } first, ..] ? first : 1);
+        _fixed = inputs.Any(input => input.Dimensions is [null, ..]) ? null : (int)Math.Max(1, inputs is [{ Dimensions: [{ } first, ..] }, ..] ? first : 1);
     }
 
     /// <summary>Null where an input is open in more than its first axis, the batch.</summary>

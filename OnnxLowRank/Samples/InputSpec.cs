@@ -29,7 +29,7 @@ sealed record InputSpec(string Name, DataType ElementType, long?[] Dimensions)
             throw new DataException($"{array}: input '{Name}' wants {wanted}, which calibration does not support");
         }
         string advice = ElementType is DataType.Bfloat16
-            ? "NumPy has no such type; use an ONNX test-data folder"
+            ? "NumPy has no such type: use an ONNX test-data folder with tensors of it"
             : $"save x.astype(np.{(ElementType is DataType.Bool ? "bool_" : wanted)})";
         throw new DataException($"{array}: {given} does not fit input '{Name}', which wants {wanted}; {advice}");
     }

@@ -11,9 +11,12 @@ sealed record TensorFile(string Name, DataType ElementType, long[] Shape, byte[]
 {
     /// <exception cref="DataException">The file is no TensorProto, or its elements are not plain numbers that fill its shape exactly.</exception>
     /// <remarks>Memory: about three times the size of the file while decoding.</remarks>
-    public static TensorFile Read(string path)
+    public static TensorFile Read(string path) => Of(DataFile.Reading(path, () => TensorProto.Parser.ParseFrom(File.ReadAllBytes(path))), path);
+
+    /// <param name="path">Where the tensor is from, for messages.</param>
+    /// <exception cref="DataException">Its elements are not plain numbers that fill its shape exactly.</exception>
+    public static TensorFile Of(TensorProto tensor, string path)
     {
-        var tensor = DataFile.Reading(path, () => TensorProto.Parser.ParseFrom(File.ReadAllBytes(path)));
         var type = (DataType)tensor.DataType;
         long[] shape = [.. tensor.Dims];
         if (ElementTypes.Size(type) == 0)

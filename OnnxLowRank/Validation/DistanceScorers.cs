@@ -9,7 +9,7 @@ sealed class CosineScorer : Scorer
     public override bool KeepsOutputs => true;
 
     public override float[] Remember(SampleOutput original) =>
-        float.IsFinite(TensorPrimitives.MaxMagnitude(original.Values)) ? original.Values.ToArray() : throw NotFinite(original);
+        original.Values.IsEmpty || float.IsFinite(TensorPrimitives.MaxMagnitude(original.Values)) ? original.Values.ToArray() : throw NotFinite(original);
 
     public override double[] Compare(float[] original, SampleOutput candidate)
     {

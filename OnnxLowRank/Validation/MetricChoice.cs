@@ -47,11 +47,11 @@ sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
         return new(metric, scorer, floats[..1]);
     }
 
-    /// <summary>The outputs that can be compared.</summary>
+    /// <summary>The outputs that can be compared: of floats, and not always empty.</summary>
     /// <exception cref="ModelException">There is none.</exception>
     public static string[] Floats(ModelSession session)
     {
-        string[] floats = [.. session.OutputNames.Where(name => session.Outputs[name] is { IsTensor: true } output && TensorType.IsReal((TensorProto.Types.DataType)(int)output.ElementDataType))];
+        string[] floats = [.. session.OutputNames.Where(name => session.Outputs[name] is { IsTensor: true } output && TensorType.IsReal((TensorProto.Types.DataType)(int)output.ElementDataType) && !output.Dimensions.Contains(0))];
         return floats.Length > 0 ? floats : throw new ModelException("the model has no output of floats to compare");
     }
 
