@@ -76,7 +76,7 @@ static class App
 
     static int Fail(int code, string message, bool isWhole = false)
     {
-        string line = message.ReplaceLineEndings(" ");
+        string line = string.Concat(message.ReplaceLineEndings(" ").Select(letter => char.IsControl(letter) ? '?' : letter)); // names in files may steer terminals
         Console.Error.WriteLine($"onnx-lowrank: {(isWhole || line.Length <= LongestMessage ? line : $"{line[..LongestMessage]}… (-v shows all)")}");
         return code;
     }

@@ -76,7 +76,10 @@ static class ExternalData
             {
                 throw new ModelException($"tensor '{tensor.Name}' has {length} bytes; the most that one tensor may have is 2 GiB");
             }
-            return file.Read(offset, (int)length);
+            var bytes = file.Read(offset, (int)length);
+            return file.BytesRead <= file.Length
+                ? bytes
+                : throw new ModelException($"tensor '{tensor.Name}': external data '{location}' has {file.Length} bytes, fewer than its tensors, which overlap"); // each shifted by a byte, they would fill memory
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

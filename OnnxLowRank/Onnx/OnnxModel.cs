@@ -74,6 +74,7 @@ sealed class OnnxModel
                 tensor.Validate();
             }
             GraphOrder.Check(proto.Graph);
+            NodeArity.Check(proto.Graph);
             return new(proto, external);
         }
         catch (ModelException e)

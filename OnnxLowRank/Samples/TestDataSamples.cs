@@ -150,6 +150,10 @@ sealed class TestDataSamples : SampleSource
             throw input.Misfit(file, tensor.Shape, $"{tensor.Shape.Length} axes, not {input.Dimensions.Length}");
         }
         input.CheckShape(file, tensor.Shape, firstAxis: 0);
+        if (ElementTypes.Bytes(input.ElementType, tensor.Shape) is not { } bytes || bytes > Array.MaxLength)
+        {
+            throw input.Misfit(file, tensor.Shape, $"as {ElementTypes.Name(input.ElementType)} it takes more than {Array.MaxLength} bytes");
+        }
         return note;
     }
 
