@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Google.Protobuf.Collections;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using AttributeType = OnnxLowRank.Onnx.Proto.AttributeProto.Types.AttributeType;
@@ -97,7 +98,7 @@ static class GraphMutator
         _ => graph.Node[random.Next(graph.Node.Count)].Output.FirstOrDefault() ?? "",
     };
 
-    static void Resize(IList<string> names, string name, Random random)
+    static void Resize(RepeatedField<string> names, string name, Random random)
     {
         if (names.Count > 0 && random.Next(2) == 0)
         {

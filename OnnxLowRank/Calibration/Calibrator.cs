@@ -4,6 +4,7 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Quantization;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Samples;
 
 namespace OnnxLowRank.Calibration;
 
@@ -111,6 +112,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
         if (layers.Count == 0)
@@ -153,6 +155,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 maxima[rows[i]].Add(Floats(results[3 * taps.Count + 2 * ranged.Length + i]));
             }
         });
+        taps.ForEach(tap => RequireSeen(moments[tap], tap.Value));
 
         return new(
             layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
@@ -164,6 +167,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <summary>Moments of what a layer's weight is applied to, one set per use: vectors of the input, patches of a Conv, per group.</summary>
     /// <param name="layer">No table.</param>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Moments[] CollectInputs(Layer layer, Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes)
     {
         var graph = new ProbeGraph(model);
@@ -180,6 +184,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 RequireFinite(moments[i].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), layer.Uses[i].Input);
             }
         });
+        for (int i = 0; i < taps.Length; i++)
+        {
+            RequireSeen(moments[i], layer.Uses[i].Input);
+        }
         return moments;
     }
 
@@ -197,6 +205,15 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         if (!isFinite)
         {
             throw new ModelException($"activation '{value}' holds NaN or infinity (or its square overflows) on calibration samples");
+        }
+    }
+
+    /// <summary>Where some dimension is 0 in every sample there is no mean.</summary>
+    static void RequireSeen(Moments moments, string value)
+    {
+        if (moments.Count == 0)
+        {
+            throw new DataException($"activation '{value}' has no elements on any calibration sample");
         }
     }
 

@@ -21,6 +21,9 @@ static class LayerFinder
     /// <summary>Rewritten nodes use nothing newer, but older models differ in too many operators to be edited safely.</summary>
     const int OldestOpset = 7;
 
+    /// <summary>Every use of a layer has a bias of its own in memory. Where more than these are the same tensor, a small file would fill it.</summary>
+    const long MostShares = 16, FewBiases = 1 << 20;
+
     public static FoundLayers Find(OnnxModel model, LayerFilter filter)
     {
         var index = new GraphIndex(model.Graph);
@@ -28,6 +31,7 @@ static class LayerFinder
         bool inputsAreConstant = model.Proto.IrVersion < 4 || filter.ConstantInputs;
         var leftAlone = new List<LeftAlone>();
         var found = new List<(Constant Weight, LayerKind Kind, LayerUse Use)>();
+        long room = FewBiases + MostShares * ModelFiles.Parameters(model);
 
         foreach (var node in model.Graph.Node)
         {
@@ -40,12 +44,17 @@ static class LayerFinder
             {
                 reason = $"the model's opset {model.Opset} is older than {OldestOpset}";
             }
+            if (reason.Length == 0 && room < 0)
+            {
+                reason = "too many nodes before it share weights and biases";
+            }
             Constant? weight = null;
             if (reason.Length == 0)
             {
                 var use = LayerReader.Read(index, node, inputsAreConstant, out weight, out var kind, out reason);
                 if (use != null && weight != null)
                 {
+                    room -= use.Bias?.Length ?? 0;
                     found.Add((weight, kind, use));
                     continue;
                 }

@@ -75,6 +75,7 @@ sealed class OnnxModel
             }
             GraphOrder.Check(proto.Graph);
             NodeArity.Check(proto.Graph);
+            FunctionCalls.Check(proto);
             return new(proto, external);
         }
         catch (ModelException e)

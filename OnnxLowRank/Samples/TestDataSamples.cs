@@ -137,6 +137,10 @@ sealed class TestDataSamples : SampleSource
             string found = ArrayNames.List(tensors.Select(file => Path.GetFileName(file)));
             throw new DataException($"{set}: no tensor for input '{inputs[missing].Name}'; expected input_{missing}.pb; found {(found.Length == 0 ? "no input_*.pb" : found)}");
         }
+        if (total == 0)
+        {
+            throw new DataException($"{set}: a sample without an element");
+        }
         bytes = total;
         return files!;
     }
