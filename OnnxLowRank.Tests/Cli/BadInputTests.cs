@@ -167,6 +167,27 @@ public class BadInputTests
             playground.WriteSamples([.. Values(Playground.Samples * Inputs).Select(value => value * 1e38f)], Playground.Samples, Inputs);
             return null;
         }),
+        ["node without its weight"] = new(Model, ["in.onnx", "hidden", "lacks an input"], playground => Changed(playground, model =>
+        {
+            model.Graph.Node[0].Input.Clear();
+            model.Graph.Node[0].Input.Add("x");
+        })),
+        ["node without an output"] = new(Model, ["in.onnx", "Relu", "no output"], playground => Changed(playground, model => model.Graph.Node.Add(NodeAttributes.Create("Relu", "lost", ["h"], [])))),
+        ["initializer twice"] = new(Model, ["in.onnx", "w1", "twice"], playground => Changed(playground, model => model.Graph.Initializer.Add(model.Graph.Initializer[0].Clone()))),
+        ["function that calls itself"] = new(Model, ["in.onnx", "'f'", "circles"], playground => Changed(playground, model =>
+            model.Functions.Add(new FunctionProto { Name = "f", Domain = "org.example", Node = { NodeAttributes.Create("f", "", ["a"], ["b"], "org.example") } }))),
+        ["run that fails"] = new(Model, ["in.onnx", "failed while running", "unfold"], playground => Changed(playground, model =>
+        {
+            model.Graph.Initializer.Add(TensorData.Int64s("sevenths", [-1, 7]));
+            model.Graph.Node.Add(NodeAttributes.Create("Reshape", "unfold", ["y", "sevenths"], ["z"]));
+            model.Graph.Output[0] = Value("z", DataType.Float, null, 7);
+        })),
+        ["weights not finite"] = new(NotMet, ["no layer", "hidden", "NaN"], playground => Changed(playground, model =>
+        {
+            model.Graph.Initializer[0] = Weight("w1", scale: float.NaN, 96, Inputs);
+            model.Graph.Initializer[2] = Weight("w2", scale: float.PositiveInfinity, 4, 96);
+        })),
+        ["names that steer the terminal"] = new(Model, ["in.onnx", "?[31mghost?"], playground => Changed(playground, model => model.Graph.Node[1].Input[0] = "\e[31mghost\a")),
         ["no float output"] = new(Model, ["float"], playground => Changed(playground, model =>
         {
             model.Graph.Node.Add(NodeAttributes.Create("ArgMax", "last", ["y"], ["best"]));

@@ -249,6 +249,59 @@ public class ExternalDataTests
     }
 
     [Fact]
+    public void Tensors_that_share_their_bytes_are_read_once()
+    {
+        using var folder = new TempFolder();
+        var proto = Model();
+        folder.File("weights.bin", proto.Graph.Initializer[0].RawData.ToByteArray());
+        for (int i = 1; i < 1000; i++)
+        {
+            proto.Graph.Initializer.Add(new TensorProto(proto.Graph.Initializer[0]) { Name = $"again{i}" });
+        }
+        foreach (var tensor in proto.Graph.Initializer.Where(tensor => tensor.RawData.Length == 3072))
+        {
+            MoveOut(tensor, "weights.bin", 0, 3072);
+        }
+        string path = folder.File("m.onnx", proto.ToByteArray());
+
+        var model = OnnxModel.Load(path);
+
+        Assert.Equal(3072, model.ExternalBytes);
+        Assert.Same(model.Graph.Initializer[0].RawData, model.Graph.Initializer[^1].RawData);
+    }
+
+    [Fact]
+    public void Tensors_that_overlap_again_and_again_are_refused()
+    {
+        using var folder = new TempFolder();
+        var proto = Model();
+        folder.File("weights.bin", new byte[4000]);
+        for (int i = 0; i < 10; i++)
+        {
+            var shifted = new TensorProto(proto.Graph.Initializer[1]) { Name = $"shifted{i}" };
+            MoveOut(shifted, "weights.bin", i, 2048);
+            proto.Graph.Initializer.Add(shifted);
+        }
+        string path = folder.File("m.onnx", proto.ToByteArray());
+
+        string message = Assert.Throws<ModelException>(() => OnnxModel.Load(path)).Message;
+        Assert.Contains("external data 'weights.bin' has 4000 bytes, and its tensors overlap to more than 4 times that", message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Defaults_of_functions_attributes_are_no_way_out_of_the_folder()
+    {
+        using var folder = new TempFolder();
+        var proto = Model();
+        var tensor = TensorData.Floats("inside", [1, 2], 2);
+        MoveOut(tensor, "../secret.bin", 0, 8);
+        proto.Functions.Add(new FunctionProto { Name = "f", AttributeProto = { new AttributeProto { Name = "a", T = tensor } } });
+        string path = folder.File("m.onnx", proto.ToByteArray());
+
+        Assert.Contains("tensor 'inside': external data '../secret.bin' is outside", Assert.Throws<ModelException>(() => OnnxModel.Load(path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_tensor_that_announces_more_than_memory_is_refused_before_it_is_allocated()
     {
         using var folder = new TempFolder();

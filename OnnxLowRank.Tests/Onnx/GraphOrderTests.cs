@@ -63,6 +63,21 @@ public class GraphOrderTests
     }
 
     [Fact]
+    public void Inputs_and_initializers_have_a_name_of_their_own()
+    {
+        var inputs = Graph("a", "Relu x > a");
+        inputs.Input.Add(inputs.Input[0].Clone());
+        var initializers = Graph("a", "Relu x > a");
+        initializers.Initializer.Add(TensorData.Scalar("w", 2));
+        var sparse = Graph("a", "Relu x > a");
+        sparse.SparseInitializer.Add(new SparseTensorProto { Values = new() { Name = "w" } });
+
+        Assert.Equal("graph input 'x' is defined twice", Assert.Throws<ModelException>(() => GraphOrder.Check(inputs)).Message);
+        Assert.Equal("initializer 'w' is defined twice", Assert.Throws<ModelException>(() => GraphOrder.Check(initializers)).Message);
+        Assert.Equal("initializer 'w' is defined twice", Assert.Throws<ModelException>(() => GraphOrder.Check(sparse)).Message);
+    }
+
+    [Fact]
     public void A_graph_output_may_be_an_input_or_an_initializer()
     {
         GraphOrder.Check(Graph("x", "Relu x > a"));

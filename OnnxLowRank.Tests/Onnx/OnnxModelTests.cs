@@ -234,6 +234,30 @@ public class OnnxModelTests
     }
 
     [Fact]
+    public void Unknown_groups_nested_without_end_are_refused()
+    {
+        using var folder = new TempFolder();
+        byte[] groups = [.. Enumerable.Range(0, 2_000_000).Select(i => (byte)(i % 2 == 0 ? 0xFB : 0x3F))]; // starts of group 1023, a million
+
+        Assert.Contains("not an ONNX model", LoadError(folder.File("deep.onnx", groups)), StringComparison.Ordinal);
+        Assert.Contains("not an ONNX model", LoadError(folder.File("deep.onnx", [0x3A, 0x84, 0x89, 0x7A, .. groups])), StringComparison.Ordinal); // in the graph
+    }
+
+    [Fact]
+    public void A_length_without_the_bytes_allocates_nothing()
+    {
+        using var folder = new TempFolder();
+        foreach (byte field in new byte[] { 0x3A, 0x12 }) // graph, producer_name
+        {
+            string path = folder.File("lie.onnx", [field, 0xFF, 0xFF, 0xFF, 0xFF, 7, 1, 2, 3]);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+
+            Assert.Contains("not an ONNX model", LoadError(path), StringComparison.Ordinal);
+            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
+        }
+    }
+
+    [Fact]
     public void Folders_and_missing_files_are_refused()
     {
         using var folder = new TempFolder();

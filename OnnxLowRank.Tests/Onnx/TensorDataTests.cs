@@ -127,6 +127,8 @@ public class TensorDataTests
             (Tensor(DataType.Float, 2, -3), "tensor 't' has impossible dimensions [2,-3]"),
             (Tensor(DataType.Float, 1L << 32, 1L << 32), "tensor 't' has impossible dimensions [4294967296,4294967296]"),
             (Tensor(DataType.Float, long.MaxValue), "tensor 't' has impossible dimensions [9223372036854775807]"),
+            (Tensor(DataType.Float, long.MinValue), "tensor 't' has impossible dimensions [-9223372036854775808]"),
+            (Tensor(DataType.Float, [.. Enumerable.Repeat(1L, 65)]), "tensor 't' has 65 dimensions, more than 64"),
             (Tensor((DataType)99, 1), "tensor 't' has an unknown element type 99"),
             (Tensor(DataType.Undefined, 1), "tensor 't' has an unknown element undefined"),
         ];

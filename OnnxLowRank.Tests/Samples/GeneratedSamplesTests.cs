@@ -33,6 +33,25 @@ public class GeneratedSamplesTests
     }
 
     [Fact]
+    public void An_input_too_large_for_a_buffer_is_refused()
+    {
+        var e = Assert.Throws<ModelException>(() => GeneratedSamples.For([Input("x", DataType.Float, null, 100_000, 100_000)]));
+
+        Assert.Equal($"input 'x' [?,100000,100000] takes more than the {Array.MaxLength} bytes that one run can have", e.Message);
+        Assert.Throws<ModelException>(() => GeneratedSamples.For([Input("x", DataType.Float, 1L << 62, 1L << 62)]));
+    }
+
+    [Fact]
+    public void An_empty_batch_is_one_run_of_nothing()
+    {
+        using var source = GeneratedSamples.For([Input("x", DataType.Float, 0, 3)])!;
+
+        using var run = source.Read([0]);
+
+        Assert.Equal((1, 0), (source.RunSize(8), run.Inputs[0].Bytes.Length));
+    }
+
+    [Fact]
     public void Axes_that_are_open_beside_the_batch_cannot_be_made_up()
     {
         Assert.Null(GeneratedSamples.For([Input("x", DataType.Float, null, null)]));

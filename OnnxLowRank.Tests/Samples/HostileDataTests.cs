@@ -101,6 +101,31 @@ public sealed class HostileDataTests : IDisposable
     }
 
     [Fact]
+    public void Samples_without_an_element_are_refused_however_many()
+    {
+        const string Billions = "{'descr': '<f4', 'fortran_order': False, 'shape': (2147483647, 0)}";
+        string path = _folder.File("x.npy", TempFolder.NpyBytes(Billions, []));
+
+        var e = Assert.Throws<DataException>(() => SampleSource.Open(path, [new("x", DataType.Float, [null, null])]));
+        Assert.Equal($"{path}: 2147483647 samples without an element", e.Message);
+
+        _folder.File("sets/test_data_set_0/input_0.pb", new TensorProto { Dims = { 0, 4 }, DataType = (int)DataType.Float }.ToByteArray());
+        e = Assert.Throws<DataException>(() => SampleSource.Open(Path.Combine(_folder.Path, "sets"), [new("x", DataType.Float, [null, null])]));
+        Assert.Contains("test_data_set_0: a sample without an element", e.Message);
+    }
+
+    [Fact]
+    public void An_input_that_is_empty_beside_one_that_is_not_is_fine()
+    {
+        _folder.Npy<float>("past.npy", [2, 0]);
+        _folder.Npy("x.npy", [2, 1], 1f, 2);
+
+        using var source = SampleSource.Open(_folder.Path, [new("past", DataType.Float, [null, null]), new("x", DataType.Float, [null, null])]);
+
+        Assert.Equal(2, source.Count);
+    }
+
+    [Fact]
     public void Pipe_or_device_is_no_data()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "no /dev/zero");

@@ -45,8 +45,10 @@ sealed class TempFolder : IDisposable
         {
             foreach (var (name, content) in entries)
             {
-                using var entry = zip.CreateEntry(name, level).Open();
-                entry.Write(content);
+                var entry = zip.CreateEntry(name, level);
+                entry.LastWriteTime = new(2000, 1, 1, 0, 0, 0, TimeSpan.Zero); // the same bytes at any time
+                using var stream = entry.Open();
+                stream.Write(content);
             }
         }
         return memory.ToArray();

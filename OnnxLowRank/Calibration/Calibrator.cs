@@ -5,6 +5,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Quantization;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Samples;
 
 namespace OnnxLowRank.Calibration;
 
@@ -112,6 +113,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
         if (layers.Count == 0)
@@ -154,6 +156,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 maxima[rows[i]].Add(Floats(results[3 * taps.Count + 2 * ranged.Length + i]));
             }
         });
+        taps.ForEach(tap => RequireSeen(moments[tap], tap.Value));
 
         return new(
             layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
@@ -165,6 +168,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <summary>Moments of what a layer's weight is applied to, one set per use: vectors of the input, patches of a Conv, per group.</summary>
     /// <param name="layer">No table.</param>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Moments[] CollectInputs(Layer layer, Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes)
     {
         var graph = new ProbeGraph(model);
@@ -181,6 +185,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 RequireFinite(moments[i].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), layer.Uses[i].Input);
             }
         });
+        for (int i = 0; i < taps.Length; i++)
+        {
+            RequireSeen(moments[i], layer.Uses[i].Input);
+        }
         return moments;
     }
 
@@ -198,6 +206,15 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         if (!isFinite)
         {
             throw new ModelException($"activation '{value}' holds NaN or infinity (or its square overflows) on calibration samples");
+        }
+    }
+
+    /// <summary>Where some dimension is 0 in every sample there is no mean.</summary>
+    static void RequireSeen(Moments moments, string value)
+    {
+        if (moments.Count == 0)
+        {
+            throw new DataException($"activation '{value}' has no elements on any calibration sample");
         }
     }
 

@@ -10,6 +10,9 @@ namespace OnnxLowRank.Layers;
 /// </summary>
 sealed class Constant
 {
+    /// <summary>Longer chains of views are no exporter's; following one from each of its readers would take forever.</summary>
+    public const int MostViews = 64;
+
     readonly TensorProto _tensor;
     readonly List<NodeProto> _steps;
     readonly GraphIndex _index;
@@ -46,6 +49,9 @@ sealed class Constant
 
     /// <summary>Shape where the value is used.</summary>
     public long[] Dims { get; }
+
+    /// <summary>The largest magnitude of the elements, 0 of none; NaN or infinity if any element is.</summary>
+    public float LargestMagnitude => _tensor.LargestMagnitude();
 
     /// <summary>Bytes of the stored tensor.</summary>
     public long StoredBytes => _tensor.StoredBytes();
@@ -90,7 +96,7 @@ sealed class Constant
             }
             bool known = producer.Is("Identity") || producer.Is("Transpose") || producer.Is("Cast")
                 || (producer.Is("Reshape") && ShapeOperand(producer, index, inputsAreConstant) != null);
-            if (!known)
+            if (!known || steps.Count == MostViews)
             {
                 reason = producer.OpType == "DequantizeLinear" && index.Initializer(producer.InputOrEmpty(0)) is { } quantized
                     ? $"its weight '{quantized.Name}' is quantized to {TensorType.Name(quantized.DataType)} already"
@@ -117,7 +123,7 @@ sealed class Constant
     {
         string name = reshape.InputOrEmpty(1);
         var tensor = index.Initializer(name) ?? (index.Producer(name) is { } node && node.Is("Constant") ? node.Tensor("value") : null);
-        return tensor is { DataType: (int)DataType.Int64 } && (inputsAreConstant || !index.IsInput(name)) && reshape.Int("allowzero", 0) == 0
+        return tensor is { DataType: (int)DataType.Int64, Dims: [var axes] } && axes <= TensorData.MostAxes && (inputsAreConstant || !index.IsInput(name)) && reshape.Int("allowzero", 0) == 0
             ? tensor.ToInt64s()
             : null;
     }
@@ -134,23 +140,29 @@ sealed class Constant
         {
             return dims;
         }
-        long[] shape = ShapeOperand(step)!;
-        long total = dims.Aggregate(1L, (product, dim) => product * dim);
-        for (int i = 0; i < shape.Length; i++)
+        return Reshaped(dims, ShapeOperand(step)!)
+            ?? throw new ModelException($"node {GraphOrder.Describe(step)}: [{string.Join(',', ShapeOperand(step)!)}] is no shape for a tensor of [{string.Join(',', dims)}]");
+    }
+
+    /// <summary>The shape that Reshape gives a tensor of <paramref name="dims"/>: 0 keeps a length, one −1 stands for the rest; null where the elements do not fill it.</summary>
+    static long[]? Reshaped(long[] dims, long[] shape)
+    {
+        long[] lengths = [.. shape.Select((length, i) => length == 0 && i < dims.Length ? dims[i] : length)];
+        int open = Array.IndexOf(lengths, -1);
+        long? total = TensorData.Count(dims);
+        if (open >= 0)
         {
-            shape[i] = shape[i] == 0 && i < dims.Length ? dims[i] : shape[i];
+            lengths[open] = 1;
+            lengths[open] = TensorData.Count(lengths) is long rest and > 0 ? total!.Value / rest : 0;
         }
-        long rest = shape.Where(dim => dim != -1).Aggregate(1L, (product, dim) => product * dim);
-        return Array.ConvertAll(shape, dim => dim == -1 && rest > 0 ? total / rest : dim);
+        return TensorData.Count(lengths) == total ? lengths : null;
     }
 
     static int[] Permutation(NodeProto transpose, int rank)
     {
-        int[] permutation = transpose.Ints("perm") is { Length: > 0 } perm
-            ? Array.ConvertAll(perm, axis => (int)axis)
-            : [.. Enumerable.Range(0, rank).Reverse()];
-        return permutation.Order().SequenceEqual(Enumerable.Range(0, rank))
-            ? permutation
+        long[] permutation = transpose.Ints("perm") is { Length: > 0 } perm ? perm : [.. Enumerable.Range(0, rank).Reverse()];
+        return permutation.Length == rank && permutation.Order().SequenceEqual(Enumerable.Range(0, rank).Select(axis => (long)axis))
+            ? Array.ConvertAll(permutation, axis => (int)axis)
             : throw new ModelException($"node {GraphOrder.Describe(transpose)}: perm does not fit a tensor of rank {rank}");
     }
 

@@ -45,6 +45,9 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
 
     public int OutPerGroup => Out / Groups;
 
+    /// <summary>No element of W has a larger magnitude; NaN or infinity where one is not finite.</summary>
+    public double LargestNumber => Weight.LargestMagnitude * Enumerable.Range(0, Out).Max(output => Math.Abs(ScaleOf(output)));
+
     /// <summary>Elements of the weight.</summary>
     public long Elements => (long)Out * In;
 

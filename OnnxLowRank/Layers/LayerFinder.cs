@@ -18,6 +18,9 @@ sealed record LayerFilter(Regex? Only = null, Regex? Skip = null, bool ConstantI
 /// <summary>Finds MatMul, Gemm, Conv and ConvTranspose nodes of the main graph whose weight is constant, Gather nodes that read an embedding table, and other large constants.</summary>
 static class LayerFinder
 {
+    /// <summary>Every use of a layer has a bias of its own in memory. Where more than these are the same tensor, a small file would fill it.</summary>
+    const long MostShares = 16, FewBiases = 1 << 20;
+
     public static FoundLayers Find(OnnxModel model, LayerFilter filter)
     {
         var index = new GraphIndex(model.Graph);
@@ -25,6 +28,7 @@ static class LayerFinder
         bool inputsAreConstant = model.Proto.IrVersion < 4 || filter.ConstantInputs;
         var leftAlone = new List<LeftAlone>();
         var found = new List<(Constant Weight, LayerKind Kind, LayerUse Use)>();
+        long room = FewBiases + MostShares * ModelFiles.Parameters(model);
 
         foreach (var node in model.Graph.Node)
         {
@@ -37,12 +41,17 @@ static class LayerFinder
             {
                 reason = $"the model's opset {model.Opset} is older than {OldOpsets.Oldest}, and the model uses operators that were defined otherwise before it";
             }
+            if (reason.Length == 0 && room < 0)
+            {
+                reason = "too many nodes before it share weights and biases";
+            }
             Constant? weight = null;
             if (reason.Length == 0)
             {
                 var use = LayerReader.Read(index, node, inputsAreConstant, out weight, out var kind, out reason);
                 if (use != null && weight != null)
                 {
+                    room -= use.Bias?.Length ?? 0;
                     found.Add((weight, kind, use));
                     continue;
                 }
@@ -71,7 +80,7 @@ static class LayerFinder
             return false;
         }
         string name = node.Input[0];
-        while (index.Producer(name) is { } producer && IsView(producer))
+        for (int views = 0; views < Constant.MostViews && index.Producer(name) is { } producer && IsView(producer); views++)
         {
             name = producer.Input[0];
         }
@@ -129,6 +138,7 @@ static class LayerFinder
                 var layer = Create(uses);
                 reason = layer.Elements == 0 ? "its weight is empty"
                     : layer.Elements < SmallestWeight ? $"too small: its weight has {layer.Elements} elements"
+                    : !(layer.LargestNumber <= LargestNumber) ? $"its weight holds NaN, infinity or numbers beyond 1e15" // NaN is not ≤ anything
                     : "";
                 if (reason.Length == 0)
                 {
@@ -147,8 +157,8 @@ static class LayerFinder
     /// <summary>Smaller constants are not worth the nodes that expand them.</summary>
     public const int SmallestConstant = 1024;
 
-    /// <summary>Squares of larger numbers overflow. Masks may hold infinities.</summary>
-    const float LargestNumber = 1e15f;
+    /// <summary>Squares of larger numbers overflow, and nothing is left to gain where numbers are not finite. Masks may hold infinities.</summary>
+    const double LargestNumber = 1e15;
 
     /// <summary>Constants of two and more axes that no layer reads; some rank makes them smaller, so that what an error in them does can be measured.</summary>
     /// <param name="mayChange">Whether what a node reads may be changed.</param>
@@ -165,7 +175,7 @@ static class LayerFinder
             }
             var node = new NodeProto { OpType = "Constant", Name = tensor.Name };
             var layer = Create([(constant, LayerKind.Constant, new(node, [], tensor.Name, tensor.Name, null, null))]);
-            if (layer.Elements >= SmallestConstant && layer.BreakEvenRank >= 1 && Array.TrueForAll(constant.Read(), value => Math.Abs(value) <= LargestNumber))
+            if (layer.Elements >= SmallestConstant && layer.BreakEvenRank >= 1 && layer.LargestNumber <= LargestNumber)
             {
                 yield return layer;
             }
@@ -210,16 +220,24 @@ static class LayerFinder
     /// <summary>The nodes that end up reading a constant, through the views that <see cref="Constant"/> sees through.</summary>
     static IEnumerable<NodeProto> Readers(GraphIndex index, string value)
     {
-        foreach (var reader in index.Readers(value))
+        var pending = new Stack<(string Value, NodeProto Reader)>(); // chains of views may be longer than the call stack
+        void Push(string read)
         {
-            if (!IsView(reader) || reader.Input[0] != value || index.IsOutput(reader.Output[0]))
+            foreach (var reader in index.Readers(read).Reverse())
             {
-                yield return reader;
-                continue;
+                pending.Push((read, reader));
             }
-            foreach (var inner in Readers(index, reader.Output[0]))
+        }
+        Push(value);
+        while (pending.TryPop(out var next))
+        {
+            if (IsView(next.Reader) && next.Reader.Input[0] == next.Value && !index.IsOutput(next.Reader.Output[0]))
             {
-                yield return inner;
+                Push(next.Reader.Output[0]);
+            }
+            else
+            {
+                yield return next.Reader;
             }
         }
     }

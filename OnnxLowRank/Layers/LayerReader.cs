@@ -86,9 +86,8 @@ static class LayerReader
             return AbsorbAdd(index, use, inputsAreConstant, add => add.Dims is [var cols] && cols == channels, channels);
         }
         var bias = Constant.Find(index, c, inputsAreConstant, out _);
-        bool perChannel = bias != null && Broadcasts(bias, channels) && (bias.Dims.Length < 2 || bias.Dims[0] == 1);
-        return perChannel
-            ? use with { Bias = Spread(bias!, channels, beta) }
+        return bias != null && IsRow(bias, channels)
+            ? use with { Bias = Spread(bias, channels, beta) }
             : use with { Addend = c, Beta = beta };
     }
 
@@ -129,7 +128,9 @@ static class LayerReader
         return axis is 0 or 1 && add.Dims.Select((dim, i) => dim == (i == axis ? channels : 1)).All(holds => holds);
     }
 
-    static bool Broadcasts(Constant bias, long channels) => bias.Dims.Length == 0 || bias.Dims[^1] == 1 || bias.Dims[^1] == channels;
+    /// <summary>Whether Gemm's C is one number, one per channel, or a row of these.</summary>
+    static bool IsRow(Constant bias, long channels) =>
+        bias.Dims.Length == 0 || (bias.Dims.Length == 1 || bias.Dims is [1, _]) && (bias.Dims[^1] == 1 || bias.Dims[^1] == channels);
 
     static double[] Spread(Constant bias, long channels, double factor)
     {
@@ -184,6 +185,10 @@ static class LayerReader
         {
             scale[i] = gamma[i] / Math.Sqrt(variance[i] + epsilon);
             bias[i] = beta[i] + ((use.Bias?[i] ?? 0) - mean[i]) * scale[i];
+        }
+        if (!Array.TrueForAll(scale, double.IsFinite) || !Array.TrueForAll(bias, double.IsFinite))
+        {
+            return use; // a variance below zero, say: the node answers for that itself
         }
         return use with { Absorbed = [.. use.Absorbed, norm], Output = norm.Output[0], Bias = bias, OutScale = scale };
     }

@@ -10,6 +10,9 @@ static class ExternalData
     /// <summary>Tensors below this size stay in the model file when the rest moves out, so that graphs stay readable by themselves.</summary>
     const int SmallestMoved = 1024;
 
+    /// <summary>A tensor may lie within another; a thousand, each shifted by a byte, would make a thousand times the file of it.</summary>
+    const int MostOverlap = 4;
+
     /// <summary>Offsets are multiples of this, so that runtimes can map tensors into memory.</summary>
     const int Alignment = 4096;
 
@@ -76,7 +79,10 @@ static class ExternalData
             {
                 throw new ModelException($"tensor '{tensor.Name}' has {length} bytes; the most that one tensor may have is 2 GiB");
             }
-            return file.Read(offset, (int)length);
+            var bytes = file.Read(offset, (int)length);
+            return file.BytesRead / MostOverlap <= file.Length
+                ? bytes
+                : throw new ModelException($"tensor '{tensor.Name}': external data '{location}' has {file.Length} bytes, and its tensors overlap to more than {MostOverlap} times that");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

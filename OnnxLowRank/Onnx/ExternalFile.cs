@@ -20,13 +20,14 @@ sealed class ExternalFile(string path) : IDisposable
     public long Length => _file.Length;
 
     /// <summary>Bytes that were asked for, each place counted once.</summary>
-    public long BytesRead => _known.Keys.Sum(place => (long)place.Length);
+    public long BytesRead { get; private set; }
 
     /// <summary>The bytes at a place within the file; the same ones each time.</summary>
     public ByteString Read(long offset, int length)
     {
         if (!_known.TryGetValue((offset, length), out var bytes))
         {
+            BytesRead += length;
             _known[(offset, length)] = bytes = length >= SmallestMapped && offset % ElementAlignment == 0
                 ? UnsafeByteOperations.UnsafeWrap((_map ??= MappedMemory.Map(_file))(offset, length))
                 : UnsafeByteOperations.UnsafeWrap(Copy(offset, length));

@@ -28,7 +28,7 @@ sealed class GraphIndex
                 readers.Add(node);
             }
         }
-        foreach (var tensor in graph.Initializer)
+        foreach (var tensor in graph.Initializer.Where(tensor => tensor.Name.Length > 0))
         {
             _initializers[tensor.Name] = tensor;
         }

@@ -20,9 +20,8 @@ static class GraphOrder
     public static List<NodeProto> Sorted(GraphProto graph)
     {
         var known = new HashSet<string>(StringComparer.Ordinal) { "" };
-        known.UnionWith(graph.Input.Select(input => input.Name));
-        known.UnionWith(graph.Initializer.Select(tensor => tensor.Name));
-        known.UnionWith(graph.SparseInitializer.Select(tensor => tensor.Values?.Name ?? ""));
+        known.UnionWith(Once(graph.Input.Select(input => input.Name), "graph input"));
+        known.UnionWith(Once(graph.Initializer.Select(tensor => tensor.Name).Concat(graph.SparseInitializer.Select(tensor => tensor.Values?.Name ?? "")), "initializer"));
 
         var producers = new Dictionary<string, NodeProto>(StringComparer.Ordinal);
         foreach (var node in graph.Node)
@@ -82,6 +81,17 @@ static class GraphOrder
             state[node] = false;
             stack.Push((node, node.Input.Concat(GraphIndex.Captured(node)).GetEnumerator()));
         }
+    }
+
+    /// <summary>The names that are not empty; a name may stand for an input and for its default value, but for one of each.</summary>
+    static HashSet<string> Once(IEnumerable<string> names, string what)
+    {
+        var once = new HashSet<string>(StringComparer.Ordinal);
+        foreach (string name in names.Where(name => name.Length > 0 && !once.Add(name)))
+        {
+            throw new ModelException($"{what} '{name}' is defined twice");
+        }
+        return once;
     }
 
     /// <summary>A node in messages: its name, or its operator and output where it has none.</summary>

@@ -14,13 +14,18 @@ static class ModelWalk
             roots.AddRange(new[] { training.Initialization, training.Algorithm }.Where(graph => graph != null));
         }
         return roots.SelectMany(graph => Subgraphs(graph.Node).Prepend(graph))
-            .Concat(model.Functions.SelectMany(function => Subgraphs(function.Node)));
+            .Concat(model.Functions.SelectMany(function => Subgraphs(Attributes(function))));
     }
 
     /// <summary>The graphs in the attributes of these nodes, at any depth.</summary>
-    public static IEnumerable<GraphProto> Subgraphs(IEnumerable<NodeProto> nodes)
+    public static IEnumerable<GraphProto> Subgraphs(IEnumerable<NodeProto> nodes) => Subgraphs(nodes.SelectMany(node => node.Attribute));
+
+    /// <summary>Of a function: those of its nodes, and the defaults of its own.</summary>
+    static IEnumerable<AttributeProto> Attributes(FunctionProto function) => function.Node.SelectMany(node => node.Attribute).Concat(function.AttributeProto);
+
+    static IEnumerable<GraphProto> Subgraphs(IEnumerable<AttributeProto> attributes)
     {
-        foreach (var attribute in nodes.SelectMany(node => node.Attribute))
+        foreach (var attribute in attributes)
         {
             var graphs = attribute.G == null ? attribute.Graphs : attribute.Graphs.Prepend(attribute.G);
             foreach (var graph in graphs)
@@ -34,25 +39,25 @@ static class ModelWalk
         }
     }
 
-    /// <summary>Every tensor that carries data: initializers, sparse ones' parts, and attributes of nodes.</summary>
+    /// <summary>Every tensor that carries data: initializers, sparse ones' parts, attributes of nodes, and defaults of functions' attributes.</summary>
     public static IEnumerable<TensorProto> Tensors(this ModelProto model)
     {
         foreach (var graph in model.Graphs())
         {
-            foreach (var tensor in graph.Initializer.Concat(graph.SparseInitializer.SelectMany(Parts)).Concat(InNodes(graph.Node)))
+            foreach (var tensor in graph.Initializer.Concat(graph.SparseInitializer.SelectMany(Parts)).Concat(In(graph.Node.SelectMany(node => node.Attribute))))
             {
                 yield return tensor;
             }
         }
-        foreach (var tensor in model.Functions.SelectMany(function => InNodes(function.Node)))
+        foreach (var tensor in In(model.Functions.SelectMany(Attributes)))
         {
             yield return tensor;
         }
     }
 
-    static IEnumerable<TensorProto> InNodes(IEnumerable<NodeProto> nodes)
+    static IEnumerable<TensorProto> In(IEnumerable<AttributeProto> attributes)
     {
-        foreach (var attribute in nodes.SelectMany(node => node.Attribute))
+        foreach (var attribute in attributes)
         {
             if (attribute.T != null)
             {

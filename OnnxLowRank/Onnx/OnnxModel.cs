@@ -74,6 +74,8 @@ sealed class OnnxModel
                 tensor.Validate();
             }
             GraphOrder.Check(proto.Graph);
+            NodeArity.Check(proto.Graph);
+            FunctionCalls.Check(proto);
             return new(proto, external);
         }
         catch (ModelException e)

@@ -10,16 +10,29 @@ namespace OnnxLowRank.Onnx;
 /// <summary>Elements in and out of a <see cref="TensorProto"/>, whichever of the format's storage fields holds them.</summary>
 static class TensorData
 {
+    /// <summary>As many as NumPy has. Without a limit, a value of a million axes that thousands of nodes read would fill memory.</summary>
+    public const int MostAxes = 64;
+
     /// <summary>Product of the dimensions; 1 for a scalar.</summary>
     /// <exception cref="ModelException">A dimension is negative or the product overflows.</exception>
     public static long ElementCount(this TensorProto tensor)
     {
+        if (tensor.Dims.Count > MostAxes)
+        {
+            throw new ModelException($"tensor '{tensor.Name}' has {tensor.Dims.Count} dimensions, more than {MostAxes}");
+        }
+        return Count(tensor.Dims) ?? throw new ModelException($"tensor '{tensor.Name}' has impossible dimensions [{string.Join(',', tensor.Dims)}]");
+    }
+
+    /// <summary>Product of dimensions, 1 of none; null where one is negative or the elements are more than any file has.</summary>
+    public static long? Count(IReadOnlyList<long> dims)
+    {
         long count = 1;
-        foreach (long dim in tensor.Dims)
+        foreach (long dim in dims)
         {
             if (dim < 0 || (dim > 0 && count > long.MaxValue / 128 / dim))
             {
-                throw new ModelException($"tensor '{tensor.Name}' has impossible dimensions [{string.Join(',', tensor.Dims)}]");
+                return null;
             }
             count *= dim;
         }
@@ -113,6 +126,14 @@ static class TensorData
                 throw NotNumeric(tensor);
         }
         return floats;
+    }
+
+    /// <summary>The largest magnitude of the elements, 0 of none; NaN or infinity if any element is.</summary>
+    /// <exception cref="ModelException">As <see cref="ToFloats"/>.</exception>
+    public static float LargestMagnitude(this TensorProto tensor)
+    {
+        var values = tensor.HasRawData && tensor.DataType == (int)DataType.Float ? MemoryMarshal.Cast<byte, float>(tensor.RawData.Span) : tensor.ToFloats();
+        return values.IsEmpty ? 0 : Math.Abs(TensorPrimitives.MaxMagnitude(values));
     }
 
     /// <summary>The elements of an int64 tensor.</summary>

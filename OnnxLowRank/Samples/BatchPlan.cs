@@ -11,6 +11,10 @@ sealed record BatchPlan(int? Fixed, int Most, bool[] Whole)
     {
         bool[] whole = [.. inputs.Select((input, i) => IsWhole(input, names[i], headers[i].Shape))];
         CheckCounts(names, headers);
+        if (headers.All(header => header.Bytes == 0))
+        {
+            throw new DataException($"{names[0]}: {headers[0].Shape[0]} samples without an element"); // two billion of them fit into a header
+        }
 
         int? batch = null;
         int decider = -1, alone = Array.IndexOf(whole, true);

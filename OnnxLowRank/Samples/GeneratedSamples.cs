@@ -11,12 +11,20 @@ sealed class GeneratedSamples : SampleSource
     GeneratedSamples(IReadOnlyList<InputSpec> inputs)
     {
         _inputs = inputs;
-        _fixed = inputs.Any(input => input.Dimensions is [null, ..]) ? null : (int)Math.Max(1, inputs is [{ Dimensions: [{ } first, ..] }, ..] ? first : 1);
+        _fixed = inputs.Any(input => input.Dimensions is [null, ..]) ? null : (int)(inputs is [{ Dimensions: [{ } first and > 0, ..] }, ..] ? first : 1);
     }
 
     /// <summary>Null where an input is open in more than its first axis, the batch.</summary>
-    public static GeneratedSamples? For(IReadOnlyList<InputSpec> inputs) =>
-        inputs.All(input => input.Dimensions.Skip(1).All(dim => dim != null) && ElementTypes.Size(input.ElementType) > 0) ? new(inputs) : null;
+    /// <exception cref="ModelException">One sample of an input is larger than a buffer can be.</exception>
+    public static GeneratedSamples? For(IReadOnlyList<InputSpec> inputs)
+    {
+        if (!inputs.All(input => input.Dimensions.Skip(1).All(dim => dim != null) && ElementTypes.Size(input.ElementType) > 0))
+        {
+            return null;
+        }
+        var large = inputs.FirstOrDefault(input => (ElementTypes.Bytes(input.ElementType, Shape(input, 1)) ?? long.MaxValue) > Array.MaxLength);
+        return large == null ? new(inputs) : throw new ModelException($"input {large} takes more than the {Array.MaxLength} bytes that one run can have");
+    }
 
     public override int Count => 1;
 

@@ -137,6 +137,10 @@ sealed class TestDataSamples : SampleSource
             string found = ArrayNames.List(tensors.Select(file => Path.GetFileName(file)));
             throw new DataException($"{set}: no tensor for input '{inputs[missing].Name}'; expected input_{missing}.pb; found {(found.Length == 0 ? "no input_*.pb" : found)}");
         }
+        if (total == 0)
+        {
+            throw new DataException($"{set}: a sample without an element");
+        }
         bytes = total;
         return files!;
     }
@@ -150,6 +154,10 @@ sealed class TestDataSamples : SampleSource
             throw input.Misfit(file, tensor.Shape, $"{tensor.Shape.Length} axes, not {input.Dimensions.Length}");
         }
         input.CheckShape(file, tensor.Shape, firstAxis: 0);
+        if (ElementTypes.Bytes(input.ElementType, tensor.Shape) is not { } bytes || bytes > Array.MaxLength)
+        {
+            throw input.Misfit(file, tensor.Shape, $"as {ElementTypes.Name(input.ElementType)} it takes more than {Array.MaxLength} bytes");
+        }
         return note;
     }
 
