@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the bytes of the output depend on: the same job under other thread counts, algebra, locales, time zones, folders, variables and users' masks; with
-# plans by shapes (--no-timing), with --deterministic, and with measured times twice. A table: one row per change, one column per model, = or the
+# plans by shapes (--no-timing, one format, as between formats a clock decides), with --deterministic, and with measured times twice. A table: one row per change, one column per model, = or the
 # number of bytes that differ. Exits 1 if a row that is promised to be equal is not.
 #
 # Settings by environment: PROGRAM (built otherwise), MODELS (digits-cnn, and lenet5_mnist and resnet20_cifar10 of the folder of trained models where it
@@ -68,29 +68,29 @@ reference() {
 printf 'changed'
 printf '\t%s' "${names[@]}"
 echo
-reference shapes --no-timing --threads 2
-row yes "nothing" shapes -- --no-timing --threads 2
-row no "--threads 1" shapes -- --no-timing --threads 1
-row no "--threads 4" shapes -- --no-timing --threads 4
+reference shapes --no-timing --format int8 --threads 2
+row yes "nothing" shapes -- --no-timing --format int8 --threads 2
+row no "--threads 1" shapes -- --no-timing --format int8 --threads 1
+row no "--threads 4" shapes -- --no-timing --format int8 --threads 4
 mkdir -p none
 for name in libopenblas.so.0 libopenblas.so; do echo none >"none/$name"; done # found first, and no libraries
-row no "OpenBLAS not found (managed algebra)" shapes LD_LIBRARY_PATH="$WORK/none" -- --no-timing --threads 2
-row no "other OpenBLAS kernels" shapes OPENBLAS_CORETYPE=Nehalem -- --no-timing --threads 2
+row no "OpenBLAS not found (managed algebra)" shapes LD_LIBRARY_PATH="$WORK/none" -- --no-timing --format int8 --threads 2
+row no "other OpenBLAS kernels" shapes OPENBLAS_CORETYPE=Nehalem -- --no-timing --format int8 --threads 2
 for locale in de_DE.UTF-8 tr_TR.UTF-8; do
-  row yes "LANG=$locale" shapes LANG=$locale LC_ALL=$locale -- --no-timing --threads 2
-  row yes "LANG=$locale with cultures" shapes LANG=$locale LC_ALL=$locale DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=0 -- --no-timing --threads 2
+  row yes "LANG=$locale" shapes LANG=$locale LC_ALL=$locale -- --no-timing --format int8 --threads 2
+  row yes "LANG=$locale with cultures" shapes LANG=$locale LC_ALL=$locale DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=0 -- --no-timing --format int8 --threads 2
 done
-row yes "TZ" shapes TZ=Pacific/Chatham -- --no-timing --threads 2
+row yes "TZ" shapes TZ=Pacific/Chatham -- --no-timing --format int8 --threads 2
 mkdir -p home temporary
-row yes "HOME, TMPDIR, USER" shapes HOME="$WORK/home" TMPDIR="$WORK/temporary" USER=nobody -- --no-timing --threads 2
-row yes "OMP, MKL, OPENBLAS threads" shapes OMP_NUM_THREADS=1 MKL_NUM_THREADS=3 OPENBLAS_NUM_THREADS=1 -- --no-timing --threads 2
-row yes ".NET's collector and compiler" shapes DOTNET_gcServer=1 DOTNET_TieredPGO=0 DOTNET_TieredCompilation=0 -- --no-timing --threads 2
+row yes "HOME, TMPDIR, USER" shapes HOME="$WORK/home" TMPDIR="$WORK/temporary" USER=nobody -- --no-timing --format int8 --threads 2
+row yes "OMP, MKL, OPENBLAS threads" shapes OMP_NUM_THREADS=1 MKL_NUM_THREADS=3 OPENBLAS_NUM_THREADS=1 -- --no-timing --format int8 --threads 2
+row yes ".NET's collector and compiler" shapes DOTNET_gcServer=1 DOTNET_TieredPGO=0 DOTNET_TieredCompilation=0 -- --no-timing --format int8 --threads 2
 umask 077
-row yes "umask 077" shapes -- --no-timing --threads 2
+row yes "umask 077" shapes -- --no-timing --format int8 --threads 2
 umask 022
 absolute=("${models[@]}") data=("${samples[@]}")
 for i in "${!models[@]}"; do models[i]=$(realpath --relative-to=. "${models[$i]}") samples[i]=$(realpath --relative-to=. "${samples[$i]}"); done
-row yes "relative paths" shapes -- --no-timing --threads 2
+row yes "relative paths" shapes -- --no-timing --format int8 --threads 2
 models=("${absolute[@]}") samples=("${data[@]}")
 
 reference deterministic --deterministic
