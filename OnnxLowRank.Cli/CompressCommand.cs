@@ -43,6 +43,7 @@ sealed class CompressCommand : IVerb
     readonly Option<Regex?> _skip = CommandOptions.Pattern("--skip", "Leave layers alone whose node name matches.");
     readonly Option<bool> _constantInputs = CommandOptions.ConstantInputs();
     readonly Option<bool> _noTiming = CommandOptions.NoTiming();
+    readonly Option<bool> _deterministic = new("--deterministic") { Description = "Same bytes on any number of threads and in every run: one thread, no clock; slower." };
     readonly Option<bool> _confident = new("--confident") { Description = "Succeed only if the interval's upper end is within tolerance." };
     readonly Option<bool> _bestEffort = new("--best-effort") { Description = "Write the best plan found even if it misses the tolerance; still exits 5." };
     readonly Option<int?> _seed = CommandOptions.Seed();
@@ -54,12 +55,15 @@ sealed class CompressCommand : IVerb
     readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();
 
+    /// <summary>Whether the output is in its place: no interruption undoes that.</summary>
+    volatile bool _isWritten;
+
     public CompressCommand()
     {
         Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
         {
             _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _delta, _dialect, _device, _targetCpu, _only, _skip,
-            _constantInputs, _noTiming, _confident, _bestEffort, _seed, _threads, _batch, _memory, _report, _quiet, Verbose, _noColor,
+            _constantInputs, _noTiming, _deterministic, _confident, _bestEffort, _seed, _threads, _batch, _memory, _report, _quiet, Verbose, _noColor,
         };
         Root.SetAction(_ => 0);
     }
@@ -116,6 +120,7 @@ sealed class CompressCommand : IVerb
             Skip = parsed.GetValue(_skip),
             ConstantInputs = parsed.GetValue(_constantInputs),
             Timing = !parsed.GetValue(_noTiming),
+            Deterministic = parsed.GetValue(_deterministic),
             Confident = parsed.GetValue(_confident),
             BestEffort = parsed.GetValue(_bestEffort),
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
@@ -137,13 +142,14 @@ sealed class CompressCommand : IVerb
         bool hasColor = Output.HasColor(parsed.GetValue(_noColor));
 
         CompressionReport report;
-        using (var progress = new ProgressLine(isQuiet))
+        using (var staged = new StagedReports(cancellation))
         {
-            report = Compressor.Run(options, progress, cancellation);
-        }
-        foreach (string path in reports)
-        {
-            WriteReport(report, path, parsed);
+            using (var progress = new ProgressLine(isQuiet))
+            {
+                report = Compressor.Run(options, progress, ready => Array.ForEach(reports, path => staged.Add(Text(ready, path, parsed), path)), cancellation);
+            }
+            _isWritten = report.Result != null;
+            staged.Commit();
         }
         if (!isQuiet && !reports.Contains("-"))
         {
@@ -160,6 +166,9 @@ sealed class CompressCommand : IVerb
     /// <inheritdoc/>
     public string InputOf(ParseResult parsed) => parsed.GetRequiredValue(_input);
 
+    /// <inheritdoc/>
+    public string Interrupted(ParseResult parsed) => _isWritten ? $"interrupted; {parsed.GetValue(_output)} is written" : IVerb.NothingWritten;
+
     static void RequireReports(string[] reports, CompressionOptions options)
     {
         foreach (string path in reports)
@@ -168,13 +177,7 @@ sealed class CompressCommand : IVerb
         }
     }
 
-    static void WriteReport(CompressionReport report, string path, ParseResult parsed)
-    {
-        if (ReportFile.Ends(path, Page))
-        {
-            ReportFile.Write(CompressionPage.Of(report, CommandOptions.Typed(parsed)), path);
-            return;
-        }
-        JsonFile.Write(report, JsonFile.Context.CompressionReport, path);
-    }
+    static string Text(CompressionReport report, string path, ParseResult parsed) => ReportFile.Ends(path, Page)
+        ? CompressionPage.Of(report, CommandOptions.Typed(parsed))
+        : JsonFile.Text(report, JsonFile.Context.CompressionReport);
 }

@@ -15,7 +15,9 @@ static class JsonFile
     public static void Require(string option, string path, params string?[] others) => ReportFile.Require(option, path, [".json"], others);
 
     /// <param name="path">A file, or - for standard output.</param>
-    public static void Write<T>(T report, JsonTypeInfo<T> type, string path) => ReportFile.Write(JsonSerializer.Serialize(report, type), path);
+    public static void Write<T>(T report, JsonTypeInfo<T> type, string path) => ReportFile.Write(Text(report, type), path);
+
+    public static string Text<T>(T report, JsonTypeInfo<T> type) => JsonSerializer.Serialize(report, type);
 }
 
 /// <summary>Compile-time serializer: no reflection, so that trimming and AOT work.</summary>

@@ -1,3 +1,6 @@
+using OnnxLowRank.Onnx;
+using OnnxLowRank.Storage;
+
 namespace OnnxLowRank.Cli;
 
 /// <summary>A file that tells what was done; it appears whole or not at all.</summary>
@@ -20,47 +23,27 @@ static class ReportFile
         {
             throw new OptionException($"{option} {path}: the name must end with {string.Join(" or ", endings)}, or be -");
         }
-        if (others.Any(other => other != null && Path.GetFullPath(other) == Path.GetFullPath(path)))
+        if (others.Any(other => other != null && RealPath.AreSame(other, path)))
         {
             throw new OptionException($"{option} {path}: is another file of this command");
         }
-        if (Directory.Exists(path))
-        {
-            throw new IOException($"{option} {path}: is a folder");
-        }
-        string trial = Temporary(path);
         try
         {
-            File.Create(trial).Dispose();
-            File.Delete(trial);
+            new StagedOutput(path).Dispose();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (IOException e)
         {
-            throw new IOException($"{option} {path}: cannot be written: {e.Message}", e);
+            throw new IOException($"{option} {e.Message}", e);
         }
     }
 
     public static bool Ends(string path, string ending) => path.EndsWith(ending, StringComparison.OrdinalIgnoreCase);
 
-    static string Temporary(string path) => $"{path}.{Path.GetRandomFileName()}.tmp";
-
     /// <param name="path">A file, or - for standard output.</param>
     public static void Write(string text, string path)
     {
-        if (path == "-")
-        {
-            Console.Out.WriteLine(text);
-            return;
-        }
-        string temporary = Temporary(path);
-        try
-        {
-            File.WriteAllText(temporary, text + "\n");
-            File.Move(temporary, path, overwrite: true);
-        }
-        finally
-        {
-            File.Delete(temporary);
-        }
+        using var staged = new StagedReports();
+        staged.Add(text, path);
+        staged.Commit();
     }
 }

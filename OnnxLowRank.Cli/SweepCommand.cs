@@ -102,9 +102,11 @@ sealed class SweepCommand : IVerb
         }
         if (folder != null)
         {
-            JsonFile.Write(report, JsonFile.Context.SweepReport, Path.Combine(folder, "sweep.json"));
-            ReportFile.Write(SweepTable.Csv(report), Path.Combine(folder, "sweep.csv"));
-            ReportFile.Write(SweepPage.Of(report, CommandOptions.Typed(parsed)), Path.Combine(folder, "sweep.html"));
+            using var staged = new StagedReports(cancellation);
+            staged.Add(JsonFile.Text(report, JsonFile.Context.SweepReport), Path.Combine(folder, "sweep.json"));
+            staged.Add(SweepTable.Csv(report), Path.Combine(folder, "sweep.csv"));
+            staged.Add(SweepPage.Of(report, CommandOptions.Typed(parsed)), Path.Combine(folder, "sweep.html"));
+            staged.Commit();
         }
         if (json != null)
         {
@@ -135,6 +137,10 @@ sealed class SweepCommand : IVerb
     }
 
     static string Name(SweepKind kind) => kind.ToString().ToLowerInvariant();
+
+    /// <inheritdoc/>
+    public string Interrupted(ParseResult parsed) =>
+        parsed.GetValue(_out) is { } folder ? $"interrupted; models that were written are in {folder}" : IVerb.NothingWritten;
 
     /// <inheritdoc/>
     public string InputOf(ParseResult parsed) => parsed.GetRequiredValue(_inputs)[0];

@@ -22,7 +22,7 @@ public partial class ArchitectureTests
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization"],
         ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime"],
-        ["Timing"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Rewriting", "Runtime", "Samples"],
+        ["Timing"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Rewriting", "Runtime", "Samples", "Storage"],
         ["Utilization"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Runtime", "Samples", "Statistics", "Validation"],
         ["Validation"] = ["Calibration", "Onnx", "Runtime", "Samples", "Statistics"],
     };
@@ -81,6 +81,16 @@ public partial class ArchitectureTests
     public void A_folder_is_its_namespace(string folder)
     {
         Assert.All(Sources(folder), file => Assert.Contains($"namespace OnnxLowRank.{folder};", File.ReadAllText(file), StringComparison.Ordinal));
+    }
+
+    /// <summary>It may be set while a job runs: durations come from clocks that only go on.</summary>
+    [Fact]
+    public void Nothing_asks_the_wall_clock()
+    {
+        string root = Path.GetDirectoryName(Library())!;
+        var sources = new[] { "OnnxLowRank", "OnnxLowRank.Cli", "OnnxLowRank.OnnxRuntime" }.SelectMany(project => Directory.EnumerateFiles(Path.Combine(root, project), "*.cs", SearchOption.AllDirectories));
+
+        Assert.All(sources, file => Assert.DoesNotMatch(@"\bDateTime(?:Offset)?\b|GetUtcNow|GetLocalNow|LastWriteTime|TickCount", File.ReadAllText(file)));
     }
 
     [Fact]

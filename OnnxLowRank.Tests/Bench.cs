@@ -137,7 +137,7 @@ sealed class Bench
         var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         var shapes = Found.Layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct().ToDictionary(value => value, value => new RunShape(Shapes[value], Shapes[value]));
         return new(
-            Model, decompositions, Int4, new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, CancellationToken.None);
+            Model, decompositions, Int4, new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, () => Directory.CreateTempSubdirectory().FullName, CancellationToken.None);
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

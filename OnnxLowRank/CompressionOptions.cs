@@ -135,6 +135,11 @@ public sealed record CompressionOptions
     /// <summary>Whether plans go by times measured on this machine, instead of by shapes alone, which gives the same plan on every machine.</summary>
     public bool Timing { get; init; } = true;
 
+    /// <summary>
+    /// Whether the same input and options give the same bytes on any number of threads, in every run: one thread, plans by shapes, and no clock decides anything.
+    /// </summary>
+    public bool Deterministic { get; init; }
+
     /// <summary>Whether success needs the upper end of the verified interval, not only the estimate, within tolerance.</summary>
     public bool Confident { get; init; }
 
@@ -168,6 +173,9 @@ public sealed record CompressionOptions
     /// <summary>Bits of weights that run on 8-bit kernels.</summary>
     internal int WeightBits => Cpu == TargetCpu.Avx2 ? Int8.UnsaturatedBits : Int8.Bits;
 
+    /// <summary>These options with what others of them imply.</summary>
+    internal CompressionOptions Effective => Deterministic ? this with { Timing = false, Threads = 1 } : this;
+
     /// <summary>Which layers may be rewritten.</summary>
     internal LayerFilter Layers => new(Only, Skip, ConstantInputs);
 
@@ -182,6 +190,7 @@ public sealed record CompressionOptions
         Require(Tolerance >= 0 && double.IsFinite(Tolerance), $"--tolerance {Tolerance} is not a number ≥ 0");
         Require(Delta >= 0 && double.IsFinite(Delta), FormattableString.Invariant($"--delta {Delta} is not a number ≥ 0"));
         Require(TargetSize == null || TargetTime == null, "--target-size and --target-time exclude each other");
+        Require(!Deterministic || TargetTime == null, "--deterministic and --target-time exclude each other: a time is measured");
         Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
         Require(Memory >= SmallestMemory, $"--memory {Memory} is not ≥ {SmallestMemory} bytes");

@@ -7,6 +7,7 @@ using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Timing;
 
 namespace OnnxLowRank;
@@ -32,19 +33,30 @@ public static class Compressor
     /// <exception cref="IOException">The output cannot be written.</exception>
     /// <exception cref="OperationCanceledException">The user wants to stop; nothing is left behind.</exception>
     public static CompressionReport Run(
-        CompressionOptions options, IProgress<StageProgress>? progress = null, CancellationToken cancellation = default)
+        CompressionOptions options, IProgress<StageProgress>? progress = null, CancellationToken cancellation = default) => Run(options, progress, _ => { }, cancellation);
+
+    /// <param name="reporting">Told the report before the output is there: what fails in it keeps the output from being written.</param>
+    /// <inheritdoc cref="Run(CompressionOptions, IProgress{StageProgress}?, CancellationToken)"/>
+    internal static CompressionReport Run(
+        CompressionOptions options, IProgress<StageProgress>? progress, Action<CompressionReport> reporting, CancellationToken cancellation)
     {
         options.Validate();
+        options = options.Effective;
         var clock = new StageClock(progress);
         clock.Enter("load");
         using var workspace = Workspace.Open(options, cancellation);
-        using var output = new StagedOutput(options.Output, cancellation);
+        using var output = new StagedOutput(options.Output, WeightsFile.NamesOf, cancellation);
         var found = LayerFinder.Find(workspace.Model, options.Layers);
         var algebra = LinearAlgebra.Create(options.Threads, workspace.Notes.Add);
         var report = new ReportBuilder(options, workspace, found, algebra);
+        CompressionReport Told(CompressionReport told)
+        {
+            reporting(told);
+            return told;
+        }
         if (found.Layers.Count == 0)
         {
-            return report.NothingFound(WhyNone(found), clock);
+            return Told(report.NothingFound(WhyNone(found), clock));
         }
 
         workspace.Sampling.OnSamplesRun = () => clock.ReportCalibration(workspace.Sampling.Passes);
@@ -56,7 +68,7 @@ public static class Compressor
         double macs = analysis.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer)));
         var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads, macs);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
-        var timer = Timer(workspace, analysis, options, cancellation);
+        var timer = Timer(workspace, analysis, options, output, cancellation);
         var times = Times(workspace, options);
         var cost = timer == null ? null : new MeasuredCostModel(timer, times, found.Layers, analysis.Decompositions);
         var models = timer == null ? null : new WholeModels(rewriter, workspace, options, times, report.SourceHash);
@@ -64,7 +76,7 @@ public static class Compressor
         report.Probes = search.Probes;
         if (best == null || !(best.Passed || (options.BestEffort && best.IsSmaller)))
         {
-            return report.NothingFound(Why(best, options), clock, best);
+            return Told(report.NothingFound(Why(best, options), clock, best));
         }
 
         clock.Enter("time");
@@ -73,10 +85,11 @@ public static class Compressor
         clock.Enter("verify");
         search.Stage(best);
         report.Analysis = analysis.Summary;
-        report.Inspect(best, output.ModelPath);
+        report.Inspect(best, output.StagedPath);
+        var told = Told(report.Written(best, output.StagedPath, clock));
         cancellation.ThrowIfCancellationRequested();
         output.Commit();
-        return report.Written(best, clock);
+        return told;
     }
 
     static void AddNotes(Workspace workspace, Analysis analysis, CompressionOptions options)
@@ -112,9 +125,9 @@ public static class Compressor
         foreach (var tables in choices)
         {
             var plan = search.Run(tables);
-            // Measured layers decide where there are any: the clock may say something else in the next run.
+            // The table's times decide where they are measured: the clock may say something else in the next run.
             double slowdown = plan is not { Passed: true } ? double.PositiveInfinity
-                : timed == null ? search.Slowdown(plan)
+                : timed == null && !options.Deterministic ? search.Slowdown(plan)
                 : plan.Allotment.Chosen.Sum(candidate => candidate.Time) / tables.Sum(table => table[0].Time);
             if (plan != null && (best == null || IsBetter(plan, slowdown, best, bestSlowdown)))
             {
@@ -134,14 +147,15 @@ public static class Compressor
         : !other.Passed && plan.IsSmaller && (!other.IsSmaller || plan.Loss.Estimate < other.Loss.Estimate);
 
     /// <summary>Kernels on a GPU run on after they were called, so that a profile says nothing about them.</summary>
-    static LayerTimer? Timer(Workspace workspace, Analysis analysis, CompressionOptions options, CancellationToken cancellation)
+    static LayerTimer? Timer(Workspace workspace, Analysis analysis, CompressionOptions options, StagedOutput output, CancellationToken cancellation)
     {
         if (options.Timing && workspace.Device.CudaId != null)
         {
             workspace.Notes.Add($"layers are not timed on {workspace.Device.Name}: plans go by their shapes");
         }
         return options.Timing && workspace.Device.CudaId == null
-            ? new(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, analysis.RunShapes, analysis.Positions, options.Dialect, workspace.Device, options.Threads, cancellation)
+            ? new(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, analysis.RunShapes, analysis.Positions, options.Dialect, workspace.Device, options.Threads,
+                output.CreateScratchFolder, cancellation)
             : null;
     }
 

@@ -1,10 +1,10 @@
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
-using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Validation;
 
 namespace OnnxLowRank;
@@ -248,7 +248,7 @@ sealed class PlanSearch(
     {
         output.Clear();
         _staged = null;
-        rewritten.Model.Save(output.ModelPath);
+        rewritten.Model.Save(output.StagedPath);
         long bytes = output.Bytes;
         if (options.TargetSize is { } size)
         {
@@ -256,7 +256,7 @@ sealed class PlanSearch(
         }
         if (options.TargetTime is { } time)
         {
-            using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
+            using var session = ModelSession.Open(output.StagedPath, workspace.Device, options.Threads);
             var (original, compressed) = Milliseconds(session, 1);
             return (bytes, compressed <= time.Of(original));
         }
@@ -268,7 +268,7 @@ sealed class PlanSearch(
         _looks++;
         var rewritten = Build(allotment);
         var (bytes, isWithin) = Write(rewritten);
-        using var session = workspace.OpenWritten(output.ModelPath);
+        using var session = workspace.OpenWritten(output.StagedPath);
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Verification, Alpha / _looks);
         if (options.HasTolerance)
         {
@@ -288,7 +288,7 @@ sealed class PlanSearch(
             return 1;
         }
         Stage(plan);
-        using var session = ModelSession.Open(output.ModelPath, workspace.Device, options.Threads);
+        using var session = ModelSession.Open(output.StagedPath, workspace.Device, options.Threads);
         var (original, compressed) = Milliseconds(session, workspace.Sampling.RunSize);
         return compressed / original;
     }
@@ -307,7 +307,7 @@ sealed class PlanSearch(
         if (!ReferenceEquals(plan, _staged))
         {
             output.Clear();
-            plan.Rewritten.Model.Save(output.ModelPath);
+            plan.Rewritten.Model.Save(output.StagedPath);
             _staged = plan;
         }
     }

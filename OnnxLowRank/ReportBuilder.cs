@@ -67,7 +67,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         {
             texts["batch"] = batch.ToString(CultureInfo.InvariantCulture);
         }
-        foreach (var (name, isSet) in new[] { ("confident", options.Confident), ("best-effort", options.BestEffort), ("constant-inputs", options.ConstantInputs), ("no-timing", !options.Timing) })
+        foreach (var (name, isSet) in new[] { ("confident", options.Confident), ("best-effort", options.BestEffort), ("constant-inputs", options.ConstantInputs), ("no-timing", !options.Timing), ("deterministic", options.Deterministic) })
         {
             if (isSet)
             {
@@ -161,8 +161,9 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         return Create(Outcome.NothingFound, best, null, clock);
     }
 
-    public CompressionReport Written(VerifiedPlan plan, StageClock clock) => Create(
-        plan.Passed ? Outcome.Written : Outcome.BestEffort, plan, new(options.Output, ModelFiles.Sha256(options.Output), plan.Bytes), clock);
+    /// <param name="stagedPath">Of the model that will be the output.</param>
+    public CompressionReport Written(VerifiedPlan plan, string stagedPath, StageClock clock) => Create(
+        plan.Passed ? Outcome.Written : Outcome.BestEffort, plan, new(options.Output, ModelFiles.Sha256(stagedPath), plan.Bytes), clock);
 
     CompressionReport Create(Outcome outcome, VerifiedPlan? plan, FileFacts? result, StageClock clock)
     {

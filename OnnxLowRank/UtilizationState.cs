@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Utilization;
 
 namespace OnnxLowRank;
@@ -62,19 +63,15 @@ sealed record UtilizationState(int Version, string Model, string Data, string Op
     /// <exception cref="IOException">It cannot; the message names the file.</exception>
     public void SaveTo(string path)
     {
-        string temporary = $"{path}.{Path.GetRandomFileName()}.tmp";
         try
         {
-            File.WriteAllText(temporary, JsonSerializer.Serialize(this, UtilizationContext.Default.UtilizationState) + "\n", new UTF8Encoding(false));
-            File.Move(temporary, path, overwrite: true);
+            using var staged = new StagedOutput(path);
+            File.WriteAllText(staged.StagedPath, JsonSerializer.Serialize(this, UtilizationContext.Default.UtilizationState) + "\n", new UTF8Encoding(false));
+            staged.Commit();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new IOException($"--state {path}: cannot be written: {e.Message}", e);
-        }
-        finally
-        {
-            File.Delete(temporary);
         }
     }
 }

@@ -111,13 +111,9 @@ sealed class Workspace : IDisposable
         {
             read = read.Append((File: options.Labels, Role: "the labels"));
         }
-        var roles = read.ToList();
-        foreach (string written in model.FilesOf(options.Output))
+        if (read.FirstOrDefault(item => RealPath.AreSame(item.File, options.Output) || WeightsFile.IsFor(options.Output, item.File)) is { File: not null } lost)
         {
-            if (roles.Find(item => RealPath.AreSame(item.File, written)) is { File: not null } lost)
-            {
-                throw new OptionException($"{written}: writing it would replace {lost.File}, a file of {lost.Role}; choose another output");
-            }
+            throw new OptionException($"{options.Output}: writing it could replace {lost.File}, a file of {lost.Role}; choose another output");
         }
     }
 

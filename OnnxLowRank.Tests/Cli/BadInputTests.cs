@@ -59,6 +59,12 @@ public class BadInputTests
         ["accuracy without labels"] = new(Usage, ["--labels"], _ => [.. Usual, "--metric", "accuracy"]),
         ["report of unknown kind"] = new(Usage, ["x.txt", ".json"], _ => [.. Usual, "--report", "x.txt"]),
         ["report is the output"] = new(Usage, ["out.json"], _ => ["in.onnx", "out.json", "--calib", "calib", "--report", "./out.json"]),
+        ["report is a link to the labels"] = new(Usage, ["y.json"], playground =>
+        {
+            File.CreateSymbolicLink(playground.PathOf("y.json"), "labels.npy");
+            return [.. Usual, "--labels", "labels.npy", "--report", "y.json"];
+        }),
+        ["deterministic to a time"] = new(Usage, ["--deterministic", "--target-time"], _ => [.. Usual, "--deterministic", "--target-time", "0.5"]),
         ["output is the input"] = new(Usage, ["in.onnx"], _ => ["in.onnx", "in.onnx", "--calib", "calib"]),
         ["output is the input by another path"] = new(Usage, ["in.onnx"], _ => ["in.onnx", "./calib/../in.onnx", "--calib", "calib"]),
         ["output is a link to the input"] = new(Usage, ["link.onnx"], playground =>
@@ -71,38 +77,33 @@ public class BadInputTests
             Directory.CreateSymbolicLink(playground.PathOf("here"), ".");
             return ["in.onnx", "here/in.onnx", "--calib", "calib"];
         }),
-        ["output's weights are the input's weights"] = new(Usage, ["out.onnx.data", "input model"], playground => WithWeightsIn(playground, "out.onnx.data")),
+        ["output's weights are the input's weights"] = new(Usage, ["out.onnx.0123456789abcdef.data", "input model"], playground => WithWeightsIn(playground, "out.onnx.0123456789abcdef.data")),
         ["output is the input's weights"] = new(Usage, ["out.onnx", "input model"], playground => WithWeightsIn(playground, "out.onnx")),
-        ["output's weights are the input's weights through a link"] = new(Usage, ["out.onnx.data", "w.bin", "input model"], playground =>
-        {
-            File.CreateSymbolicLink(playground.PathOf("out.onnx.data"), "w.bin");
-            return WithWeightsIn(playground, "w.bin");
-        }),
-        ["input's weights are a link to the output's weights"] = new(Usage, ["out.onnx.data", "input model"], playground =>
+        ["input's weights are a link to the output's weights"] = new(Usage, ["out.onnx.0123456789abcdef.data", "input model"], playground =>
         {
             WithWeightsIn(playground, "w.bin");
-            File.Move(playground.PathOf("w.bin"), playground.PathOf("out.onnx.data"));
+            File.Move(playground.PathOf("w.bin"), playground.PathOf("out.onnx.0123456789abcdef.data"));
             Directory.CreateSymbolicLink(playground.PathOf("here"), ".");
-            File.CreateSymbolicLink(playground.PathOf("w.bin"), "here/out.onnx.data");
+            File.CreateSymbolicLink(playground.PathOf("w.bin"), "here/out.onnx.0123456789abcdef.data");
             return null;
         }),
-        ["output's weights are the input's weights by another path"] = new(Usage, ["out.onnx.data", "input model"], playground =>
+        ["output's weights are the input's weights by another path"] = new(Usage, ["out.onnx.0123456789abcdef.data", "input model"], playground =>
         {
-            WithWeightsIn(playground, "out.onnx.data");
+            WithWeightsIn(playground, "out.onnx.0123456789abcdef.data");
             return ["in.onnx", "./calib/../out.onnx", "--calib", "calib"];
         }),
-        ["output's weights are the input"] = new(Usage, ["out.onnx.data", "input model"], playground =>
+        ["output's weights are the input"] = new(Usage, ["out.onnx.0123456789abcdef.data", "input model"], playground =>
         {
             WithWeightsIn(playground, "w.bin");
-            File.Move(playground.Input, playground.PathOf("out.onnx.data"));
-            return ["out.onnx.data", "out.onnx", "--calib", "calib"];
+            File.Move(playground.Input, playground.PathOf("out.onnx.0123456789abcdef.data"));
+            return ["out.onnx.0123456789abcdef.data", "out.onnx", "--calib", "calib"];
         }),
         ["output is the labels"] = new(Usage, ["labels.npy", "labels"], _ => ["in.onnx", "labels.npy", "--calib", "calib", "--labels", "./labels.npy"]),
-        ["output's weights are the labels"] = new(Usage, ["out.onnx.data", "labels"], playground =>
+        ["output's weights are the labels"] = new(Usage, ["out.onnx.0123456789abcdef.data", "labels"], playground =>
         {
             WithWeightsIn(playground, "w.bin");
-            File.Move(playground.PathOf("labels.npy"), playground.PathOf("out.onnx.data"));
-            return [.. Usual, "--labels", "out.onnx.data"];
+            File.Move(playground.PathOf("labels.npy"), playground.PathOf("out.onnx.0123456789abcdef.data"));
+            return [.. Usual, "--labels", "out.onnx.0123456789abcdef.data"];
         }),
         ["output is a sample file"] = new(Usage, ["calib/x.npy", "calibration samples"], _ => ["in.onnx", "calib/x.npy", "--calib", "calib"]),
         ["output is the only sample file"] = new(Usage, ["x.npy", "calibration samples"], _ => ["in.onnx", "calib/x.npy", "--calib", "calib/x.npy"]),
@@ -237,6 +238,7 @@ public class BadInputTests
         ["output folder not writable"] = new(Machine, ["/proc/out.onnx"], _ => OperatingSystem.IsLinux()
             ? ["in.onnx", "/proc/out.onnx", "--calib", "calib"]
             : throw Xunit.Sdk.SkipException.ForSkip("only Linux has a folder that not even root can write to")),
+        ["OPENBLAS_LIB names no library"] = new(Machine, ["OPENBLAS_LIB", "nowhere.so"], _ => null) { Environment = new() { ["OPENBLAS_LIB"] = "nowhere.so" } },
         ["report folder missing"] = new(Machine, ["nowhere/r.json"], _ => [.. Usual, "--report", "nowhere/r.json"]),
         ["report is a folder"] = new(Machine, ["r.json"], playground =>
         {
@@ -280,8 +282,10 @@ public class BadInputTests
         Assert.Equal(before, playground.Contents());
     }
 
-    [Fact]
-    public void A_full_disk_leaves_the_older_output_alone()
+    [Theory]
+    [InlineData("disk/out.onnx", "report.json", "out.onnx: cannot be written")]
+    [InlineData("out.onnx", "disk/report.json", "disk/report.json: cannot be written")] // a model without its report is not written either
+    public void A_full_disk_leaves_the_older_output_alone(string output, string report, string says)
     {
         using var playground = new Playground();
         string disk = Directory.CreateDirectory(playground.PathOf("disk")).FullName;
@@ -289,12 +293,13 @@ public class BadInputTests
         Assert.SkipUnless(Shell("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk), "mounting a small tmpfs is not permitted here");
         try
         {
-            File.WriteAllBytes(Path.Combine(disk, "out.onnx"), new byte[64 << 10]);
+            File.WriteAllBytes(Path.Combine(disk, "filler"), new byte[64 << 10]);
+            File.WriteAllBytes(playground.PathOf(output), []);
             var before = playground.Contents();
 
-            var result = CommandLine.Run(playground.Folder, "in.onnx", "disk/out.onnx", "--calib", "calib", "--tolerance", "0.5");
+            var result = CommandLine.Run(playground.Folder, "in.onnx", output, "--calib", "calib", "--tolerance", "0.5", "--report", report);
 
-            AssertOneLine(result, Machine, ["out.onnx: cannot be written", "No space left"]);
+            AssertOneLine(result, Machine, [says, "No space left"]);
             Assert.Equal(before, playground.Contents());
         }
         finally

@@ -207,7 +207,7 @@ public sealed class CompressTests : IDisposable
         model.Node("MatMul", ["b", model.Weight("w2", Wide, Wide)], "y");
         model.Outputs("y");
         var proto = model.Build().Proto;
-        ExternalData.Save(proto, _playground.PathOf("large.data"));
+        ExternalData.Save(proto, _playground.PathOf("large.onnx"));
         File.WriteAllBytes(_playground.PathOf("large.onnx"), proto.ToByteArray());
         float[] samples = [.. Enumerable.Range(0, 32 * Wide).Select(i => MathF.Sin(i * i % 10007))];
         _playground.Npy("x.npy", [32, Wide], samples);
@@ -221,12 +221,12 @@ public sealed class CompressTests : IDisposable
             reports.Add(Read("report.json"));
         }
 
-        foreach (string file in new[] { "", ".data" })
-        {
-            byte[] expected = File.ReadAllBytes(_playground.PathOf("a.onnx" + file));
-            // The file with weights has the output's name, which is as long in both.
-            Assert.Equal(Encoding.Latin1.GetString(expected).Replace("a.onnx.data", "b.onnx.data", StringComparison.Ordinal), Encoding.Latin1.GetString(File.ReadAllBytes(_playground.PathOf("b.onnx" + file))));
-        }
+        string[] weights = [.. new[] { "a.onnx", "b.onnx" }.Select(output => Assert.Single(WeightsFile.NamesOf(_playground.PathOf(output))!))];
+        Assert.Equal(weights[1], "b" + weights[0][1..]);
+        Assert.Equal(File.ReadAllBytes(_playground.PathOf(weights[0])), File.ReadAllBytes(_playground.PathOf(weights[1])));
+        // The file with weights has the output's name, which is as long in both.
+        string Text(string output) => Encoding.Latin1.GetString(File.ReadAllBytes(_playground.PathOf(output)));
+        Assert.Equal(Text("a.onnx").Replace(weights[0], weights[1], StringComparison.Ordinal), Text("b.onnx"));
         Assert.All(reports, report => Assert.True(report.GetProperty("after").GetProperty("bytes").GetInt64() < 4 * Wide * Wide));
         Assert.Equal(reports[0].GetProperty("verified").GetRawText(), reports[1].GetProperty("verified").GetRawText());
         Assert.DoesNotContain("not timed", Notes(reports[0]), StringComparison.Ordinal);
@@ -319,7 +319,7 @@ public sealed class CompressTests : IDisposable
         Assert.Equal(0, result.Exit);
         Assert.All(
             ["--calib", "--labels", "--metric", "--tolerance", "--target-size", "--target-time", "--objective", "--format", "--method", "--dialect", "--device", "--target-cpu", "--only", "--skip", "--report",
-                "--best-effort", "--confident", "--constant-inputs", "--no-timing", "--seed", "--threads", "--batch", "--memory", "--quiet", "--verbose", "--no-color"],
+                "--best-effort", "--confident", "--constant-inputs", "--no-timing", "--deterministic", "--seed", "--threads", "--batch", "--memory", "--quiet", "--verbose", "--no-color"],
             option => Assert.Contains(option, result.Output));
         Assert.DoesNotContain("[default:", result.Output);
         Assert.Equal("", result.Error);

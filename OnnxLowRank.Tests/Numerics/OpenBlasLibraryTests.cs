@@ -8,7 +8,7 @@ public class OpenBlasLibraryTests
     [Fact]
     public void A_library_that_is_named_but_absent_is_an_error_with_its_path()
     {
-        var error = Assert.Throws<InvalidOperationException>(() => OpenBlasLibrary.Find("/nowhere/libopenblas.so", [], out _));
+        var error = Assert.Throws<DllNotFoundException>(() => OpenBlasLibrary.Find("/nowhere/libopenblas.so", [], out _));
 
         Assert.Contains("OPENBLAS_LIB is '/nowhere/libopenblas.so'", error.Message, StringComparison.Ordinal);
     }
@@ -18,7 +18,7 @@ public class OpenBlasLibraryTests
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "uses Linux's math library as the wrong one");
 
-        var error = Assert.Throws<InvalidOperationException>(() => OpenBlasLibrary.Find("libm.so.6", [], out _));
+        var error = Assert.Throws<DllNotFoundException>(() => OpenBlasLibrary.Find("libm.so.6", [], out _));
 
         Assert.Contains("openblas_get_config", error.Message, StringComparison.Ordinal);
     }

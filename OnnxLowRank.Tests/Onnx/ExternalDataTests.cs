@@ -127,9 +127,40 @@ public class ExternalDataTests
         model.Save(saved);
 
         Assert.Equal(3072 + 2048, model.ExternalBytes); // the same place with another length is another one
-        Assert.Equal(4096 + 2048, new FileInfo(saved + ".data").Length);
+        Assert.Equal(4096 + 2048, new FileInfo(WeightsOf(saved)).Length);
         Assert.Equal(model.Proto, OnnxModel.Load(saved).Proto);
         Assert.Equal(shared, OnnxModel.Load(saved).Graph.Initializer[^1].RawData);
+    }
+
+    /// <summary>The one file beside a saved model.</summary>
+    static string WeightsOf(string saved) => Assert.Single(Directory.GetFiles(Path.GetDirectoryName(saved)!, Path.GetFileName(saved) + ".*.data"));
+
+    [Fact]
+    public void The_name_of_the_weights_file_tells_its_content()
+    {
+        using var folder = new TempFolder();
+        string Saved(string name, byte last)
+        {
+            var proto = Model();
+            byte[] bytes = proto.Graph.Initializer[0].RawData.ToByteArray();
+            bytes[^1] = last;
+            folder.File("w.bin", bytes);
+            MoveOut(proto.Graph.Initializer[0], "w.bin", null, null);
+            string path = Path.Combine(Directory.CreateDirectory(Path.Combine(folder.Path, name)).FullName, "m.onnx");
+            OnnxModel.Load(folder.File("in.onnx", proto.ToByteArray())).Save(path);
+            return WeightsOf(path);
+        }
+
+        string one = Saved("a", 1), same = Saved("b", 1), other = Saved("c", 2);
+
+        Assert.Equal($"m.onnx.{Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(one)))[..16]}.data", Path.GetFileName(one));
+        Assert.Equal(Path.GetFileName(one), Path.GetFileName(same));
+        Assert.NotEqual(Path.GetFileName(one), Path.GetFileName(other));
+        Assert.Equal([Path.GetFileName(one)], WeightsFile.NamesOf(Path.Combine(folder.Path, "a", "m.onnx"))!);
+        Assert.Empty(WeightsFile.NamesOf(Path.Combine(folder.Path, "in.onnx"))!); // a file of another name is not its own
+        File.Move(one, Path.Combine(Path.GetDirectoryName(one)!, "m.onnx.0123456789abcdef.data"));
+        File.WriteAllBytes(Path.Combine(folder.Path, "a", "m.onnx"), [1, 2, 3]);
+        Assert.Null(WeightsFile.NamesOf(Path.Combine(folder.Path, "a", "m.onnx"))); // damaged: what belongs to it cannot be told
     }
 
     [Fact]
@@ -148,8 +179,9 @@ public class ExternalDataTests
         Assert.Equal(expected, model.Proto);
         Assert.Equal(expected, OnnxModel.Load(saved).Proto);
         var written = ModelProto.Parser.ParseFrom(File.ReadAllBytes(saved)).Graph.Initializer;
-        Assert.Equal(["m.onnx.data 0 3072", "m.onnx.data 4096 2048", ""], written.Select(tensor => string.Join(' ', tensor.ExternalData.Select(entry => entry.Value))));
-        Assert.Equal(4096 + 2048, new FileInfo(saved + ".data").Length);
+        string name = Path.GetFileName(WeightsOf(saved));
+        Assert.Equal([$"{name} 0 3072", $"{name} 4096 2048", ""], written.Select(tensor => string.Join(' ', tensor.ExternalData.Select(entry => entry.Value))));
+        Assert.Equal(4096 + 2048, new FileInfo(WeightsOf(saved)).Length);
         using var session = ModelSession.Open(saved, Device.Cpu, threads: 1);
     }
 

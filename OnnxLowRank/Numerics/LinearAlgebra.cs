@@ -6,7 +6,7 @@ static class LinearAlgebra
     /// <summary>OpenBLAS if it is found, else the managed one, which is always there.</summary>
     /// <param name="threads">At least 1. OpenBLAS has one count per process: the last one asked for holds for all.</param>
     /// <param name="note">Told, in one line, why an OpenBLAS that was found is not used.</param>
-    /// <exception cref="InvalidOperationException">The environment variable OPENBLAS_LIB names a library that cannot be used.</exception>
+    /// <exception cref="DllNotFoundException">The environment variable OPENBLAS_LIB names a library that cannot be used.</exception>
     public static ILinearAlgebra Create(int threads, Action<string>? note = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);

@@ -62,7 +62,7 @@ sealed unsafe partial class OpenBlasLibrary
     /// <param name="threads">How many threads the library should start when it is loaded.</param>
     /// <param name="refusals">Libraries that were found but are unfit, with the reason.</param>
     /// <returns>Null when there is none.</returns>
-    /// <exception cref="InvalidOperationException">OPENBLAS_LIB names a library that cannot be used.</exception>
+    /// <exception cref="DllNotFoundException">OPENBLAS_LIB names a library that cannot be used.</exception>
     public static OpenBlasLibrary? Shared(int threads, out IReadOnlyList<string> refusals)
     {
         lock (s_lock)
@@ -92,7 +92,7 @@ sealed unsafe partial class OpenBlasLibrary
             }
             catch (Exception e) when (e is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException or NotSupportedException)
             {
-                throw new InvalidOperationException($"OPENBLAS_LIB is '{path}', which cannot be used: {e.Message}", e);
+                throw new DllNotFoundException($"OPENBLAS_LIB is '{path}', which cannot be used: {e.Message.TrimEnd().Split('\n')[^1]}", e); // before it, .NET gives advice
             }
         }
         foreach (var name in names)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Cryptography;
 using Google.Protobuf;
 using OnnxLowRank.Onnx.Proto;
 
@@ -104,31 +105,52 @@ static class ExternalData
     }
 
     /// <summary>
-    /// Writes the large tensors of <paramref name="model"/> to a file and makes the model point there; changes the model. Bytes that tensors share are
-    /// written once.
+    /// Writes the large tensors of <paramref name="model"/> to a <see cref="WeightsFile"/> and makes the model point there; changes the model. Bytes that
+    /// tensors share are written once.
     /// </summary>
     /// <param name="model">A copy to change.</param>
-    /// <param name="path">The data file; the model will sit in the same folder.</param>
+    /// <param name="path">Where the model will be.</param>
     public static void Save(ModelProto model, string path)
     {
-        var written = new Dictionary<ByteString, long>(ReferenceEqualityComparer.Instance);
-        using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);
-        foreach (var tensor in model.Tensors().Where(tensor => tensor.RawData.Length >= SmallestMoved))
+        TensorProto[] moved = [.. model.Tensors().Where(tensor => tensor.RawData.Length >= SmallestMoved)];
+        if (moved.Length == 0)
         {
-            if (!written.TryGetValue(tensor.RawData, out long offset))
-            {
-                long padding = -file.Position & (Alignment - 1);
-                file.Write(new byte[padding]);
-                written[tensor.RawData] = offset = file.Position;
-                file.Write(tensor.RawData.Span);
-            }
-            Entry(tensor, "location", Path.GetFileName(path));
-            Entry(tensor, "offset", offset.ToString(CultureInfo.InvariantCulture));
+            return;
+        }
+        string unnamed = path + ".data";
+        var (offsets, hash) = Write(moved, unnamed);
+        string named = WeightsFile.PathFor(path, hash);
+        File.Move(unnamed, named);
+        foreach (var tensor in moved)
+        {
+            Entry(tensor, "location", Path.GetFileName(named));
+            Entry(tensor, "offset", offsets[tensor.RawData].ToString(CultureInfo.InvariantCulture));
             Entry(tensor, "length", tensor.RawData.Length.ToString(CultureInfo.InvariantCulture));
             tensor.DataLocation = TensorProto.Types.DataLocation.External;
             tensor.ClearRawData();
         }
+    }
+
+    /// <summary>Writes tensors' bytes to a new file; tells where each lies, and the file's SHA-256.</summary>
+    static (Dictionary<ByteString, long> Offsets, byte[] Hash) Write(TensorProto[] tensors, string path)
+    {
+        var offsets = new Dictionary<ByteString, long>(ReferenceEqualityComparer.Instance);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);
+        void Append(ReadOnlySpan<byte> bytes)
+        {
+            file.Write(bytes);
+            hash.AppendData(bytes);
+        }
+
+        foreach (var tensor in tensors.Where(tensor => !offsets.ContainsKey(tensor.RawData)))
+        {
+            Append(new byte[-file.Position & (Alignment - 1)]);
+            offsets[tensor.RawData] = file.Position;
+            Append(tensor.RawData.Span);
+        }
         file.Flush(flushToDisk: true);
+        return (offsets, hash.GetHashAndReset());
     }
 
     static void Entry(TensorProto tensor, string key, string value) =>

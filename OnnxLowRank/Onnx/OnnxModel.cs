@@ -98,12 +98,7 @@ sealed class OnnxModel
         return Proto.ToByteArray();
     }
 
-    /// <summary>The files that <see cref="Save"/> to this path makes.</summary>
-    public string[] FilesOf(string path) => StoredExternally ? [path, DataPath(path)] : [path];
-
-    static string DataPath(string path) => path + ".data";
-
-    /// <summary>Writes the model, and <c>PATH.data</c> beside it when weights are stored externally. Not atomic: see <see cref="StagedOutput"/>.</summary>
+    /// <summary>Writes the model, and its <see cref="WeightsFile"/> beside it when weights are stored externally. Not atomic: see <see cref="Storage.StagedOutput"/>.</summary>
     /// <exception cref="IOException">The disk is full, or a file is there already; the message names the file.</exception>
     public void Save(string path)
     {
@@ -113,7 +108,7 @@ sealed class OnnxModel
             if (StoredExternally)
             {
                 proto = Proto.Clone();
-                ExternalData.Save(proto, DataPath(path));
+                ExternalData.Save(proto, path);
             }
             RequireOneMessage(proto);
             using var file = new FileStream(path, FileMode.CreateNew, FileAccess.Write);

@@ -19,9 +19,10 @@ namespace OnnxLowRank.Timing;
 /// </summary>
 /// <param name="shapes">Of every value that enters a layer.</param>
 /// <param name="positions">How often each layer's weight is applied to a sample, all uses together.</param>
+/// <param name="scratch">Makes a folder for profiles, which is deleted here.</param>
 sealed class LayerTimer(
     OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, Int4Weights> int4, ActivationRanges ranges, IReadOnlyDictionary<string, RunShape> shapes,
-    IReadOnlyDictionary<Layer, Positions> positions, Dialect dialect, Device device, int threads, CancellationToken cancellation)
+    IReadOnlyDictionary<Layer, Positions> positions, Dialect dialect, Device device, int threads, Func<string> scratch, CancellationToken cancellation)
 {
     /// <summary>Samples in a run of many.</summary>
     public const int Many = 32;
@@ -83,7 +84,7 @@ sealed class LayerTimer(
         var layer = plans[0].Layer;
         var shape = shapes[layer.Uses[use].Input];
         double macs = Product.Of(new LayerPlan.Keep(layer), positions[layer]).Sum(product => product.Macs) / layer.Uses.Count;
-        string folder = Directory.CreateTempSubdirectory("onnx-lowrank-timing-").FullName;
+        string folder = scratch();
         var times = new List<LayerTime>();
         var open = new List<Contender>();
         try

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Timing;
 
@@ -72,18 +73,11 @@ sealed class TimingCache
         {
             Directory.CreateDirectory(_folder);
             Load();
-            string temporary = $"{Path}.{System.IO.Path.GetRandomFileName()}.tmp";
-            try
-            {
-                var lines = _times.OrderBy(item => item.Key, StringComparer.Ordinal)
-                    .Select(item => JsonSerializer.Serialize(new(item.Key, item.Value.One, item.Value.Each, item.Value.Kernels), TimingContext.Default.TimingLine));
-                File.WriteAllLines(temporary, lines.Prepend(Header));
-                File.Move(temporary, Path, overwrite: true);
-            }
-            finally
-            {
-                File.Delete(temporary);
-            }
+            using var staged = new StagedOutput(Path);
+            var lines = _times.OrderBy(item => item.Key, StringComparer.Ordinal)
+                .Select(item => JsonSerializer.Serialize(new(item.Key, item.Value.One, item.Value.Each, item.Value.Kernels), TimingContext.Default.TimingLine));
+            File.WriteAllLines(staged.StagedPath, lines.Prepend(Header));
+            staged.Commit();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

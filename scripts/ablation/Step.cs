@@ -5,6 +5,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
+using OnnxLowRank.Storage;
 
 namespace Ablation;
 
@@ -40,7 +41,7 @@ sealed record Step(string Name)
     {
         // The search refits for methods that know data; it asks for the method for no other reason.
         options = options with { Method = Refits ? Method.Output : Method.Svd };
-        using var output = new StagedOutput(options.Output);
+        using var output = new StagedOutput(options.Output, WeightsFile.NamesOf);
         var rewriter = RewriterOf(Analysis, workspace, options);
         double macs = Analysis.Macs(Analysis.Found.Layers.Select(layer => new LayerPlan.Keep(layer)));
         var refitter = new Refitter(workspace.Model, rewriter, Analysis.Decompositions, Analysis.Shapes, algebra, workspace.Device, options.Threads, macs);

@@ -3,8 +3,9 @@ namespace Evaluate;
 /// <summary>Counts a model's constants by walking its protobuf fields: ModelProto.graph (7), GraphProto.node (1) and .initializer (5), and so on.</summary>
 static class ModelSize
 {
-    /// <summary>The model file, and PATH.data beside it where its weights are stored externally.</summary>
-    public static long Bytes(string path) => new FileInfo(path).Length + (File.Exists(path + ".data") ? new FileInfo(path + ".data").Length : 0);
+    /// <summary>The model file, and PATH.data or PATH.HASH.data beside it where its weights are stored externally.</summary>
+    public static long Bytes(string path) => new FileInfo(path).Length
+        + new DirectoryInfo(Path.GetDirectoryName(Path.GetFullPath(path))!).EnumerateFiles(Path.GetFileName(path) + "*.data").Sum(file => file.Length);
 
     /// <summary>Elements of all initializers and of all tensors of Constant nodes.</summary>
     public static long Parameters(string path)
