@@ -1,5 +1,4 @@
 using OnnxLowRank.Calibration;
-using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Runtime;
 
