@@ -28,7 +28,7 @@ static partial class WeightsFile
     public static IReadOnlyCollection<string>? NamesOf(string model)
     {
         string name = Path.GetFileName(model);
-        if (!File.Exists(model) || !Directory.EnumerateFiles(Path.GetDirectoryName(model)!, "*" + Ending).Any(file => HasFormOf(name, Path.GetFileName(file))))
+        if (!File.Exists(model) || !Directory.EnumerateFiles(Path.GetDirectoryName(Path.GetFullPath(model))!, "*" + Ending).Any(file => HasFormOf(name, Path.GetFileName(file))))
         {
             return [];
         }

@@ -59,12 +59,13 @@ switch (kind)
 }
 var model = sketch.Build(kind);
 long parameters = ModelFiles.Parameters(OnnxModel.Of(model));
-File.Delete(path + ".data");
+string[] WeightsFiles() => [.. (WeightsFile.NamesOf(path) ?? []).Select(name => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, name))];
+Array.ForEach(WeightsFiles(), File.Delete);
 if (isExternal)
 {
-    ExternalData.Save(model, path + ".data");
+    ExternalData.Save(model, path);
 }
 File.WriteAllBytes(path, model.ToByteArray());
-long bytes = new[] { path, path + ".data" }.Where(File.Exists).Sum(file => new FileInfo(file).Length);
+long bytes = WeightsFiles().Append(path).Sum(file => new FileInfo(file).Length);
 Console.WriteLine($"{path}: {parameters:N0} parameters, {bytes:N0} bytes; {samples} samples in {calibration}");
 return 0;
