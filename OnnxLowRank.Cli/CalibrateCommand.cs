@@ -35,7 +35,7 @@ sealed class CalibrateCommand : IVerb
     readonly Option<bool> _constantInputs = CommandOptions.ConstantInputs();
     readonly Option<int?> _seed = CommandOptions.Number<int>("--seed", "Seed that compress will share out samples with [0].", "N", "whole number");
     readonly Option<int?> _threads = CommandOptions.Threads();
-    readonly Option<int?> _batch = CommandOptions.Number<int>("--batch", "Samples per run [1].", "N", "whole number");
+    readonly Option<int?> _batch = CommandOptions.Number<int>("--batch", "Samples per run [1 to 8, by how many there are and by memory].", "N", "whole number");
     readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();
 
@@ -83,7 +83,7 @@ sealed class CalibrateCommand : IVerb
             Skip = parsed.GetValue(_skip),
             ConstantInputs = parsed.GetValue(_constantInputs),
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
-            Batch = parsed.GetValue(_batch) ?? defaults.Batch,
+            Batch = parsed.GetValue(_batch),
         };
         string? json = parsed.GetValue(_json);
         if (json != null)

@@ -16,6 +16,12 @@ namespace OnnxLowRank;
 /// </summary>
 public static class CalibrationJob
 {
+    /// <summary>Runs that there are at least where samples are enough, to be shared out evenly.</summary>
+    const int FewestRuns = 128;
+
+    /// <summary>Larger runs save little: what does not grow with a run, a sum over all pairs of channels, is small by then.</summary>
+    const int LargestRun = 8;
+
     /// <summary>Writing takes at most one part in so many of the time.</summary>
     const double CheckpointShare = 20;
 
@@ -43,19 +49,26 @@ public static class CalibrationJob
         {
             throw new ModelException(Compressor.WhyNone(found));
         }
-        var sampling = new Sampling(source, options.Batch, cancellation);
+        var samples = options.All ? Enumerable.Range(0, source.Count).ToArray() : SampleShares.Of(source.Count, options.Seed).Moments;
+        var sampling = new Sampling(source, options.Batch, cancellation, Math.Clamp(samples.Length / FewestRuns, 1, LargestRun));
         var calibrator = new Calibrator(model, layers, device, options.Threads);
         var shapes = calibrator.Shapes(sampling);
+        sampling.FitTo(Calibrator.BytesPerSample(shapes));
         var tally = new Tally<WideMoments>(Probes.Of(layers, shapes, withRanges: true), tap => new(tap.Groups, tap.Size));
 
-        var planned = Planned(options, sampling, source.Count);
+        var planned = Planned(options.Shard, sampling, sampling.WholeRuns(samples));
         var job = new StatsJob(source.Count, options.All, options.All ? 0 : options.Seed, sampling.RunSize, options.Shard.Number, options.Shard.Count, planned.Length);
         string hash = ModelFiles.ContentHash(options.Input, user);
         List<ulong> done = [.. Resumed(options.Stats, StatsHeader.Of(hash, job, 0, tally), tally, source, planned.Span, cancellation)];
         int resumed = done.Count;
         clock.Enter("calibrate");
         sampling.OnSamplesRun = () => clock.Report((double)done.Count / planned.Length);
-        Fill(calibrator, tally, sampling, planned, done, source.RunSize(1), options.Checkpoint, () => StatsWriter.Write(options.Stats, StatsHeader.Of(hash, job, done.Count, tally), done.ToArray(), tally));
+        if (resumed < planned.Length)
+        {
+            Fill(
+                calibrator, tally, sampling, planned, done, source.RunSize(1), options.Checkpoint,
+                () => StatsWriter.Write(options.Stats, StatsHeader.Of(hash, job, done.Count, tally), done.ToArray(), tally));
+        }
         return new(
             ReportBuilder.Tool, new(options.Input, ModelFiles.Sha256(options.Input), ModelFiles.Bytes(options.Input, user)), hash,
             new(options.Stats, ModelFiles.Sha256(options.Stats), new FileInfo(options.Stats).Length),
@@ -101,13 +114,12 @@ public static class CalibrationJob
     }
 
     /// <summary>Samples are put into runs first and runs given out then, so that no run depends on how many shards there are.</summary>
-    static ReadOnlyMemory<int> Planned(CalibrationOptions options, Sampling sampling, int count)
+    static ReadOnlyMemory<int> Planned(Shard shard, Sampling sampling, ReadOnlyMemory<int> samples)
     {
-        var all = sampling.WholeRuns(options.All ? Enumerable.Range(0, count).ToArray() : SampleShares.Of(count, options.Seed).Moments);
-        int[][] runs = [.. all.ToArray().Chunk(sampling.RunSize)];
-        return options.Shard.Count <= runs.Length
-            ? runs.Where((_, i) => i % options.Shard.Count == options.Shard.Number - 1).SelectMany(run => run).ToArray()
-            : throw new OptionException($"--shard {options.Shard}: there are only {runs.Length} runs of {sampling.RunSize} samples to share out");
+        int[][] runs = [.. samples.ToArray().Chunk(sampling.RunSize)];
+        return shard.Count <= runs.Length
+            ? runs.Where((_, i) => i % shard.Count == shard.Number - 1).SelectMany(run => run).ToArray()
+            : throw new OptionException($"--shard {shard}: there are only {runs.Length} runs of {sampling.RunSize} samples to share out");
     }
 
     /// <summary>Reads what an earlier run of this job has written, if there is something.</summary>

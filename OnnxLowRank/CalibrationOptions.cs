@@ -42,8 +42,11 @@ public sealed record CalibrationOptions
     /// <summary>Threads for models, ≥ 1.</summary>
     public int Threads { get; init; } = Environment.ProcessorCount;
 
-    /// <summary>Samples per run, ≥ 1; a model's fixed batch wins. Samples are put into runs before runs are given to shards.</summary>
-    public int Batch { get; init; } = 1;
+    /// <summary>
+    /// Samples per run, or null for one in 128 of all, 8 at most and fewer where memory is short; a model's fixed batch wins. Samples are put into runs
+    /// before runs are given to shards, so that it does not depend on shards what is computed together.
+    /// </summary>
+    public int? Batch { get; init; }
 
     /// <summary>Seconds after which what is done so far is written, ≥ 0; longer where writing takes more than a twentieth of the time.</summary>
     public double Checkpoint { get; init; } = 60;
@@ -54,9 +57,10 @@ public sealed record CalibrationOptions
     internal void Validate()
     {
         CompressionOptions.Require(Input.Length > 0 && Stats.Length > 0, "an empty path names no file");
+        CompressionOptions.Require(Path.GetFileName(Stats).Length > 0, $"--stats {Stats}: names a folder, not a file");
         CompressionOptions.Require(Shard.Number >= 1 && Shard.Number <= Shard.Count, $"--shard {Shard}: shards are 1/N … N/N");
         CompressionOptions.Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
-        CompressionOptions.Require(Batch >= 1, $"--batch {Batch} is not ≥ 1");
+        CompressionOptions.Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
         CompressionOptions.Require(Checkpoint >= 0, FormattableString.Invariant($"--checkpoint {Checkpoint} is not a number ≥ 0"));
     }
 }

@@ -10,7 +10,7 @@ if ! command -v slurmctld slurmd munged sbatch >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; }
 fi
-dotnet build -c Release -v q OnnxLowRank.Cli
+[ -n "${BUILT:-}" ] || dotnet build -c Release -v q OnnxLowRank.Cli
 
 folder=$(mktemp -d) processes=()
 stop() {
@@ -26,7 +26,7 @@ mkdir "$folder"/{state,spool,munge}
 head -c 128 /dev/urandom >"$folder/munge/key"
 chmod 600 "$folder/munge/key"
 munged --foreground --force --key-file="$folder/munge/key" --socket="$folder/munge/socket" --pid-file="$folder/munge/pid" \
-  --log-file="$folder/munge/log" --seed-file="$folder/munge/seed" &
+  --log-file="$folder/munge/log" --seed-file="$folder/munge/seed" >"$folder/munged.log" 2>&1 &
 processes+=($!)
 
 # The node claims more than it has: the examples' jobs ask for 4 and 8 processors.

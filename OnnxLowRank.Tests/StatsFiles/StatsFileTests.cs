@@ -162,7 +162,7 @@ public sealed class StatsFileTests : IDisposable
 
     /// <summary>Files whose checksum is right, but that no calibration has written: nothing is allocated by what they announce.</summary>
     [Theory]
-    [InlineData("\"size\":24", "\"size\":2147483647", "bytes, where its header announces")]
+    [InlineData("\"groups\":1,\"size\":24", "\"groups\":1,\"size\":1000000", "bytes, where its header announces")]
     [InlineData("\"groups\":1,\"size\":24", "\"groups\":2147483647,\"size\":2147483647", "more than a file can hold")]
     [InlineData("\"groups\":1", "\"groups\":0", "impossible")]
     [InlineData("\"axis\":1", "\"axis\":-1", "impossible")]
