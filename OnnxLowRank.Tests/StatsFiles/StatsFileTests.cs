@@ -170,7 +170,7 @@ public sealed class StatsFileTests : IDisposable
     [InlineData("\"count\":64", "\"count\":0.5", "impossible")]
     [InlineData("\"samples\":64", "\"samples\":65", "65 of 64 samples")]
     [InlineData("\"samples\":64", "\"samples\":-1", "samples")]
-    [InlineData("\"shard\":1", "\"shard\":2", "shard 2 of 1")]
+    [InlineData("\"part\":1", "\"part\":2", "shard 2 of 1")]
     [InlineData("\"value\":\"x\"", "\"value\":null", "its header")]
     [InlineData("\"values\":[{", "\"values\":[null,{", "missing")]
     [InlineData("\"model\":\"aaaa", "\"model\":\"../a", "hash")]

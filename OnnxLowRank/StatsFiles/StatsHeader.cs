@@ -45,19 +45,19 @@ sealed record StatsHeader(
 /// <param name="All">Whether all were taken, or those that compress takes for moments.</param>
 /// <param name="Seed">Of how samples were shared out; 0 where all were taken.</param>
 /// <param name="Run">Samples per run.</param>
-/// <param name="Shard">1 … <paramref name="Shards"/>.</param>
+/// <param name="Part">The shard, 1 … <paramref name="Parts"/>.</param>
 /// <param name="Planned">Samples of this shard.</param>
-sealed record StatsJob(int SourceSamples, bool All, int Seed, int Run, int Shard, int Shards, int Planned)
+sealed record StatsJob(int SourceSamples, bool All, int Seed, int Run, int Part, int Parts, int Planned)
 {
     /// <summary>Whether both are shards of one division: then they have no sample in common.</summary>
-    public bool IsSibling(StatsJob other) => (this with { Shard = other.Shard, Planned = other.Planned }) == other && Shard != other.Shard;
+    public bool IsSibling(StatsJob other) => (this with { Part = other.Part, Planned = other.Planned }) == other && Part != other.Part;
 
     [JsonIgnore]
     public string? Defect =>
-        Run < 1 || Shard < 1 || Shard > Shards || Planned < 1 || Planned > SourceSamples ? $"shard {Shard} of {Shards} with {Planned} of {SourceSamples} samples" : null;
+        Run < 1 || Part < 1 || Part > Parts || Planned < 1 || Planned > SourceSamples ? $"shard {Part} of {Parts} with {Planned} of {SourceSamples} samples" : null;
 
     public override string ToString() =>
-        $"shard {Shard}/{Shards} of {SourceSamples} samples{(All ? ", all of them" : $" with seed {Seed}")}{(Run == 1 ? "" : $", {Run} per run")}";
+        $"shard {Part}/{Parts} of {SourceSamples} samples{(All ? ", all of them" : $" with seed {Seed}")}{(Run == 1 ? "" : $", {Run} per run")}";
 }
 
 /// <summary>Vectors whose moments a file holds; axes as <see cref="Tap"/> has them.</summary>

@@ -22,9 +22,9 @@ sealed class StatsSet : IDisposable
     public IEnumerable<string> Paths => _files.Select(file => file.Path);
 
     /// <summary>What a careful user wants to know.</summary>
-    public IEnumerable<string> Notes => _files.GroupBy(file => file.Header.Job with { Shard = 1, Planned = 0 })
-        .Where(division => division.Count() < division.Key.Shards)
-        .Select(division => $"--stats: only {division.Count()} of {division.Key.Shards} shards are given");
+    public IEnumerable<string> Notes => _files.GroupBy(file => file.Header.Job with { Part = 1, Planned = 0 })
+        .Where(division => division.Count() < division.Key.Parts)
+        .Select(division => $"--stats: only {division.Count()} of {division.Key.Parts} shards are given");
 
     /// <param name="model">SHA-256 of the model that moments are wanted for.</param>
     /// <exception cref="DataException">A file cannot be read, is of another model or not complete, or two hold the same sample; the message names it.</exception>
