@@ -9,12 +9,7 @@ sealed class CalibrateCommand : IVerb
     static readonly Dictionary<string, (double From, double To)> s_stages = new() { ["load"] = (0, 0.05), ["calibrate"] = (0.05, 1) };
 
     readonly Argument<string> _input = CommandOptions.Model();
-    readonly Option<string> _calib = new("--calib")
-    {
-        Description = "Samples: a folder with one NAME.npy per model input, an .npz, an ONNX test-data folder, or one .npy.",
-        HelpName = "PATH",
-        Required = true,
-    };
+    readonly Option<string> _calib = CommandOptions.Calib();
     readonly Option<string> _stats = new("--stats")
     {
         Description = "Where to write; an unfinished file of the same job is gone on with.",
@@ -60,7 +55,7 @@ sealed class CalibrateCommand : IVerb
     ];
 
     /// <inheritdoc/>
-    public Option<bool> Verbose { get; } = new("--verbose", "-v") { Description = "Print the trace of an error." };
+    public Option<bool> Verbose { get; } = CommandOptions.Verbose();
 
     /// <summary>Time to write what is done: Slurm and Kubernetes wait 30 seconds before they kill.</summary>
     public TimeSpan Grace => TimeSpan.FromSeconds(25);

@@ -11,21 +11,14 @@ static class CalibrationTable
         string before = report.Resumed == 0 ? "" : report.Resumed == report.Samples ? ", all from before: nothing was to be done" : $", {report.Resumed} from before";
         string shard = report.Shard == Shard.Whole.ToString() ? "" : $", shard {report.Shard}";
         console.MarkupLineInterpolated($"{report.Stats.Path}: {Output.Bytes(report.Stats.Bytes)}, {report.Samples} samples{before}{shard}, {Output.Text(report.Seconds, "0.0")} s");
-        var table = Output.NewTable().AddColumn(Output.Narrow("value")).AddColumn(Output.Narrow("layers"));
-        foreach (string column in new[] { "groups", "channels", "vectors", "rms", "bytes" })
-        {
-            table.AddColumn(Output.Narrow(column).NoWrap().RightAligned());
-        }
+        var table = Output.NewTable().AddColumn(Output.Narrow("value")).AddColumn(Output.Narrow("layers")).AddColumns(Output.Numbers("groups", "channels", "vectors", "rms", "bytes"));
         foreach (var value in report.Values)
         {
             table.AddRow(
                 Markup.Escape(value.Name), Markup.Escape(string.Join(", ", value.Layers)), $"{value.Groups}", $"{value.Channels}",
-                Output.Text(value.Vectors, "0"), Output.Text(value.Rms, "0.000"), Output.Bytes(value.Bytes));
+                Output.Whole(value.Vectors), Output.Text(value.Rms, "0.000"), Output.Bytes(value.Bytes));
         }
         console.Write(table);
-        foreach (string note in report.Notes)
-        {
-            console.MarkupLineInterpolated($"note: {note}");
-        }
+        Output.Notes(console, report.Notes);
     }
 }

@@ -70,8 +70,7 @@ public static class CalibrationJob
                 () => StatsWriter.Write(options.Stats, StatsHeader.Of(hash, job, done.Count, tally), done.ToArray(), tally));
         }
         return new(
-            ReportBuilder.Tool, new(options.Input, ModelFiles.Sha256(options.Input), ModelFiles.Bytes(options.Input, user)), hash,
-            new(options.Stats, ModelFiles.Sha256(options.Stats), new FileInfo(options.Stats).Length),
+            ReportBuilder.Tool, FileFacts.Of(options.Input, user), hash, new(options.Stats, ModelFiles.Sha256(options.Stats), new FileInfo(options.Stats).Length),
             new(OrtEnv.Instance().GetVersionString(), device.Name, "", options.Threads), options.Shard.ToString(), done.Count, resumed, clock.Seconds().Total,
             [.. tally.Probes.Taps.Zip(tally.Moments, (tap, moments) => Measured(tap, moments, layers, shapes))],
             device.Note.Length > 0 ? [device.Note, .. source.Notes] : source.Notes);
@@ -183,7 +182,7 @@ public static class CalibrationJob
     static MeasuredValue Measured(Tap tap, WideMoments moments, Layer[] layers, IReadOnlyDictionary<string, long[]> shapes)
     {
         double squares = Enumerable.Range(0, tap.Groups).Sum(g => Enumerable.Range(0, tap.Size).Sum(i => moments.ProductsHigh[g * WideMoments.Triangle(tap.Size) + WideMoments.Triangle(i) + i]));
-        var readers = layers.Where(layer => layer.Uses.Any(use => Tap.Of(layer, use, shapes) == tap || (Probes.IsCombinable(layer) && Tap.AtConvInput(layer, use, shapes) == tap)));
+        var readers = layers.Where(layer => Probes.TapsOf(layer, shapes).Contains(tap));
         return new(
             tap.Value, [.. readers.Select(layer => layer.Name).Distinct()], tap.Groups, tap.Size, moments.Count, Math.Sqrt(squares / (moments.Count * tap.Groups * tap.Size)),
             2 * sizeof(double) * ((long)moments.SumsHigh.Length + moments.ProductsHigh.Length));
