@@ -42,9 +42,10 @@ public static class CalibrationJob
         var device = Device.Open(options.Device);
         using var source = Open(options, user, device);
         RequireIntact(options, user, source);
-        var found = LayerFinder.Find(user, options.Layers);
-        var model = Siblings.Stacked(user, found.Layers);
-        Layer[] layers = [.. Running(LayerFinder.Find(model, options.Layers)), .. model == user ? [] : Running(found)]; // compress may stack fewer
+        var flattened = Flattened.Of(OldOpsets.Raised(user));
+        var found = LayerFinder.Find(flattened, options.Layers);
+        var model = Siblings.Stacked(flattened, found.Layers);
+        Layer[] layers = [.. Running(LayerFinder.Find(model, options.Layers)), .. model == flattened ? [] : Running(found)]; // compress may stack fewer
         if (layers.Length == 0)
         {
             throw new ModelException(Compressor.WhyNone(found));
@@ -184,7 +185,7 @@ public static class CalibrationJob
         double squares = Enumerable.Range(0, tap.Groups).Sum(g => Enumerable.Range(0, tap.Size).Sum(i => moments.ProductsHigh[g * WideMoments.Triangle(tap.Size) + WideMoments.Triangle(i) + i]));
         var readers = layers.Where(layer => Probes.TapsOf(layer, shapes).Contains(tap));
         return new(
-            tap.Value, [.. readers.Select(layer => layer.Name).Distinct()], tap.Groups, tap.Size, moments.Count, Math.Sqrt(squares / (moments.Count * tap.Groups * tap.Size)),
+            tap.Value, [.. readers.Select(layer => layer.Name).Distinct()], tap.Groups, tap.Size, moments.Count, Math.Sqrt(squares / (Math.Max(1, moments.Count) * tap.Groups * tap.Size)),
             2 * sizeof(double) * ((long)moments.SumsHigh.Length + moments.ProductsHigh.Length));
     }
 }

@@ -2,7 +2,6 @@ using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
-using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Quantization;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;

@@ -17,7 +17,7 @@ sealed record StatsHeader(
     public static StatsHeader Of(string model, StatsJob job, int samples, Tally<WideMoments> tally) => new(
         model, job, samples,
         [.. tally.Probes.Taps.Zip(tally.Moments, (tap, moments) => new StatsValue(tap.Value, tap.Axis, tap.Rank, tap.Groups, tap.Size, moments.Count))],
-        [.. tally.Probes.Ranged.Select((value, i) => new StatsRange(value, tally.Lowest[i], tally.Highest[i]))],
+        [.. tally.Probes.Ranged.Select((item, i) => new StatsRange(item.Value, tally.Lowest[i], tally.Highest[i]))],
         [.. tally.Probes.Rows.Zip(tally.Maxima, (tap, maxima) => new StatsRows(tap.Value, tap.Axis, tap.Rank, tap.Size, maxima.Largest))]);
 
     /// <summary>Whether both ask the same of the same values.</summary>

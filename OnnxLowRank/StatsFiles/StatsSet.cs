@@ -85,7 +85,7 @@ sealed class StatsSet : IDisposable
     {
         var probes = Probes.Of(layers, shapes, withRanges);
         var moments = probes.Taps.ToDictionary(tap => tap, tap => new StoredMoments(Find(file => file.Header.Values, value => value.Key, StatsValue.KeyOf(tap), tap.Value)));
-        var ranges = probes.Ranged.ToDictionary(value => value, value => Find(file => file.Header.Ranges, range => range.Value, value, value)
+        var ranges = probes.Ranged.ToDictionary(item => item.Value, item => Find(file => file.Header.Ranges, range => range.Value, item.Value, item.Value)
             .Select(part => part.File.Header.Ranges[part.Place]).Aggregate((Low: 0.0, High: 0.0), (all, range) => (Math.Min(all.Low, range.Low), Math.Max(all.High, range.High))));
         var spreads = probes.Rows.ToDictionary(tap => tap, tap =>
         {
