@@ -29,7 +29,7 @@ static class App
             return Fail(ExitCode.Usage, UsageError.Text(parsed));
         }
 
-        using var interruption = new Interruption(() =>
+        using var interruption = new Interruption(verb.Grace, () =>
         {
             ProgressLine.Wipe(); // the job goes on around this
             return Fail(ExitCode.Interrupted, verb.Interrupted(parsed));

@@ -27,6 +27,12 @@ sealed class CompressCommand : IVerb
     readonly Argument<string> _input = CommandOptions.Model();
     readonly Argument<string> _output = new("OUT.onnx") { Description = "Where to write; appears whole or not at all." };
     readonly Option<string> _calib = CommandOptions.Calib();
+    readonly Option<string[]> _stats = new("--stats")
+    {
+        Description = "Moments that onnx-lowrank calibrate has measured, one file or one per shard, instead of measuring them.",
+        HelpName = "FILE",
+        AllowMultipleArgumentsPerToken = true,
+    };
     readonly Option<string?> _labels = CommandOptions.Labels();
     readonly Option<Metric?> _metric = CommandOptions.Choice("--metric", "What is measured", "by labels and outputs", s_metrics);
     readonly Option<double?> _tolerance = CommandOptions.Number<double>("--tolerance", "How much worse the metric may get, in its own units [0.01].", "X", "number");
@@ -62,7 +68,7 @@ sealed class CompressCommand : IVerb
     {
         Root = new("Makes a trained ONNX model smaller and faster, and proves what it cost in accuracy.")
         {
-            _input, _output, _calib, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _delta, _dialect, _device, _targetCpu, _only, _skip,
+            _input, _output, _calib, _stats, _labels, _metric, _tolerance, _targetSize, _targetTime, _objective, _format, _method, _delta, _dialect, _device, _targetCpu, _only, _skip,
             _constantInputs, _noTiming, _deterministic, _confident, _bestEffort, _seed, _threads, _batch, _memory, _report, _quiet, Verbose, _noColor,
         };
         Root.SetAction(_ => 0);
@@ -88,6 +94,7 @@ sealed class CompressCommand : IVerb
         "onnx-lowrank in.onnx out.onnx --calib data/",
         "onnx-lowrank in.onnx out.onnx --calib x.npy --labels y.npy --tolerance 0.005",
         "onnx-lowrank in.onnx out.onnx --calib data.npz --target-size 0.2",
+        "onnx-lowrank in.onnx out.onnx --calib data/ --stats part-1.stats part-2.stats",
         "onnx-lowrank in.onnx out.onnx --calib data/ --skip head --report out.json",
         "onnx-lowrank in.onnx out.onnx --calib data/ --dialect onnx --target-cpu avx2",
     ];
@@ -104,6 +111,7 @@ sealed class CompressCommand : IVerb
             Input = InputOf(parsed),
             Output = parsed.GetRequiredValue(_output),
             Calibration = parsed.GetRequiredValue(_calib),
+            Stats = parsed.GetValue(_stats) ?? [],
             Labels = parsed.GetValue(_labels),
             Metric = parsed.GetValue(_metric),
             Tolerance = parsed.GetValue(_tolerance) ?? defaults.Tolerance,

@@ -22,6 +22,9 @@ interface IVerb
     /// <summary>What is there to say when the user interrupts it.</summary>
     string Interrupted(ParseResult parsed) => NothingWritten;
 
+    /// <summary>How long an interrupted job may take to end by itself.</summary>
+    TimeSpan Grace => TimeSpan.FromSeconds(0.5);
+
     /// <summary>Of most verbs.</summary>
     const string NothingWritten = "interrupted, nothing was written";
 

@@ -8,17 +8,17 @@ namespace OnnxLowRank.Cli;
 /// </summary>
 sealed partial class Interruption : IDisposable
 {
-    static readonly TimeSpan s_grace = TimeSpan.FromSeconds(0.5);
-
     readonly CancellationTokenSource _source = new();
+    readonly TimeSpan _grace;
     readonly Func<int> _farewell;
     readonly PosixSignalRegistration[] _signals;
     bool _isEnding;
 
+    /// <param name="grace">How long the job may take to end by itself.</param>
     /// <param name="farewell">Says goodbye when the process ends around the job; returns the exit code.</param>
-    public Interruption(Func<int> farewell)
+    public Interruption(TimeSpan grace, Func<int> farewell)
     {
-        _farewell = farewell;
+        (_grace, _farewell) = (grace, farewell);
         _signals = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt)];
     }
 
@@ -32,7 +32,7 @@ sealed partial class Interruption : IDisposable
             EndNow();
         }
         _source.Cancel(); // staged files vanish here, on this thread
-        Task.Delay(s_grace).ContinueWith(_ => EndNow(), TaskScheduler.Default);
+        Task.Delay(_grace).ContinueWith(_ => EndNow(), TaskScheduler.Default);
     }
 
     /// <summary>The job is over: from here on the process ends in the ordinary way.</summary>

@@ -30,4 +30,5 @@ static class JsonFile
 [JsonSerializable(typeof(ComparisonReport))]
 [JsonSerializable(typeof(BenchmarkReport))]
 [JsonSerializable(typeof(UtilizationReport))]
+[JsonSerializable(typeof(CalibrationReport))]
 sealed partial class ReportContext : JsonSerializerContext;

@@ -10,7 +10,7 @@ sealed class Verbs
 
     public Verbs()
     {
-        All = [_compress, new InspectCommand(), new UtilizationCommand(), new SweepCommand(), new CompareCommand(), new BenchCommand()];
+        All = [_compress, new InspectCommand(), new UtilizationCommand(), new SweepCommand(), new CompareCommand(), new BenchCommand(), new CalibrateCommand()];
         foreach (var verb in All.Skip(1))
         {
             _compress.Root.Add(verb.Command);

@@ -22,6 +22,7 @@ public partial class ArchitectureTests
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization"],
         ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime"],
+        ["StatsFiles"] = ["Calibration", "Layers", "Samples"],
         ["Timing"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Rewriting", "Runtime", "Samples", "Storage"],
         ["Utilization"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Runtime", "Samples", "Statistics", "Validation"],
         ["Validation"] = ["Calibration", "Onnx", "Runtime", "Samples", "Statistics"],

@@ -54,8 +54,9 @@ sealed record Analysis(
         foreach (var wave in Calibrator.Waves(found.Layers, shapes, options.Memory))
         {
             clock.Enter("calibrate");
-            var measured = new Calibrator(workspace.Model, [.. wave.Where(layer => layer.Kind != LayerKind.Constant)], workspace.Device, options.Threads)
-                .Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
+            Layer[] running = [.. wave.Where(layer => layer.Kind != LayerKind.Constant)];
+            var measured = workspace.Stats?.Measured(running, shapes, wantsInt8)
+                ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
             foreach (var (value, grid) in measured.Grids)
             {
                 grids[value] = grid;

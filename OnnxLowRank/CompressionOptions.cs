@@ -90,6 +90,12 @@ public sealed record CompressionOptions
     /// <summary>A .npy of integer labels, one per sample or token, or null.</summary>
     public string? Labels { get; init; }
 
+    /// <summary>
+    /// Files of <see cref="CalibrationJob"/>: moments are theirs instead of being measured. Samples of <see cref="Calibration"/> that are in them
+    /// neither pick nor judge a plan.
+    /// </summary>
+    public IReadOnlyList<string> Stats { get; init; } = [];
+
     /// <summary>What is measured; null chooses by labels and outputs.</summary>
     public Metric? Metric { get; init; }
 
@@ -178,6 +184,9 @@ public sealed record CompressionOptions
 
     /// <summary>Which layers may be rewritten.</summary>
     internal LayerFilter Layers => new(Only, Skip, ConstantInputs);
+
+    /// <summary>Whether plans go by <see cref="Stats"/>.</summary>
+    internal bool HasStats => Stats.Count > 0;
 
     /// <summary>Whether factors are fitted to each other on samples, which methods without data are not.</summary>
     internal bool Refits => Method == Method.Output;

@@ -39,7 +39,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     public IReadOnlyDictionary<string, string> Provenance => new Dictionary<string, string>
     {
         ["onnx_lowrank.version"] = Tool.Version,
-        ["onnx_lowrank.options"] = string.Join(' ', OptionTexts().Where(pair => pair.Key is not ("calib" or "labels" or "device" or "threads" or "memory"))
+        ["onnx_lowrank.options"] = string.Join(' ', OptionTexts().Where(pair => pair.Key is not ("calib" or "labels" or "stats" or "device" or "threads" or "memory"))
             .Select(pair => $"--{pair.Key} {pair.Value}")),
         ["onnx_lowrank.source_sha256"] = SourceHash,
     };
@@ -62,6 +62,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         if (options.Method == Method.Utilized)
         {
             texts["delta"] = options.Delta.ToString(CultureInfo.InvariantCulture);
+        }
+        if (options.HasStats)
+        {
+            texts["stats"] = string.Join(' ', options.Stats);
         }
         if (options.Batch is { } batch)
         {

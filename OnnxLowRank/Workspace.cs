@@ -7,6 +7,7 @@ using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
+using OnnxLowRank.StatsFiles;
 using OnnxLowRank.Storage;
 using OnnxLowRank.Validation;
 
@@ -20,10 +21,10 @@ sealed class Workspace : IDisposable
 
     Workspace(
         CompressionOptions options, OnnxModel model, long sourceBytes, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric,
-        SampleShares shares)
+        SampleShares shares, StatsSet? stats)
     {
         _options = options;
-        (Model, SourceBytes, Device, Original, _source, Sampling, Metric, Shares) = (model, sourceBytes, device, original, source, sampling, metric, shares);
+        (Model, SourceBytes, Device, Original, _source, Sampling, Metric, Shares, Stats) = (model, sourceBytes, device, original, source, sampling, metric, shares, stats);
         Notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
         Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
         Divergence = new(new RelativeScorer(), metric.Outputs, sampling, original);
@@ -46,6 +47,9 @@ sealed class Workspace : IDisposable
 
     public SampleShares Shares { get; }
 
+    /// <summary>Moments that were measured before; null where that is still to be done.</summary>
+    public StatsSet? Stats { get; }
+
     /// <summary>Measures the user's metric.</summary>
     public Evaluator Evaluator { get; }
 
@@ -65,6 +69,7 @@ sealed class Workspace : IDisposable
         var device = Device.Open(options.Device);
         ModelSession? original = null;
         SampleSource? source = null;
+        StatsSet? stats = null;
         try
         {
             original = ModelSession.Open(model, device, options.Threads);
@@ -74,21 +79,30 @@ sealed class Workspace : IDisposable
                 RequireIntact(options, model, source);
             }
             var labels = options.Labels == null ? null : Labels.Read(options.Labels, source.Count);
+            stats = options.HasStats ? StatsSet.Open(options.Stats, ModelFiles.ContentHash(options.Input, model)) : null;
             var shares = SampleShares.Of(source.Count, options.Seed);
+            var unseen = stats == null ? shares : Unseen(shares, source, stats, cancellation);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
             var raised = OldOpsets.Raised(model);
             var flattened = Flattened.Of(raised);
             var stacked = Siblings.Stacked(flattened, LayerFinder.Find(flattened, options.Layers).Layers);
             var workspace = new Workspace(
-                options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, shares);
+                options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, unseen, stats);
             if (raised != model)
             {
                 workspace.Notes.Add($"opset {model.Opset} becomes {raised.Opset}, which defines every operator of the model alike");
+            }
+            if (stats != null)
+            {
+                workspace.Notes.AddRange(stats.Notes);
+                int left = shares.Search.Length + shares.Verification.Length, kept = unseen.Search.Length + unseen.Verification.Length;
+                workspace.Notes.AddRange(kept < left ? [$"{left - kept} of {left} samples for search and verification are in --stats and left out"] : []);
             }
             return workspace;
         }
         catch
         {
+            stats?.Dispose();
             source?.Dispose();
             original?.Dispose();
             throw;
@@ -102,6 +116,22 @@ sealed class Workspace : IDisposable
         ? model
         : model.KeepingIn(Spill.Beside(options.Output.Length > 0 ? options.Output : Path.Combine(Path.GetTempPath(), "onnx-lowrank")));
 
+    /// <summary>The shares without samples that moments were measured on, where others must decide.</summary>
+    /// <exception cref="DataException">Nothing is left.</exception>
+    static SampleShares Unseen(SampleShares shares, SampleSource source, StatsSet stats, CancellationToken cancellation)
+    {
+        ReadOnlyMemory<int> Without(ReadOnlyMemory<int> indices)
+        {
+            ulong[] hashes = SampleHash.Of(source, indices.Span, cancellation);
+            return indices.ToArray().Where((_, i) => !stats.Holds(hashes[i])).ToArray();
+        }
+
+        var unseen = shares with { Search = Without(shares.Search), Verification = Without(shares.Verification) };
+        return unseen.Search.Length > 0 && unseen.Verification.Length > 0
+            ? unseen
+            : throw new DataException("--stats: moments were measured on the samples that are to pick and to judge plans; calibrate without --all and with the seed of compress, or give other samples");
+    }
+
     /// <summary>Nothing that is read may be replaced by what is written: not even weights or samples, which users do not name one by one.</summary>
     static void RequireIntact(CompressionOptions options, OnnxModel model, SampleSource source)
     {
@@ -111,6 +141,7 @@ sealed class Workspace : IDisposable
         {
             read = read.Append((File: options.Labels, Role: "the labels"));
         }
+        read = read.Concat(options.Stats.Select(path => (File: path, Role: "--stats")));
         if (read.FirstOrDefault(item => RealPath.AreSame(item.File, options.Output) || WeightsFile.IsFor(options.Output, item.File)) is { File: not null } lost)
         {
             throw new OptionException($"{options.Output}: writing it could replace {lost.File}, a file of {lost.Role}; choose another output");
@@ -172,6 +203,7 @@ sealed class Workspace : IDisposable
 
     public void Dispose()
     {
+        Stats?.Dispose();
         _source.Dispose();
         Original.Dispose();
     }

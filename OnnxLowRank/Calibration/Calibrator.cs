@@ -2,7 +2,6 @@ using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
-using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Quantization;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
@@ -18,6 +17,17 @@ sealed record Measured(
     Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids,
     IReadOnlyDictionary<Layer, double> Spreads)
 {
+    /// <summary>What was measured of values, as layers look at it.</summary>
+    /// <param name="range">Smallest and largest element of a value.</param>
+    /// <param name="spread"><see cref="RowMaxima.Spread"/> of a value's vectors.</param>
+    public static Measured Of(
+        IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Func<Tap, Moments> moments,
+        Func<string, (double Low, double High)> range, Func<Tap, double> spread) => new(
+        layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments(Tap.Of(layer, use, shapes))).ToArray()),
+        layers.Where(Probes.IsCombinable).ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments(Tap.AtConvInput(layer, use, shapes))).ToArray()),
+        withRanges ? Probes.RangedValues(layers).ToDictionary(item => item.Value, item => UInt8Grid.Covering(range(item.Value).Low, range(item.Value).High)) : [],
+        withRanges ? layers.Where(Probes.HasRows).ToDictionary(layer => layer, layer => layer.Uses.Max(use => spread(Tap.AtInput(layer, use, shapes)))) : []);
+
     /// <summary>Lets go of a layer's moments, which are among the largest things of a job.</summary>
     public void Forget(Layer layer)
     {
@@ -87,7 +97,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         long bytes = 0;
         foreach (var layer in layers)
         {
-            Tap[] own = layer.Kind == LayerKind.Constant ? [] : [.. TapsOf(layer, shapes)];
+            Tap[] own = layer.Kind == LayerKind.Constant ? [] : [.. Probes.TapsOf(layer, shapes)];
             long more = own.Where(tap => !taps.Contains(tap)).Sum(Bytes);
             if (waves.Count == 0 || bytes + more > limit)
             {
@@ -104,65 +114,61 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     static long Bytes(Tap tap) => (sizeof(double) + sizeof(float)) * (long)tap.Groups * tap.Size * tap.Size;
 
-    /// <summary>Everything whose moments a layer needs.</summary>
-    static IEnumerable<Tap> TapsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes) => layer.Uses.Select(use => Tap.Of(layer, use, shapes))
-        .Concat(IsCombinable(layer) ? layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)) : []).Distinct();
-
-    /// <summary>Whether a Conv's input channels may be combined.</summary>
-    static bool IsCombinable(Layer layer) => layer.BreakEvenInputRank > 0;
-
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
     {
-        if (layers.Count == 0)
+        var tally = new Tally<SummedMoments>(Probes.Of(layers, shapes, withRanges), tap => new(tap.Groups, tap.Size));
+        Fill(tally, sampling, sampling.WholeRuns(samples));
+        for (int i = 0; i < tally.Moments.Length; i++)
         {
-            return new([], [], new Dictionary<string, UInt8Grid>(), new Dictionary<Layer, double>());
+            RequireSeen(tally.Moments[i], tally.Probes.Taps[i].Value);
         }
-        Layer[] combinable = [.. layers.Where(IsCombinable)];
-        var taps = layers.SelectMany(layer => TapsOf(layer, shapes)).Distinct().ToList();
-        (string Value, TensorProto.Types.DataType Type)[] ranged = withRanges ? [.. RangedValues()] : [];
-        Layer[] products = withRanges ? [.. layers.Where(layer => layer.Kind is LayerKind.MatMul or LayerKind.Gemm)] : [];
-        Tap[] rows = [.. products.SelectMany(layer => layer.Uses.Select(use => Tap.AtInput(layer, use, shapes))).Distinct()];
+        var moments = Enumerable.Range(0, tally.Moments.Length).ToDictionary(i => tally.Probes.Taps[i], i => (Moments)tally.Moments[i]);
+        var ranges = Enumerable.Range(0, tally.Lowest.Length).ToDictionary(i => tally.Probes.Ranged[i].Value, i => (tally.Lowest[i], tally.Highest[i]));
+        var spreads = Enumerable.Range(0, tally.Maxima.Length).ToDictionary(i => tally.Probes.Rows[i], i => tally.Maxima[i].Spread);
+        return Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
+    }
+
+    /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
+    /// <param name="added">Told of every run when all of it is in the tally.</param>
+    /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    public void Fill<T>(Tally<T> tally, Sampling sampling, ReadOnlyMemory<int> samples, Action<SampleRun, ReadOnlyMemory<int>>? added = null) where T : IMomentSums
+    {
+        var (taps, ranged, rows) = tally.Probes;
+        if (taps.Length == 0)
+        {
+            return;
+        }
         var graph = new ProbeGraph(model);
-        taps.ForEach(graph.AddMoments);
+        Array.ForEach(taps, graph.AddMoments);
         foreach (var (value, type) in ranged)
         {
             graph.AddRange(value, type);
         }
         Array.ForEach(rows, graph.AddRowMaxima);
-
-        var moments = taps.ToDictionary(tap => tap, tap => new Moments(tap.Groups, tap.Size));
-        var maxima = rows.ToDictionary(tap => tap, _ => new RowMaxima());
-        double[] lowest = new double[ranged.Length], highest = new double[ranged.Length];
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
-        sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
+        sampling.ForEach(samples, (run, part) =>
         {
             using var results = session.Run(run, graph.Outputs);
-            for (int i = 0; i < taps.Count; i++)
+            for (int i = 0; i < taps.Length; i++)
             {
                 double vectors = Tap.Vectors(taps[i], results[3 * i].GetTensorDataAsSpan<long>());
-                RequireFinite(moments[taps[i]].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), taps[i].Value);
+                RequireFinite(tally.Moments[i].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), taps[i].Value);
             }
             for (int i = 0; i < ranged.Length; i++)
             {
-                float min = Floats(results[3 * taps.Count + 2 * i])[0], max = Floats(results[3 * taps.Count + 2 * i + 1])[0];
+                float min = Floats(results[3 * taps.Length + 2 * i])[0], max = Floats(results[3 * taps.Length + 2 * i + 1])[0];
                 RequireFinite(float.IsFinite(min) && float.IsFinite(max), ranged[i].Value);
-                (lowest[i], highest[i]) = (Math.Min(lowest[i], min), Math.Max(highest[i], max));
+                (tally.Lowest[i], tally.Highest[i]) = (Math.Min(tally.Lowest[i], min), Math.Max(tally.Highest[i], max));
             }
             for (int i = 0; i < rows.Length; i++)
             {
-                maxima[rows[i]].Add(Floats(results[3 * taps.Count + 2 * ranged.Length + i]));
+                tally.Maxima[i].Add(Floats(results[3 * taps.Length + 2 * ranged.Length + i]));
             }
+            added?.Invoke(run, part);
         });
-        taps.ForEach(tap => RequireSeen(moments[tap], tap.Value));
-
-        return new(
-            layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.Of(layer, use, shapes)]).ToArray()),
-            combinable.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments[Tap.AtConvInput(layer, use, shapes)]).ToArray()),
-            ranged.Select((item, i) => (item.Value, Grid: UInt8Grid.Covering(lowest[i], highest[i]))).ToDictionary(item => item.Value, item => item.Grid),
-            products.ToDictionary(layer => layer, layer => layer.Uses.Max(use => maxima[Tap.AtInput(layer, use, shapes)].Spread)));
     }
 
     /// <summary>Moments of what a layer's weight is applied to, one set per use: vectors of the input, patches of a Conv, per group.</summary>
@@ -174,7 +180,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         var graph = new ProbeGraph(model);
         Tap[] taps = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Tap.AtPatches(layer, use, graph.AddPatches(layer, use), shapes) : Tap.AtInput(layer, use, shapes))];
         Array.ForEach(taps, graph.AddMoments);
-        Moments[] moments = Array.ConvertAll(taps, tap => new Moments(tap.Groups, tap.Size));
+        SummedMoments[] moments = Array.ConvertAll(taps, tap => new SummedMoments(tap.Groups, tap.Size));
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
@@ -195,9 +201,6 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <summary>Bytes that one sample takes while a layer's inputs are measured, about: vectors as they are, centred and transposed.</summary>
     public static long BytesPerSample(Layer layer, IReadOnlyDictionary<string, long[]> shapes) =>
         3 * sizeof(float) * layer.Uses.Max(use => shapes[use.Output].Aggregate(1L, (product, dim) => product * dim)) / layer.Out * layer.Groups * layer.In;
-
-    IEnumerable<(string Value, TensorProto.Types.DataType Type)> RangedValues() => layers.Where(layer => layer.Kind == LayerKind.Conv)
-        .SelectMany(layer => layer.Uses.SelectMany(use => new[] { use.Input, use.Activation }).Select(value => (value, layer.Type))).Distinct();
 
     static ReadOnlySpan<float> Floats(OrtValue value) => value.GetTensorDataAsSpan<float>();
 

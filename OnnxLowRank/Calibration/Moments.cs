@@ -3,44 +3,23 @@ using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Calibration;
 
-/// <summary>
-/// First and second moments of vectors that were seen: per group of channels Σv and Σv·vᵀ, summed in double from each run's mean and
-/// products about it.
-/// </summary>
-/// <param name="groups">Groups of channels, treated apart.</param>
+/// <summary>First and second moments of vectors that were seen, per group of channels.</summary>
 /// <param name="size">Channels per group.</param>
-sealed class Moments(int groups, int size)
+abstract class Moments(int size)
 {
-    readonly double[] _sums = new double[groups * size];
-    readonly double[] _products = new double[checked(groups * size * size)];
-
     public int Size => size;
 
     /// <summary>Vectors seen.</summary>
-    public double Count { get; private set; }
+    public abstract double Count { get; }
 
     /// <summary>What sums are divided by; without vectors, all averages are zero.</summary>
     double Divisor => Math.Max(1, Count);
 
-    /// <summary>Adds the sums of one run.</summary>
-    /// <param name="count">Vectors in the run.</param>
-    /// <param name="mean">c, (groups·size).</param>
-    /// <param name="products">Σ(v − c)·(v − c)ᵀ, (groups, size, size).</param>
-    /// <returns>Whether everything added was finite.</returns>
-    public bool Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
-    {
-        Count += count;
-        // The largest magnitude is NaN or infinite exactly when an element is; the diagonal alone would miss infinities that cancel.
-        bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
-        Accumulate(count, mean, _sums);
-        for (int g = 0; g < groups; g++)
-        {
-            int square = size * size;
-            var part = mean.Slice(g * size, size);
-            Accumulate(count, part, part, products.Slice(g * square, square), _products.AsSpan(g * square, square));
-        }
-        return isFinite;
-    }
+    /// <summary>Σv, (groups·size).</summary>
+    protected abstract ReadOnlySpan<double> Sums { get; }
+
+    /// <summary>Σv·vᵀ of one group, (size, size), for the caller to change.</summary>
+    protected abstract double[] Products(int group);
 
     /// <summary>Adds count times a mean to sums.</summary>
     public static void Accumulate(double count, ReadOnlySpan<float> mean, Span<double> sums)
@@ -67,17 +46,17 @@ sealed class Moments(int groups, int size)
     }
 
     /// <summary>E[v], (groups·size).</summary>
-    public double[] Mean() => Array.ConvertAll(_sums, sum => sum / Divisor);
+    public double[] Mean() => Array.ConvertAll(Sums.ToArray(), sum => sum / Divisor);
 
     /// <summary>E[v·vᵀ] of one group, (size, size), about the mean or, when not <paramref name="centred"/>, about zero.</summary>
     public Matrix Second(int group, bool centred)
     {
-        var second = new Matrix(size, size, _products.AsSpan(group * size * size, size * size).ToArray());
+        var second = new Matrix(size, size, Products(group));
         TensorPrimitives.Divide<double>(second.Data, Divisor, second.Data);
         if (centred)
         {
             var mean = new double[size];
-            TensorPrimitives.Divide<double>(_sums.AsSpan(group * size, size), Divisor, mean);
+            TensorPrimitives.Divide(Sums.Slice(group * size, size), Divisor, mean);
             for (int i = 0; i < size; i++)
             {
                 TensorPrimitives.MultiplyAdd(mean, -mean[i], second.Row(i), second.Row(i));

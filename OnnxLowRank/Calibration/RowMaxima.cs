@@ -9,7 +9,10 @@ sealed class RowMaxima
     /// <summary>Bits of a float that a class ignores: those left tell 32 sizes per octave apart.</summary>
     const int IgnoredBits = 18;
 
-    readonly long[] _counts = new long[1 << (31 - IgnoredBits)];
+    /// <summary>Classes of the histogram: one per pattern of the bits that are left.</summary>
+    public const int Classes = 1 << (31 - IgnoredBits);
+
+    readonly long[] _counts = new long[Classes];
     float _largest;
     long _rows;
 
@@ -25,6 +28,24 @@ sealed class RowMaxima
                 _rows++;
             }
         }
+    }
+
+    /// <summary>Rows per class, by the bits of their maximum without the last <see cref="IgnoredBits"/>.</summary>
+    public ReadOnlySpan<long> Counts => _counts;
+
+    /// <summary>The largest row maximum; 0 where no row was seen.</summary>
+    public float Largest => _largest;
+
+    /// <summary>Adds what was seen elsewhere.</summary>
+    /// <param name="counts">As <see cref="Counts"/>.</param>
+    public void Add(ReadOnlySpan<long> counts, float largest)
+    {
+        for (int i = 0; i < _counts.Length; i++)
+        {
+            _counts[i] += counts[i];
+            _rows += counts[i];
+        }
+        _largest = Math.Max(_largest, largest);
     }
 
     /// <summary>The largest row maximum in units of the median one, ≥ 1, to 3 %; 1 where no row was seen.</summary>

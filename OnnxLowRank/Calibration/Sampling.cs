@@ -4,7 +4,8 @@ namespace OnnxLowRank.Calibration;
 
 /// <summary>Feeds samples to sessions, run by run, and counts the work.</summary>
 /// <param name="batch">Samples per run that the user wants, or null to choose by memory.</param>
-sealed class Sampling(SampleSource source, int? batch, CancellationToken cancellation)
+/// <param name="largestRun">The most samples per run that are chosen.</param>
+sealed class Sampling(SampleSource source, int? batch, CancellationToken cancellation, int largestRun = Sampling.LargestRun)
 {
     /// <summary>Memory for what one run reads and computes.</summary>
     const long RunBytes = 512L << 20;
@@ -15,12 +16,12 @@ sealed class Sampling(SampleSource source, int? batch, CancellationToken cancell
     double _samplesRun;
 
     /// <summary>Samples per run.</summary>
-    public int RunSize { get; private set; } = source.RunSize(batch ?? Fitting(source.BytesPerSample));
+    public int RunSize { get; private set; } = source.RunSize(batch ?? Fitting(source.BytesPerSample, largestRun));
 
     /// <summary>Chooses the run's size by what a sample takes inside the model, unless the user chose it.</summary>
-    public void FitTo(long bytesPerSample) => RunSize = source.RunSize(batch ?? Fitting(source.BytesPerSample + bytesPerSample));
+    public void FitTo(long bytesPerSample) => RunSize = source.RunSize(batch ?? Fitting(source.BytesPerSample + bytesPerSample, largestRun));
 
-    static int Fitting(long bytesPerSample) => (int)Math.Clamp(RunBytes / Math.Max(1, bytesPerSample), 1, LargestRun);
+    static int Fitting(long bytesPerSample, int largest) => (int)Math.Clamp(RunBytes / Math.Max(1, bytesPerSample), 1, largest);
 
     /// <summary>Forward work so far, in units of one pass over all samples.</summary>
     public double Passes => _samplesRun / source.Count;

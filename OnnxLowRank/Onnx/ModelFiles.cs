@@ -16,6 +16,22 @@ static class ModelFiles
         return Convert.ToHexStringLower(SHA256.HashData(file));
     }
 
+    /// <summary>SHA-256 of the model file followed by the files that its tensors are stored in, in the order the model names them: of what it is, not of where.</summary>
+    public static string ContentHash(string path, OnnxModel model)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        byte[] buffer = new byte[1 << 20];
+        foreach (string part in model.ExternalFiles.Prepend(path))
+        {
+            using var file = File.OpenRead(part);
+            for (int read; (read = file.Read(buffer)) > 0;)
+            {
+                hash.AppendData(buffer, 0, read);
+            }
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
     /// <summary>Elements of all constants: initializers and tensors of Constant nodes.</summary>
     public static long Parameters(OnnxModel model) => model.Proto.Tensors().Sum(tensor => tensor.ElementCount());
 

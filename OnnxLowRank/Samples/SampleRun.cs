@@ -1,4 +1,3 @@
-using System.Buffers;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace OnnxLowRank.Samples;
@@ -28,15 +27,13 @@ sealed class SampleRun(int valid, SampleBuffer[] inputs) : IDisposable
 /// <summary>The value of one input in one run: row-major little-endian elements of the input's own type.</summary>
 sealed class SampleBuffer : IDisposable
 {
-    byte[]? _rented;
-    readonly int _length;
+    AlignedMemory? _memory;
 
     /// <summary>Uninitialized room for Π shape elements.</summary>
     public SampleBuffer(InputSpec input, long[] shape)
     {
         (Input, Shape) = (input, shape);
-        _length = checked((int)(ElementTypes.Bytes(input.ElementType, shape) ?? long.MaxValue));
-        _rented = ArrayPool<byte>.Shared.Rent(_length);
+        _memory = new(checked((int)(ElementTypes.Bytes(input.ElementType, shape) ?? long.MaxValue)));
     }
 
     public InputSpec Input { get; }
@@ -47,8 +44,8 @@ sealed class SampleBuffer : IDisposable
     {
         get
         {
-            ObjectDisposedException.ThrowIf(_rented is null, this);
-            return _rented.AsMemory(0, _length);
+            ObjectDisposedException.ThrowIf(_memory is null, this);
+            return _memory.Memory;
         }
     }
 
@@ -77,9 +74,7 @@ sealed class SampleBuffer : IDisposable
 
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref _rented, null) is byte[] rented)
-        {
-            ArrayPool<byte>.Shared.Return(rented);
-        }
+        IDisposable? memory = Interlocked.Exchange(ref _memory, null);
+        memory?.Dispose();
     }
 }

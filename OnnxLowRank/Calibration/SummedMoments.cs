@@ -1,0 +1,38 @@
+using System.Numerics.Tensors;
+
+namespace OnnxLowRank.Calibration;
+
+/// <summary>Moments of vectors seen in this process: Σv and Σv·vᵀ, summed in double from each run's mean and products about it.</summary>
+/// <param name="groups">Groups of channels, treated apart.</param>
+/// <param name="size">Channels per group.</param>
+sealed class SummedMoments(int groups, int size) : Moments(size), IMomentSums
+{
+    readonly double[] _sums = new double[groups * size];
+    readonly double[] _products = new double[checked(groups * size * size)];
+    double _count;
+
+    /// <inheritdoc/>
+    public override double Count => _count;
+
+    /// <inheritdoc/>
+    protected override ReadOnlySpan<double> Sums => _sums;
+
+    /// <inheritdoc/>
+    protected override double[] Products(int group) => _products.AsSpan(group * Size * Size, Size * Size).ToArray();
+
+    /// <inheritdoc/>
+    public bool Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
+    {
+        _count += count;
+        // The largest magnitude is NaN or infinite exactly when an element is; the diagonal alone would miss infinities that cancel.
+        bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
+        Accumulate(count, mean, _sums);
+        for (int g = 0; g < groups; g++)
+        {
+            int square = Size * Size;
+            var part = mean.Slice(g * Size, Size);
+            Accumulate(count, part, part, products.Slice(g * square, square), _products.AsSpan(g * square, square));
+        }
+        return isFinite;
+    }
+}
