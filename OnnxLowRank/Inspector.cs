@@ -115,7 +115,7 @@ public static class Inspector
         int most = Math.Min(layer.OutPerGroup, layer.In);
         Spectrum[] ofWeight = [.. parts.Select(part => SvdMethod.Of(algebra, part, most))];
         Spectrum[]? ofOutput = measured == null || layer.Kind == LayerKind.Constant ? null
-            : [.. parts.Select((part, g) => Analysis.OutputBasisOf(algebra, layer, part, measured.Moments[layer], g))];
+            : [.. parts.Select((part, g) => Decomposing.OutputBasisOf(algebra, layer, part, measured.Moments[layer], g))];
         var energies = ofOutput ?? ofWeight;
         int rank = RankFigures.RankKeeping(energies, Kept), breakEven = Math.Max(0, layer.BreakEvenRank);
         double saved = rank > breakEven ? 0 : layer.Elements - new LayerPlan.Factorize(layer, Math.Max(1, rank), WeightFormat.Float32).Elements;

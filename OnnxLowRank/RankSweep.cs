@@ -23,7 +23,7 @@ static class RankSweep
         bench.Start(sink, layer, most, EffectiveRank(bench, layer, most));
 
         Decomposition Decompose(Method method, int repeat, int rank) =>
-            Analysis.Decompose(bench.Algebra, layer, measured, method, options.Seed + repeat * layer.Groups, rank, input: null);
+            Decomposing.Decompose(bench.Algebra, layer, measured, method, options.Seed + repeat * layer.Groups, rank, input: null);
         (Method Method, int Repeat)[] series =
             [.. options.Methods.SelectMany(method => Enumerable.Range(0, method == Method.Randomized ? options.Repeats : 1).Select(repeat => (method, repeat)))];
         int done = 0;

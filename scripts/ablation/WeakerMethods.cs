@@ -26,7 +26,7 @@ static class WeakerMethods
             {
                 TensorPrimitives.MultiplyAdd(Product(algebra, layer, i, moments[i], group, part).Data, moments[i].Count / total, second.Data, second.Data);
             }
-            return OutputMethod.FromOutput(algebra, second, part, Analysis.Shrinkage(total, layer.OutPerGroup), layer.BreakEvenRank);
+            return OutputMethod.FromOutput(algebra, second, part, Decomposing.Shrinkage(total, layer.OutPerGroup), layer.BreakEvenRank);
         });
     }
 

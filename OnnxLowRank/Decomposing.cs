@@ -1,0 +1,134 @@
+using OnnxLowRank.Calibration;
+using OnnxLowRank.Factorization;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Storage;
+using OnnxLowRank.Utilization;
+
+namespace OnnxLowRank;
+
+/// <summary>From what calibration measured of a layer to its basis: which method asks what of which moments.</summary>
+static class Decomposing
+{
+    /// <summary>The largest share of the weight-only objective mixed into the moments; see <see cref="Shrinkage"/>.</summary>
+    const double LargestShrinkage = 1e-2;
+
+    /// <summary>The decomposition of a layer that some rank makes smaller.</summary>
+    /// <param name="utilized">What finds the spaces that the task uses, with <see cref="Method.Utilized"/>; null otherwise.</param>
+    public static Decomposition Of(
+        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized)
+    {
+        var spill = workspace.Model.Spill;
+        return layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer, spill)
+            : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
+            : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), spill);
+    }
+
+    /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
+    static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer, Spill spill)
+    {
+        var weight = layer.ReadWeight();
+        int rank = layer.BreakEvenRank;
+        var basis = layer.Out < layer.In ? OutputMethod.FromOutput(algebra, algebra.Gram(weight), weight, shrinkage: 0, rank) : SvdMethod.Of(algebra, weight, rank);
+        return new(algebra, layer, [basis], weight, [null], spill: spill);
+    }
+
+    /// <summary>P_T·W·P_S of a layer, or W where nothing can be projected.</summary>
+    static Matrix Projected(LayerSearch search, Workspace workspace, Layer layer)
+    {
+        var cut = new LayerCut(workspace.Model, layer, workspace.Metric.Outputs);
+        string obstacle = search.Obstacle(layer, cut);
+        if (obstacle.Length > 0)
+        {
+            workspace.Notes.Add($"{layer.Name}: not projected, {obstacle}");
+            return layer.ReadWeight();
+        }
+        var inputs = search.Inputs(layer, cut).Space;
+        return LayerSearch.Projected(inputs, search.Find(layer, cut, inputs, _ => { }));
+    }
+
+    /// <summary>The SVD of what is left of a weight; biases stay as they are.</summary>
+    static Decomposition OfUtilized(ILinearAlgebra algebra, Layer layer, Matrix projected) =>
+        new(algebra, layer, [.. Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(projected, g), layer.BreakEvenRank))], projected, new double[layer.Uses.Count][])
+        {
+            Substitute = projected,
+        };
+
+    /// <param name="rank">The largest that is to be cut.</param>
+    /// <param name="spill">Where it waits; in memory when null.</param>
+    public static Decomposition Decompose(
+        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null)
+    {
+        var moments = measured.Moments[layer];
+        var weight = layer.ReadWeight();
+        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
+        bool isSolvedAtInput = isAtInput && layer.In < layer.Out;
+        double vectors = moments.Sum(use => use.Count);
+        double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, isSolvedAtInput ? layer.In : layer.OutPerGroup);
+        var groups = new OutputBasis[layer.Groups];
+        for (int g = 0; g < groups.Length; g++)
+        {
+            var part = layer.GroupOf(weight, g);
+            var second = Moments.Pooled(moments, g, isCentred);
+            groups[g] = method switch
+            {
+                Method.Svd => OutputMethod.Along(algebra, SvdMethod.Of(algebra, part, rank).Vectors, second, isAtInput ? part : null),
+                Method.Randomized => OutputMethod.Along(algebra, RandomizedMethod.Of(algebra, part, rank, seed + g).Vectors, second, isAtInput ? part : null),
+                _ => FromMoments(algebra, layer, part, second, shrinkage, rank),
+            };
+        }
+        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))], input, spill);
+    }
+
+    static InputBasis? InputBasisOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
+    {
+        if (layer.BreakEvenInputRank == 0)
+        {
+            return null;
+        }
+        int channels = layer.In / layer.KernelSize;
+        var moments = measured.InputMoments[layer];
+        bool isDataAware = options.Method is not (Method.Svd or Method.Randomized);
+        return InputMethod.Of(
+            algebra, layer.ReadWeight(), channels, isDataAware ? Moments.Pooled(moments, 0, centred: false) : null,
+            Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
+    }
+
+    /// <summary>Directions of a group's output over all uses, each about its mean, and the variance along them.</summary>
+    /// <param name="part">W of the group, (out/groups, in).</param>
+    public static OutputBasis OutputBasisOf(ILinearAlgebra algebra, Layer layer, Matrix part, Moments[] moments, int group) =>
+        FromMoments(algebra, layer, part, Moments.Pooled(moments, group, centred: true), shrinkage: 0, Math.Min(part.Rows, part.Cols));
+
+    /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
+    static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix part, Matrix second, double shrinkage, int rank) =>
+        !Tap.IsAtInput(layer) ? OutputMethod.FromOutput(algebra, second, part, shrinkage, rank)
+        : layer.In < layer.Out ? OutputMethod.FromInput(algebra, second, part, shrinkage, rank)
+        : OutputMethod.FromOutput(algebra, Through(algebra, part, second), part, shrinkage, rank);
+
+    /// <summary>The output's covariance W·G·Wᵀ.</summary>
+    static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>
+        algebra.Multiply(algebra.Multiply(weight, covariance), weight, transposeRight: true);
+
+    /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>
+    static bool HasRoomForMean(Layer layer, LayerUse use) =>
+        use.Addend == null && (layer.Kind != LayerKind.LeftMatMul || use.Bias != null);
+
+    /// <summary>Directions that few samples excite are uncertain; the mixture fades as vectors outnumber channels.</summary>
+    public static double Shrinkage(double vectors, int channels) => LargestShrinkage * Math.Min(1, channels / Math.Max(1, vectors));
+
+    /// <summary>Every row of a table counts as if it had been seen once more: samples never meet most of a large vocabulary.</summary>
+    public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);
+
+    /// <summary>E[W·x] of one use, or null where a bias cannot be corrected.</summary>
+    static double[]? Mean(ILinearAlgebra algebra, LayerUse use, Matrix weight, Moments moments, bool isAtInput)
+    {
+        if (use.Addend != null)
+        {
+            return null;
+        }
+        double[] mean = moments.Mean();
+        return isAtInput
+            ? algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data
+            : [.. mean.Select((value, i) => value - (use.Bias?[i] ?? 0))];
+    }
+}
