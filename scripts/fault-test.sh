@@ -182,7 +182,7 @@ echo "== $("$PROGRAM" --version), seed ${SEED:-1}"
 kill_runs() { # KIND COUNT SEED: prints killed or ended, and the state, per run
   local kind=$1 folder=$WORK/kill.$1 took=0 ending=0 start process moment i
   local job=("$PROGRAM" "$WORK/$1.onnx" "$WORK/kill.$1/out.onnx" --calib "$calib" "${quick[@]}" --tolerance 1)
-  longer() { awk -v a="$1" -v b="$2" 'BEGIN { print a > b ? a : b }'; }
+  longer() { awk -v a="$1" -v b="$2" 'BEGIN { print (a + 0 > b + 0 ? a : b) }'; }
   staged() { while kill -0 "$process" 2>/dev/null && ! compgen -G "$folder/.out.onnx.*.tmp/out.onnx" >/dev/null; do sleep 0.005; done; }
   RANDOM=$3
   mkdir -p "$folder"
@@ -402,7 +402,7 @@ for ((i = 0; i < signals; i++)); do
       else
         early=$((early + 1)) # before the program's first line: .NET's and the system's own way
       fi
-      longest=$(awk -v a="$longest" -v b="$passed" 'BEGIN { print a > b ? a : b }')
+      longest=$(awk -v a="$longest" -v b="$passed" 'BEGIN { print (a + 0 > b + 0 ? a : b) }')
       ;;
     0) late=$((late + 1)) ;;
     *) violated "SIG$signal: exit $exit: $(cat stop.err)" ;;
@@ -424,7 +424,7 @@ for options in "" "--report -" "-v"; do
   pipes=$((pipes + 1))
 done
 { "$PROGRAM" inspect "$one" --json - 2>pipe.err; echo $? >pipe.code; } | head -c 1 >/dev/null
-[ "$(cat pipe.code)" = 0 ] && [ ! -s pipe.err ] || violated "broken pipe (inspect): exit $(cat pipe.code): $(cat pipe.err)"
+[ "$(cat pipe.code)" = 0 ] && ! grep -q "onnx-lowrank:" pipe.err || violated "broken pipe (inspect): exit $(cat pipe.code): $(cat pipe.err)"
 echo "broken pipe on standard output: $((pipes + 1)) runs, exit 0, outputs whole"
 
 # ---- the clock
@@ -445,7 +445,7 @@ if [ -n "$faketime" ] && [ -e "$faketime" ]; then
       [ $((half % 2)) = 1 ] && echo "$to" >clock.rc || echo "$from" >clock.rc
     done
     wait $process || violated "clock $jump: exit $?"
-    awk '/"total":/ { gsub(/[^0-9.e-]/, "", $2); if ($2 < 0 || $2 > 300) exit 1 }' clock/r.json || violated "clock $jump: it took $(grep '"total"' clock/r.json)"
+    awk '/"total":/ { gsub(/[^0-9.e-]/, "", $2); if ($2 + 0 < 0 || $2 + 0 > 300) exit 1 }' clock/r.json || violated "clock $jump: it took $(grep '"total"' clock/r.json)"
     # With the clock of another decade the kept times are used as they are.
     kept=$(sha256sum cache/onnx-lowrank/*) made=$(print clock/out.onnx)
     before clock one absent
