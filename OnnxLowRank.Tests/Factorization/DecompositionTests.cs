@@ -51,6 +51,24 @@ public class DecompositionTests
         }
     }
 
+    [Fact]
+    public void Layers_with_very_many_outputs_are_multiplied_in_pieces()
+    {
+        const int In = 6, Out = 20_000; // two whole pieces and a part of one
+        var model = new TinyModel();
+        model.Input("x", null, In);
+        model.Node("Gemm", ["x", model.Weight("w", Out, In)], "y", ("transB", 1), ("alpha", 2f));
+        model.Outputs("y");
+        var layer = new Bench(model.Build(), new MemorySamples([Feed.Random("x", 8, In)])).Layer;
+        var algebra = LinearAlgebra.Create(1);
+        var weight = layer.ReadWeight();
+        var decomposition = new Decomposition(algebra, layer, [SvdMethod.Of(algebra, weight, In)], weight, [null]);
+
+        Assert.Equal([.. layer.ReadRows(7000).SelectMany(rows => rows.Data)], weight.Data);
+        Assert.Equal(Array.ConvertAll(weight.Data, value => (float)value), layer.ReadFloats());
+        AssertClose(weight, Product(layer, decomposition.Cut(In, balanced: false)), 1e-5, Norm(weight)); // floats
+    }
+
     [Theory]
     [InlineData("MatMul")]
     [InlineData("Conv with groups")]

@@ -74,14 +74,18 @@ sealed class Decomposition
         return new(rank, CutUp(rank, scales), CutDown(rank, scales), scales);
     }
 
+    /// <summary>Rows of W that are multiplied at a time.</summary>
+    const int RowsAtATime = 8192;
+
     /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
-        var weight = Substitute ?? Layer.ReadWeight();
+        var whole = Substitute ?? (Layer.Groups > 1 ? Layer.ReadWeight() : null);
         var down = new float[scales.Length * Layer.In];
         for (int g = 0; g < Layer.Groups; g++)
         {
-            var part = _algebra.Multiply(Directions(g, rank), Layer.GroupOf(weight, g), transposeLeft: true);
+            var part = whole == null ? DownByRows(rank)
+                : _algebra.Multiply(Directions(g * Layer.OutPerGroup, Layer.OutPerGroup, rank), Layer.GroupOf(whole, g), transposeLeft: true);
             for (int k = 0; k < rank; k++)
             {
                 TensorPrimitives.Multiply(part.Row(k), scales[g * rank + k], part.Row(k));
@@ -91,13 +95,31 @@ sealed class Decomposition
         return down;
     }
 
-    /// <summary>The first directions of a group, U_r (out/groups, r).</summary>
-    Matrix Directions(int group, int rank)
+    /// <summary>Uᵀ·W (r, in) of a layer of one group, without its whole weight in double precision.</summary>
+    Matrix DownByRows(int rank)
     {
-        var directions = new Matrix(Layer.OutPerGroup, rank);
-        for (int o = 0; o < directions.Rows; o++)
+        Matrix? down = null;
+        int first = 0;
+        foreach (var rows in Layer.ReadRows(RowsAtATime))
         {
-            TensorPrimitives.ConvertTruncating<float, double>(_up.Span.Slice((group * directions.Rows + o) * MaxRank, rank), directions.Row(o));
+            var part = _algebra.Multiply(Directions(first, rows.Rows, rank), rows, transposeLeft: true);
+            first += rows.Rows;
+            if (down != null)
+            {
+                TensorPrimitives.Add<double>(down.Data, part.Data, part.Data);
+            }
+            down = part;
+        }
+        return down!;
+    }
+
+    /// <summary>The first directions of consecutive outputs, U_r (count, r).</summary>
+    Matrix Directions(int first, int count, int rank)
+    {
+        var directions = new Matrix(count, rank);
+        for (int o = 0; o < count; o++)
+        {
+            TensorPrimitives.ConvertTruncating<float, double>(_up.Span.Slice((first + o) * MaxRank, rank), directions.Row(o));
         }
         return directions;
     }
@@ -189,7 +211,7 @@ sealed class Decomposition
         int rows = Layer.OutPerGroup;
         for (int g = 0; g < Layer.Groups; g++)
         {
-            var vectors = Directions(g, rank);
+            var vectors = Directions(g * rows, rows, rank);
             var part = mean.AsSpan(g * rows, rows);
             var inner = new double[rank];
             for (int o = 0; o < rows; o++)

@@ -113,23 +113,47 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         : new(OutPerGroup, In, weight.Data.AsSpan(group * OutPerGroup * In, OutPerGroup * In).ToArray());
 
     /// <summary><see cref="ReadWeight"/> in floats, row-major.</summary>
-    public float[] ReadFloats() => Array.ConvertAll(ReadWeight().Data, value => (float)value);
+    public float[] ReadFloats()
+    {
+        float[] stored = Weight.Read(), weight = new float[stored.Length];
+        for (int o = 0; o < Out; o++)
+        {
+            double scale = ScaleOf(o);
+            for (int i = 0; i < In; i++)
+            {
+                weight[o * In + i] = (float)(scale * stored[IndexOf(o, i)]);
+            }
+        }
+        return weight;
+    }
 
     /// <summary>
     /// W (out, in) in one piece, rows of group 0 first, with Gemm's alpha and a folded BatchNormalization's scale in it. Newly read
     /// at every call.
     /// </summary>
-    public Matrix ReadWeight()
+    public Matrix ReadWeight() => Rows(Weight.Read(), 0, Out);
+
+    /// <summary>The same in pieces of consecutive rows, one after the other: of a large layer, whose weight in double precision takes much memory.</summary>
+    /// <param name="count">Rows of a piece; the last one may have fewer.</param>
+    public IEnumerable<Matrix> ReadRows(int count)
     {
         float[] stored = Weight.Read();
-        var weight = new Matrix(Out, In);
-        for (int o = 0; o < Out; o++)
+        for (int first = 0; first < Out; first += count)
         {
-            double scale = ScaleOf(o);
+            yield return Rows(stored, first, Math.Min(count, Out - first));
+        }
+    }
+
+    Matrix Rows(float[] stored, int first, int count)
+    {
+        var weight = new Matrix(count, In);
+        for (int o = 0; o < count; o++)
+        {
+            double scale = ScaleOf(first + o);
             var row = weight.Row(o);
             for (int i = 0; i < In; i++)
             {
-                row[i] = scale * stored[IndexOf(o, i)];
+                row[i] = scale * stored[IndexOf(first + o, i)];
             }
         }
         return weight;

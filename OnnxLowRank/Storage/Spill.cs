@@ -11,7 +11,11 @@ sealed class Spill
     /// <summary>Bytes from which on an array is worth a file.</summary>
     const int SmallestSpilled = 1 << 20;
 
+    /// <summary>Bytes put aside from which on what was computed on the way, several times as much, is given back: left to itself, the collector lets it pile up.</summary>
+    const long CollectedEvery = 64 << 20;
+
     readonly string? _beside;
+    long _sinceCollection;
 
     Spill(string? beside) => _beside = beside;
 
@@ -33,8 +37,14 @@ sealed class Spill
     public Kept Keep(float[] values) =>
         _beside == null || values.Length * (long)sizeof(float) < SmallestSpilled ? new(values) : new(OnDisk(MemoryMarshal.AsBytes<float>(values), _beside));
 
-    static ReadOnlyMemory<byte> OnDisk(ReadOnlySpan<byte> bytes, string beside)
+    ReadOnlyMemory<byte> OnDisk(ReadOnlySpan<byte> bytes, string beside)
     {
+        _sinceCollection += bytes.Length;
+        if (_sinceCollection >= CollectedEvery)
+        {
+            _sinceCollection = 0;
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+        }
         string path = Path.Combine(Path.GetDirectoryName(beside)!, $".{Path.GetFileName(beside)}.{Path.GetRandomFileName()}.tmp");
         try
         {
