@@ -188,7 +188,7 @@ public class BadInputTests
             model.Graph.Initializer[0] = Weight("w1", scale: float.NaN, 96, Inputs);
             model.Graph.Initializer[2] = Weight("w2", scale: float.PositiveInfinity, 4, 96);
         })),
-        ["names that steer the terminal"] = new(Model, ["in.onnx", "?[31mghost?"], playground => Changed(playground, model => model.Graph.Node[1].Input[0] = "\e[31mghost\a")),
+        ["names that steer the terminal"] = new(Model, ["in.onnx", "�[31mghost�"], playground => Changed(playground, model => model.Graph.Node[1].Input[0] = "\e[31mghost\a")),
         ["no float output"] = new(Model, ["float"], playground => Changed(playground, model =>
         {
             model.Graph.Node.Add(NodeAttributes.Create("ArgMax", "last", ["y"], ["best"]));

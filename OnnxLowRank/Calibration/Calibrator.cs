@@ -123,7 +123,11 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         Fill(tally, sampling, sampling.WholeRuns(samples));
         for (int i = 0; i < tally.Moments.Length; i++)
         {
-            RequireSeen(tally.Moments[i], tally.Probes.Taps[i].Value);
+            var tap = tally.Probes.Taps[i];
+            if (Tap.Vectors(tap, shapes[tap.Value]) > 0) // what is empty in the run that shapes are from is left alone
+            {
+                RequireSeen(tally.Moments[i], tap.Value);
+            }
         }
         var moments = Enumerable.Range(0, tally.Moments.Length).ToDictionary(i => tally.Probes.Taps[i], i => (Moments)tally.Moments[i]);
         var ranges = Enumerable.Range(0, tally.Lowest.Length).ToDictionary(i => tally.Probes.Ranged[i].Value, i => (tally.Lowest[i], tally.Highest[i]));
