@@ -428,7 +428,7 @@ done
 echo "broken pipe on standard output: $((pipes + 1)) runs, exit 0, outputs whole"
 
 # ---- the clock
-faketime=${FAKETIME_LIB:-$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null | head -1)}
+faketime=${FAKETIME_LIB:-$(find /usr/lib -name libfaketime.so.1 2>/dev/null | head -1)}
 if [ -n "$faketime" ] && [ -e "$faketime" ]; then
   mkdir -p clock
   jumps=0
