@@ -428,21 +428,22 @@ done
 echo "broken pipe on standard output: $((pipes + 1)) runs, exit 0, outputs whole"
 
 # ---- the clock
-faketime=${FAKETIME_LIB:-$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null | head -1)}
+faketime=${FAKETIME_LIB:-$(find /usr/lib -name libfaketime.so.1 2>/dev/null | head -1)}
 if [ -n "$faketime" ] && [ -e "$faketime" ]; then
   mkdir -p clock
   jumps=0
+  set_clock() { echo "$1" >clock.new && mv clock.new clock.rc; } # at once: the library reads the file at every call
   for jump in "+0 +3650d" "+0 -3650d" "+3650d -3650d"; do
     read -r from to <<<"$jump"
     before clock one absent
     rm -rf cache && mkdir cache
-    echo "$from" >clock.rc
+    set_clock "$from"
     faked() { LD_PRELOAD=$faketime FAKETIME_TIMESTAMP_FILE=$WORK/clock.rc FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 "$@"; }
     faked "$PROGRAM" "$one" clock/out.onnx --calib "$calib" -q --method none --format int8 --tolerance 1 --report clock/r.json &
     process=$!
     for half in 1 2 3 4; do
       sleep 0.3
-      [ $((half % 2)) = 1 ] && echo "$to" >clock.rc || echo "$from" >clock.rc
+      [ $((half % 2)) = 1 ] && set_clock "$to" || set_clock "$from"
     done
     wait $process || violated "clock $jump: exit $?"
     awk '/"total":/ { gsub(/[^0-9.e-]/, "", $2); if ($2 + 0 < 0 || $2 + 0 > 300) exit 1 }' clock/r.json || violated "clock $jump: it took $(grep '"total"' clock/r.json)"
