@@ -5,7 +5,7 @@ abstract class FuzzTarget
 {
     /// <summary>By name.</summary>
     public static IReadOnlyDictionary<string, FuzzTarget> All { get; } =
-        new FuzzTarget[] { new ModelTarget(), new GraphTarget(), new NpyTarget(), new NpzTarget(), new TensorTarget(), new LabelsTarget() }
+        new FuzzTarget[] { new ModelTarget(), new GraphTarget(), new NpyTarget(), new NpzTarget(), new TensorTarget(), new LabelsTarget(), new StatsTarget() }
             .ToDictionary(target => target.Name);
 
     /// <summary>In messages, and part of every case's seed.</summary>
