@@ -191,7 +191,7 @@ sealed partial class Worker(string folder, Case item)
     void Note(string label, int exit, string error, double? distance)
     {
         _defects.AddRange(Tool.Oddities(label, exit, error));
-        if (exit == ExitCode.Model && _runs && !error.Contains("which samples cannot be given for", StringComparison.Ordinal) && !error.Contains("no float32 output", StringComparison.Ordinal))
+        if (exit == ExitCode.Model && _runs && !error.Contains("which samples cannot be given for", StringComparison.Ordinal) && !error.Contains("no output of floats to compare", StringComparison.Ordinal))
         {
             _defects.Add($"{label}: ONNX Runtime runs the model, but: {error}");
         }
