@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How time and memory of a compression grow with the number of layers, their width and the number of samples (scripts/make-shaped mlp: chains of
-# square layers with random weights), one row each, and under each series the exponent b of a·x^b fitted to its last points, where what does not
-# grow counts least: 1 is linear. Decompositions of a layer grow with the cube of its width, its weights with the square.
+# square layers with random weights), one row each, and under each series the exponent b of a·x^b fitted to its last three
+# points, where what does not grow counts least: 1 is linear. Decompositions of a layer grow with the cube of its width, its weights with the square.
 #
 #   scripts/bench-scale.sh [layers] [width] [samples]
 #
@@ -10,10 +10,6 @@ set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_python
 build_programs scripts/make-shaped
-
-small=$WORK/small.json
-compress "$repository/models/digits-cnn.onnx" "$WORK/small.onnx" --calib "$repository/models/digits-calib" --threads "$threads" --no-timing --report "$small" -q >/dev/null
-base=$(field "$small" peakMemoryBytes)
 
 row='%-8s %7s %5s %7s %8s %10s %10s %8s %8s %7s %9s\n'
 columns='total calibrate decompose search verify'
@@ -44,12 +40,12 @@ point() {
     seconds+=("$(field "$report" "seconds.$column" | awk '{ printf "%.2f", $1 }')")
   done
   local peak
-  peak=$(awk "BEGIN { m = ($(field "$report" peakMemoryBytes) - $base) / 1e6; printf \"%.0f\", m > 0 ? m : 0 }")
+  peak=$(awk "BEGIN { printf \"%.0f\", $(field "$report" peakMemoryBytes) / 1e6 }")
   printf "$row" "$1" "$3" "$4" "$5" "${seconds[0]}" "${seconds[1]}" "${seconds[2]}" "${seconds[3]}" "${seconds[4]}" "$peak" "exit $code"
   echo "$2 ${seconds[*]} $peak" >>"$WORK/$1.rows"
 }
 
-printf "$row" series layers width samples total calibrate decompose search verify 'net MB' ''
+printf "$row" series layers width samples total calibrate decompose search verify 'peak MB' ''
 for series in ${*:-layers width samples}; do
   rm -f "$WORK/$series.rows"
   case $series in
