@@ -27,7 +27,7 @@ sealed record Analysis(
     public static Analysis Of(
         Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock)
     {
-        Layer[] layers = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant)]; // what constants are is known
+        Layer[] layers = [.. found.Measured];
         var sampling = workspace.Sampling;
         var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, options.Threads);
         bool wantsInt8 = options.Format != FormatChoice.Float32;
@@ -36,7 +36,7 @@ sealed record Analysis(
         var shapesOf = calibrator.Shapes(sampling, [1, 2]);
         var shapes = shapesOf[0];
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
-        var positions = found.Layers.ToDictionary(layer => layer, layer => layer.Kind == LayerKind.Constant ? default : PositionsOf(layer, shapes));
+        var positions = found.Layers.ToDictionary(layer => layer, layer => layer.IsMeasured ? PositionsOf(layer, shapes) : default);
         var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
         int done = 0;
         var decompositions = new Dictionary<Layer, Decomposition>();
@@ -46,7 +46,7 @@ sealed record Analysis(
         foreach (var wave in Calibrator.Waves(found.Layers, shapes, options.Memory))
         {
             clock.Enter("calibrate");
-            Layer[] running = [.. wave.Where(layer => layer.Kind != LayerKind.Constant)];
+            Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
             var measured = workspace.Stats?.Measured(running, shapes, wantsInt8)
                 ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
             foreach (var (value, grid) in measured.Grids)
@@ -121,7 +121,7 @@ sealed record Analysis(
     /// <summary>Whether samples give the layer anything to apply its weight to. What errors in it would cost is unknown otherwise: it is left alone.</summary>
     public bool IsSeen(Layer layer) => IsSeen(layer, Positions);
 
-    static bool IsSeen(Layer layer, IReadOnlyDictionary<Layer, Positions> positions) => layer.Kind == LayerKind.Constant || positions[layer].Output > 0;
+    static bool IsSeen(Layer layer, IReadOnlyDictionary<Layer, Positions> positions) => !layer.IsMeasured || positions[layer].Output > 0;
 
     /// <summary>Of the layers in <see cref="Decompositions"/>, that of the output and, where a Conv's input channels may be combined, that of the input.</summary>
     public IReadOnlyDictionary<Layer, (Spectrum Output, Spectrum? Input)> Spectra { get; } =

@@ -42,10 +42,10 @@ public static class CalibrationJob
         var device = Device.Open(options.Device);
         using var source = Open(options, user, device);
         RequireIntact(options, user, source);
-        var flattened = Flattened.Of(OldOpsets.Raised(user));
+        var flattened = Flattened.Of(user);
         var found = LayerFinder.Find(flattened, options.Layers);
         var model = Siblings.Stacked(flattened, found.Layers);
-        Layer[] layers = [.. Running(LayerFinder.Find(model, options.Layers)), .. model == flattened ? [] : Running(found)]; // compress may stack fewer
+        Layer[] layers = [.. LayerFinder.Find(model, options.Layers).Measured, .. model == flattened ? [] : found.Measured]; // compress may stack fewer
         if (layers.Length == 0)
         {
             throw new ModelException(Compressor.WhyNone(found));
@@ -76,8 +76,6 @@ public static class CalibrationJob
             [.. tally.Probes.Taps.Zip(tally.Moments, (tap, moments) => Measured(tap, moments, layers, shapes))],
             device.Note.Length > 0 ? [device.Note, .. source.Notes] : source.Notes);
     }
-
-    static IEnumerable<Layer> Running(FoundLayers found) => found.Layers.Where(layer => layer.Kind != LayerKind.Constant); // what constants are is known
 
     static SampleSource Open(CalibrationOptions options, OnnxModel model, Device device)
     {

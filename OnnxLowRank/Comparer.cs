@@ -48,7 +48,7 @@ public static class Comparer
     /// <summary>What one sample takes inside the models, about: of the first one's layers, and of the outputs that are compared.</summary>
     static long BytesPerSample(OnnxModel model, ModelFile first, Sampling sampling, Device device, int threads)
     {
-        Layer[] layers = [.. LayerFinder.Find(model, new()).Layers.Where(layer => layer.Kind != LayerKind.Constant)];
+        Layer[] layers = [.. LayerFinder.Find(model, new()).Measured];
         long inside = Calibrator.BytesPerSample(new Calibrator(model, layers, device, threads).Shapes(sampling)), outputs = 0;
         sampling.First(1, run =>
         {

@@ -30,10 +30,10 @@ public static class Inspector
         options.Validate();
         var clock = new StageClock(progress);
         clock.Enter("load");
-        var model = Flattened.Of(OldOpsets.Raised(OnnxModel.Load(options.Input)));
+        var model = Flattened.Of(OnnxModel.Load(options.Input));
         var notes = new List<string>();
         var found = LayerFinder.Find(model, new(options.Only, options.Skip, options.ConstantInputs));
-        Layer[] running = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant)]; // what constants are is known
+        Layer[] running = [.. found.Measured];
         var device = Device.Open(options.Device);
         if (device.Note.Length > 0)
         {

@@ -45,7 +45,7 @@ static class RankSweep
 
     static Layer Only(FoundLayers found, string input, SweepOptions options)
     {
-        Layer[] layers = [.. found.Layers.Where(layer => layer.Kind != LayerKind.Constant && !layer.IsTable)];
+        Layer[] layers = [.. found.Layers.Where(layer => !layer.IsTable)];
         return layers.Length == 1 ? layers[0] : throw new OptionException(layers.Length == 0
             ? $"--layer '{options.Layer}' matches no MatMul, Gemm or Conv of {input} that can be factorized (inspect lists them)"
             : $"--layer '{options.Layer}' matches {layers.Length} layers of {input}, the first two '{layers[0].Name}' and '{layers[1].Name}'; one is wanted");

@@ -32,7 +32,7 @@ sealed class UtilizationJob : IDisposable
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
     public static UtilizationJob Open(UtilizationOptions options, CancellationToken cancellation)
     {
-        var model = Flattened.Of(OldOpsets.Raised(OnnxModel.Load(options.Input)));
+        var model = Flattened.Of(OnnxModel.Load(options.Input));
         var device = Device.Open(options.Device);
         var original = ModelSession.Open(model, device, options.Threads);
         SampleSource? source = null;
@@ -59,7 +59,7 @@ sealed class UtilizationJob : IDisposable
         var algebra = LinearAlgebra.Create(options.Threads, notes.Add);
         var sampling = new Sampling(source, options.Batch, cancellation);
         // Layers that are not searched cost work too.
-        Layer[] layers = [.. LayerFinder.Find(model, new(ConstantInputs: options.ConstantInputs)).Layers.Where(layer => layer.Kind != LayerKind.Constant)];
+        Layer[] layers = [.. LayerFinder.Find(model, new(ConstantInputs: options.ConstantInputs)).Measured];
         var shapes = new Calibrator(model, layers, device, options.Threads).Shapes(sampling);
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
         return new(original, source)

@@ -83,14 +83,13 @@ sealed class Workspace : IDisposable
             var shares = SampleShares.Of(source.Count, options.Seed);
             var unseen = stats == null ? shares : Unseen(shares, source, stats, cancellation);
             var metric = MetricChoice.Of(options.Metric, labels, model, original);
-            var raised = OldOpsets.Raised(model);
-            var flattened = Flattened.Of(raised);
+            var flattened = Flattened.Of(model);
             var stacked = Siblings.Stacked(flattened, LayerFinder.Find(flattened, options.Layers).Layers);
             var workspace = new Workspace(
                 options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, unseen, stats);
-            if (raised != model)
+            if (flattened.Opset != model.Opset)
             {
-                workspace.Notes.Add($"opset {model.Opset} becomes {raised.Opset}, which defines every operator of the model alike");
+                workspace.Notes.Add($"opset {model.Opset} becomes {flattened.Opset}, which defines every operator of the model alike");
             }
             if (stats != null)
             {

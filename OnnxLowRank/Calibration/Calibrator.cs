@@ -97,7 +97,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         long bytes = 0;
         foreach (var layer in layers)
         {
-            Tap[] own = layer.Kind == LayerKind.Constant ? [] : [.. Probes.TapsOf(layer, shapes)];
+            Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes)] : [];
             long more = own.Where(tap => !taps.Contains(tap)).Sum(Bytes);
             if (waves.Count == 0 || bytes + more > limit)
             {

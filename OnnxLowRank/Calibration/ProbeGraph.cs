@@ -11,7 +11,7 @@ namespace OnnxLowRank.Calibration;
 sealed class ProbeGraph
 {
     readonly OnnxModel _model;
-    readonly HashSet<string> _names;
+    readonly UniqueNames _names;
     readonly Dictionary<Tap, string> _columns = [];
     readonly Dictionary<string, string> _singles = [];
     readonly List<string> _outputs = [];
@@ -20,8 +20,7 @@ sealed class ProbeGraph
     {
         _model = model.Copy();
         _model.Graph.Output.Clear();
-        _names = _model.Graph.Node.SelectMany(node => node.Output).Concat(_model.Graph.Input.Select(input => input.Name))
-            .Concat(_model.Graph.Initializer.Select(tensor => tensor.Name)).ToHashSet(StringComparer.Ordinal);
+        _names = new(model);
     }
 
     /// <summary>Names of the added outputs, in the order they were asked for.</summary>
@@ -213,13 +212,5 @@ sealed class ProbeGraph
         }
     }
 
-    string Fresh(string wanted)
-    {
-        string name = $"probe_{wanted}";
-        for (int i = 2; !_names.Add(name); i++)
-        {
-            name = $"probe_{wanted}_{i}";
-        }
-        return name;
-    }
+    string Fresh(string wanted) => _names.Fresh($"probe_{wanted}");
 }

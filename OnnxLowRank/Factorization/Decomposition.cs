@@ -116,10 +116,11 @@ sealed class Decomposition
     /// <summary>The first directions of consecutive outputs, U_r (count, r).</summary>
     Matrix Directions(int first, int count, int rank)
     {
+        var basis = _up.Span;
         var directions = new Matrix(count, rank);
         for (int o = 0; o < count; o++)
         {
-            TensorPrimitives.ConvertTruncating<float, double>(_up.Span.Slice((first + o) * MaxRank, rank), directions.Row(o));
+            TensorPrimitives.ConvertTruncating<float, double>(basis.Slice((first + o) * MaxRank, rank), directions.Row(o));
         }
         return directions;
     }

@@ -77,6 +77,9 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <summary>Whether rows are read as they are, so that there is no input to round.</summary>
     public bool IsTable => Kind is LayerKind.Gather or LayerKind.Constant;
 
+    /// <summary>Whether samples tell something about it: what a constant is is known.</summary>
+    public bool IsMeasured => Kind != LayerKind.Constant;
+
     /// <summary>The shape of a convolution's kernel, empty for the other kinds.</summary>
     public long[] Kernel => IsConvolution ? Weight.Dims[2..] : [];
 

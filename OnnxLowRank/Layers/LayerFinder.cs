@@ -7,7 +7,11 @@ namespace OnnxLowRank.Layers;
 /// <summary>The layers of a model, and the nodes with weights that are left alone.</summary>
 /// <param name="Layers">In graph order.</param>
 /// <param name="LeftAlone">Each with its reason.</param>
-sealed record FoundLayers(IReadOnlyList<Layer> Layers, IReadOnlyList<LeftAlone> LeftAlone);
+sealed record FoundLayers(IReadOnlyList<Layer> Layers, IReadOnlyList<LeftAlone> LeftAlone)
+{
+    /// <summary>Those that samples tell something about.</summary>
+    public IEnumerable<Layer> Measured => Layers.Where(layer => layer.IsMeasured);
+}
 
 /// <summary>Which layers to look for.</summary>
 /// <param name="Only">Node names to consider, or null for all.</param>

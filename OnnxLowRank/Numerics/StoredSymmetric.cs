@@ -25,11 +25,12 @@ sealed class StoredSymmetric
     /// <summary>The matrix (n, n), both triangles, its elements rounded to single precision.</summary>
     public Matrix Read()
     {
+        var triangle = _triangle.Span;
         var matrix = new Matrix(_size, _size);
         for (int i = 0; i < _size; i++)
         {
             var row = matrix.Row(i)[..(i + 1)];
-            TensorPrimitives.ConvertTruncating<float, double>(_triangle.Span.Slice(Start(i), i + 1), row);
+            TensorPrimitives.ConvertTruncating<float, double>(triangle.Slice(Start(i), i + 1), row);
             for (int j = 0; j < i; j++)
             {
                 matrix[j, i] = row[j];
