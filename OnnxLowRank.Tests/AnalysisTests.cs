@@ -30,7 +30,7 @@ public class AnalysisTests
             moment.Data[i] /= seen.Rows;
         }
 
-        var basis = OutputMethod.FromOutput(algebra, moment, table.Transposed(), Decomposing.TableShrinkage(4 * seen.Rows, Rows), Kept);
+        var basis = OutputMethod.FromOutput(algebra, moment, [table], Decomposing.TableShrinkage(4 * seen.Rows, Rows), Kept);
 
         for (int direction = 0; direction < 12; direction++)
         {

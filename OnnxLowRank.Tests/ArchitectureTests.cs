@@ -16,7 +16,7 @@ public partial class ArchitectureTests
         ["Storage"] = [],
         ["Samples"] = ["Onnx"],
         ["Runtime"] = ["Onnx", "Samples"],
-        ["Layers"] = ["Numerics", "Onnx"],
+        ["Layers"] = ["Numerics", "Onnx", "Storage"],
         ["Factorization"] = ["Layers", "Numerics", "Quantization", "Storage"],
         ["Planning"] = ["Factorization", "Layers"],
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],

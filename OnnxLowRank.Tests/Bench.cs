@@ -53,7 +53,7 @@ sealed class Bench
         int rows = layer.OutPerGroup, rank = Math.Min(rows, layer.In);
         if (layer.Kind == LayerKind.Constant)
         {
-            return _decompositions[layer] = new(s_algebra, layer, [SvdMethod.Of(s_algebra, weight, rank)], weight, [null]);
+            return _decompositions[layer] = new(s_algebra, layer, [SvdMethod.Of(s_algebra, weight, rank)], [null]);
         }
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => use.Addend == null);
         var moments = Measured.Moments[layer];
@@ -62,8 +62,8 @@ sealed class Bench
             var part = new Matrix(rows, layer.In, weight.Data.AsSpan(g * rows * layer.In, rows * layer.In).ToArray());
             var second = moments[0].Second(g, isCentred);
             return isAtInput
-                ? OutputMethod.FromInput(s_algebra, second, part, shrinkage: 0, rank)
-                : OutputMethod.FromOutput(s_algebra, second, part, shrinkage: 0, rank);
+                ? OutputMethod.FromInput(s_algebra, second, [part], shrinkage: 0, rank)
+                : OutputMethod.FromOutput(s_algebra, second, [part.Transposed()], shrinkage: 0, rank);
         });
         double[]?[] means = [.. layer.Uses.Select((use, i) => !isCentred ? null : isAtInput
             ? s_algebra.Multiply(weight, new Matrix(layer.In, 1, moments[i].Mean())).Data
@@ -71,7 +71,7 @@ sealed class Bench
         int channels = layer.In / layer.KernelSize;
         var input = layer.BreakEvenInputRank == 0 ? null
             : InputMethod.Of(s_algebra, weight, channels, Measured.InputMoments[layer][0].Second(0, centred: false), shrinkage: 0, channels);
-        return _decompositions[layer] = new(s_algebra, layer, [.. bases], weight, means, input);
+        return _decompositions[layer] = new(s_algebra, layer, [.. bases], means, input);
     }
 
     /// <summary>In 4 bits, from the moment of the layer's input, or, of a Conv or a table, without any.</summary>

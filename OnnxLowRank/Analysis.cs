@@ -6,6 +6,7 @@ using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Timing;
 using OnnxLowRank.Utilization;
 
@@ -72,7 +73,7 @@ sealed record Analysis(
                 }
                 clock.Report((double)++done / found.Layers.Count);
                 measured.Forget(layer); // the next layers' decompositions take its place in memory
-                Garbage.Collect(layer);
+                Garbage.Collect(layer.Elements);
             }
         }
 
@@ -138,7 +139,7 @@ sealed record Analysis(
         IReadOnlyDictionary<Layer, DamageCurve> damage, ICostModel cost, Func<Layer, Allowed> allowedFor, Dialect dialect, int opset) =>
         [.. Found.Layers.Select(layer =>
         {
-            Garbage.Collect(layer);
+            Garbage.Collect(layer.Elements);
             var allowed = !IsSeen(layer) ? Allowed.Nothing : IsUneven(layer) ? allowedFor(layer).WithoutScalesPerRun() : allowedFor(layer);
             return Candidates.Of(
                 layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,

@@ -27,10 +27,11 @@ static class Decomposing
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
     static Decomposition OfConstant(ILinearAlgebra algebra, Layer layer, Spill spill)
     {
-        var weight = layer.ReadWeight();
         int rank = layer.BreakEvenRank;
-        var basis = layer.Out < layer.In ? OutputMethod.FromOutput(algebra, algebra.Gram(weight), weight, shrinkage: 0, rank) : SvdMethod.Of(algebra, weight, rank);
-        return new(algebra, layer, [basis], weight, [null], spill: spill);
+        var basis = layer.Out < layer.In
+            ? OutputMethod.FromOutput(algebra, OutputMethod.Gram(algebra, layer.ReadTransposed(), out _), [], shrinkage: 0, rank)
+            : SvdMethod.Of(algebra, layer.ReadWeight(), rank);
+        return new(algebra, layer, [basis], [null], spill: spill);
     }
 
     /// <summary>P_T·W·P_S of a layer, or W where nothing can be projected.</summary>
@@ -49,7 +50,7 @@ static class Decomposing
 
     /// <summary>The SVD of what is left of a weight; biases stay as they are.</summary>
     static Decomposition OfUtilized(ILinearAlgebra algebra, Layer layer, Matrix projected) =>
-        new(algebra, layer, [.. Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(projected, g), layer.BreakEvenRank))], projected, new double[layer.Uses.Count][])
+        new(algebra, layer, [.. Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(projected, g), layer.BreakEvenRank))], new double[layer.Uses.Count][])
         {
             Substitute = projected,
         };
@@ -60,25 +61,38 @@ static class Decomposing
         ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null)
     {
         var moments = measured.Moments[layer];
-        var weight = layer.ReadWeight();
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
-        bool isSolvedAtInput = isAtInput && layer.In < layer.Out;
         double vectors = moments.Sum(use => use.Count);
-        double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, isSolvedAtInput ? layer.In : layer.OutPerGroup);
-        var groups = new OutputBasis[layer.Groups];
-        for (int g = 0; g < groups.Length; g++)
+        double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, IsSolvedAtInput(layer) ? layer.In : layer.OutPerGroup);
+        bool looksAtWeight = method is Method.Svd or Method.Randomized;
+        var weight = layer.Groups > 1 || looksAtWeight ? layer.ReadWeight() : null;
+        OutputBasis[] groups = [.. Enumerable.Range(0, layer.Groups).Select(g =>
         {
-            var part = layer.GroupOf(weight, g);
+            var part = weight == null ? null : layer.GroupOf(weight, g);
             var second = Moments.Pooled(moments, g, isCentred);
-            groups[g] = method switch
-            {
-                Method.Svd => OutputMethod.Along(algebra, SvdMethod.Of(algebra, part, rank).Vectors, second, isAtInput ? part : null),
-                Method.Randomized => OutputMethod.Along(algebra, RandomizedMethod.Of(algebra, part, rank, seed + g).Vectors, second, isAtInput ? part : null),
-                _ => FromMoments(algebra, layer, part, second, shrinkage, rank),
-            };
-        }
-        return new(algebra, layer, groups, weight, [.. layer.Uses.Select((use, i) => Mean(algebra, use, weight, moments[i], isAtInput))], input, spill);
+            return looksAtWeight
+                ? OutputMethod.Along(algebra, OfWeight(part!, seed + g).Vectors, second, isAtInput ? part : null)
+                : FromMoments(algebra, layer, part, second, shrinkage, rank);
+        })];
+        return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i], isAtInput))], input, spill);
+
+        OutputBasis OfWeight(Matrix part, int seed) => method == Method.Svd ? SvdMethod.Of(algebra, part, rank) : RandomizedMethod.Of(algebra, part, rank, seed);
     }
+
+    /// <param name="part">W of the group; null for a layer of one group, whose weight is read in pieces.</param>
+    /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
+    static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix? part, Matrix second, double shrinkage, int rank)
+    {
+        if (IsSolvedAtInput(layer))
+        {
+            return OutputMethod.FromInput(algebra, second, part == null ? layer.ReadRows() : [part], shrinkage, rank);
+        }
+        var covariance = Tap.IsAtInput(layer) ? Through(algebra, part ?? layer.ReadWeight(), second) : second;
+        return OutputMethod.FromOutput(algebra, covariance, part == null ? layer.ReadTransposed() : [part.Transposed()], shrinkage, rank);
+    }
+
+    /// <summary>Whether the layer's basis follows from its input's moments without its output's.</summary>
+    static bool IsSolvedAtInput(Layer layer) => Tap.IsAtInput(layer) && layer.In < layer.Out;
 
     static InputBasis? InputBasisOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
     {
@@ -99,12 +113,6 @@ static class Decomposing
     public static OutputBasis OutputBasisOf(ILinearAlgebra algebra, Layer layer, Matrix part, Moments[] moments, int group) =>
         FromMoments(algebra, layer, part, Moments.Pooled(moments, group, centred: true), shrinkage: 0, Math.Min(part.Rows, part.Cols));
 
-    /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
-    static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix part, Matrix second, double shrinkage, int rank) =>
-        !Tap.IsAtInput(layer) ? OutputMethod.FromOutput(algebra, second, part, shrinkage, rank)
-        : layer.In < layer.Out ? OutputMethod.FromInput(algebra, second, part, shrinkage, rank)
-        : OutputMethod.FromOutput(algebra, Through(algebra, part, second), part, shrinkage, rank);
-
     /// <summary>The output's covariance W·G·Wᵀ.</summary>
     static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>
         algebra.Multiply(algebra.Multiply(weight, covariance), weight, transposeRight: true);
@@ -120,7 +128,7 @@ static class Decomposing
     public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);
 
     /// <summary>E[W·x] of one use, or null where a bias cannot be corrected.</summary>
-    static double[]? Mean(ILinearAlgebra algebra, LayerUse use, Matrix weight, Moments moments, bool isAtInput)
+    static double[]? Mean(ILinearAlgebra algebra, Layer layer, LayerUse use, Moments moments, bool isAtInput)
     {
         if (use.Addend != null)
         {
@@ -128,7 +136,7 @@ static class Decomposing
         }
         double[] mean = moments.Mean();
         return isAtInput
-            ? algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data
+            ? [.. layer.ReadRows().SelectMany(rows => algebra.Multiply(rows, new Matrix(mean.Length, 1, mean)).Data)]
             : [.. mean.Select((value, i) => value - (use.Bias?[i] ?? 0))];
     }
 }

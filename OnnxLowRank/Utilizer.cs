@@ -7,6 +7,7 @@ using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Utilization;
 
 namespace OnnxLowRank;
@@ -76,7 +77,7 @@ public static class Utilizer
             operands[layer] = layer.OperandFor(weight);
             results.Add(Result(search, layer, weight, dimensions));
             AddNotes(job.Notes, layer, dimensions, vectors);
-            Garbage.Collect(layer);
+            Garbage.Collect(layer.Elements);
         }
 
         clock.Enter("verify");

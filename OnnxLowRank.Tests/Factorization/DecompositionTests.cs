@@ -54,7 +54,7 @@ public class DecompositionTests
     [Fact]
     public void Layers_with_very_many_outputs_are_multiplied_in_pieces()
     {
-        const int In = 6, Out = 20_000; // two whole pieces and a part of one
+        const int In = 100, Out = 50_000; // two whole pieces and a part of one
         var model = new TinyModel();
         model.Input("x", null, In);
         model.Node("Gemm", ["x", model.Weight("w", Out, In)], "y", ("transB", 1), ("alpha", 2f));
@@ -62,9 +62,10 @@ public class DecompositionTests
         var layer = new Bench(model.Build(), new MemorySamples([Feed.Random("x", 8, In)])).Layer;
         var algebra = LinearAlgebra.Create(1);
         var weight = layer.ReadWeight();
-        var decomposition = new Decomposition(algebra, layer, [SvdMethod.Of(algebra, weight, In)], weight, [null]);
+        var decomposition = new Decomposition(algebra, layer, [SvdMethod.Of(algebra, weight, In)], [null]);
 
-        Assert.Equal([.. layer.ReadRows(7000).SelectMany(rows => rows.Data)], weight.Data);
+        Assert.Equal(3, layer.ReadRows().Count());
+        Assert.Equal([.. layer.ReadRows().SelectMany(rows => rows.Data)], weight.Data);
         Assert.Equal(Array.ConvertAll(weight.Data, value => (float)value), layer.ReadFloats());
         AssertClose(weight, Product(layer, decomposition.Cut(In, balanced: false)), 1e-5, Norm(weight)); // floats
     }
@@ -78,7 +79,7 @@ public class DecompositionTests
         var algebra = LinearAlgebra.Create(1);
         var other = Gaussian.Random(layer.Out, layer.In, seed: 9);
         var groups = Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(other, g), layer.OutPerGroup));
-        var decomposition = new Decomposition(algebra, layer, [.. groups], other, new double[layer.Uses.Count][]) { Substitute = other };
+        var decomposition = new Decomposition(algebra, layer, [.. groups], new double[layer.Uses.Count][]) { Substitute = other };
 
         var product = Product(layer, decomposition.Cut(decomposition.MaxRank, balanced: true));
 
@@ -203,7 +204,7 @@ public class DecompositionTests
         var weight = bench.Layer.ReadWeight();
         var algebra = new ManagedAlgebra(1);
 
-        var decomposition = new Decomposition(algebra, bench.Layer, [SvdMethod.Of(algebra, weight, 4)], weight, [null]);
+        var decomposition = new Decomposition(algebra, bench.Layer, [SvdMethod.Of(algebra, weight, 4)], [null]);
 
         Assert.Null(decomposition.BiasCorrection(2, 0));
         Assert.Equal(4, decomposition.MaxRank);

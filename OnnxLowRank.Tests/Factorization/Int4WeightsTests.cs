@@ -1,6 +1,7 @@
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Tests.Rewriting;
+using static OnnxLowRank.Tests.Numerics.DenseMath;
 
 namespace OnnxLowRank.Tests.Factorization;
 
@@ -72,6 +73,38 @@ public class Int4WeightsTests
         Assert.NotEqual(dense.Error, int4.DenseError(16));
     }
 
+    [Fact]
+    public void A_large_weight_is_rounded_in_pieces_and_some_rows_tell_its_error()
+    {
+        const int inputs = 16, outputs = 600_000; // five pieces; every second row is looked at
+        var random = new Random(1);
+        var tiny = new TinyModel();
+        tiny.Input("x", null, inputs);
+        tiny.Node("MatMul", ["x", tiny.Weight("w", inputs, outputs)], "y");
+        tiny.Outputs("y");
+        var layer = new Bench(tiny.Build(), new MemorySamples([Feed.Random("x", 8, inputs)])).Layer;
+        var mixing = Gaussian.Random(inputs, inputs, seed: 2);
+        var covariance = s_algebra.Gram(mixing);
+        var moment = new InputMoment(covariance, [1]);
+        double[] mean = [.. Enumerable.Range(0, inputs).Select(_ => random.NextDouble())];
+        var basis = OutputMethod.FromInput(s_algebra, covariance, layer.ReadRows(), shrinkage: 0, 2);
+        var decomposition = new Decomposition(s_algebra, layer, [basis], [null]);
+        var int4 = new Int4Weights(s_algebra, layer, decomposition, moment, [mean]);
+
+        var dense = int4.Dense(16);
+
+        Assert.Equal(5, layer.ReadRows().Count());
+        var whole = moment.Rounded(s_algebra, layer.ReadWeight(), 16);
+        Assert.Equal(whole.Values, dense.Weight.Values);
+        Assert.Equal(whole.Scales, dense.Weight.Scales);
+        var lost = s_algebra.Multiply(new(outputs, inputs, [.. layer.ReadWeight().Data.Zip(whole.Dequantize().Data, (left, right) => left - right)]), new Matrix(inputs, 1, mean));
+        AssertClose(lost, new(outputs, 1, dense.Gains[0]!), 1e-12, Norm(lost));
+        double sampled = int4.DenseError(16);
+        Assert.NotEqual(dense.Error, sampled);
+        Assert.Equal(dense.Error, sampled, 0.02 * dense.Error);
+        Assert.Equal(int4.Pair(2, 16).Error - decomposition.Error(2), int4.PairError(2, 16) - decomposition.Error(2), 0.02 * int4.Pair(2, 16).Error);
+    }
+
     /// <summary>Inputs of 24 numbers that are mixtures of 8, so that what one rounded weight does, others can make good.</summary>
     static Bench Correlated()
     {
@@ -108,7 +141,7 @@ public class Int4WeightsTests
         var weight = bench.Layer.ReadWeight();
         var down = bench.InFewBits(bench.Layer).Pair(5, 0).Down.Dequantize();
 
-        var up = Int4Weights.Fit(s_algebra, weight, new(covariance, [1]), down, out var gram);
+        var up = s_algebra.Multiply(weight, Int4Weights.Solved(s_algebra, new(covariance, [1]), down, out var gram), transposeRight: true);
 
         double Energy(Matrix factor)
         {

@@ -32,10 +32,14 @@ public class OutputMethodTests
     static Matrix Covariance(Matrix samples) => Scaled(Times(samples, samples.Transposed()), 1.0 / samples.Cols);
 
     static OutputBasis FromOutput(ILinearAlgebra algebra, Matrix w, Matrix x, double shrinkage, int rank) =>
-        OutputMethod.FromOutput(algebra, Covariance(Times(w, x)), w, shrinkage, rank);
+        OutputMethod.FromOutput(algebra, Covariance(Times(w, x)), InPieces(w.Transposed()), shrinkage, rank);
 
     static OutputBasis FromInput(ILinearAlgebra algebra, Matrix w, Matrix x, double shrinkage, int rank) =>
-        OutputMethod.FromInput(algebra, Covariance(x), w, shrinkage, rank);
+        OutputMethod.FromInput(algebra, Covariance(x), InPieces(w), shrinkage, rank);
+
+    /// <summary>Rows as of a large layer.</summary>
+    static IEnumerable<Matrix> InPieces(Matrix w) =>
+        w.Rows < 3 ? [w] : [w.TopRows(w.Rows / 2), new(w.Rows - w.Rows / 2, w.Cols, w.Data[(w.Rows / 2 * w.Cols)..])];
 
     /// <summary>Mean of ‖y − U_r·U_rᵀ·y‖² over the samples.</summary>
     static double Loss(Matrix basis, Matrix y, int rank)
@@ -172,10 +176,10 @@ public class OutputMethodTests
 
         foreach (var basis in new[]
         {
-            OutputMethod.FromOutput(algebra, new(6, 6), w, 0.01, 4),
-            OutputMethod.FromInput(algebra, new(4, 4), w, 0.01, 4),
-            OutputMethod.FromOutput(algebra, new(6, 6), new(6, 4), 0.01, 4),
-            OutputMethod.FromInput(algebra, Matrix.Identity(4), new(6, 4), 0.01, 4),
+            OutputMethod.FromOutput(algebra, new(6, 6), [w.Transposed()], 0.01, 4),
+            OutputMethod.FromInput(algebra, new(4, 4), [w], 0.01, 4),
+            OutputMethod.FromOutput(algebra, new(6, 6), [new(4, 6)], 0.01, 4),
+            OutputMethod.FromInput(algebra, Matrix.Identity(4), [new(6, 4)], 0.01, 4),
         })
         {
             Assert.Equal(0, basis.Total);

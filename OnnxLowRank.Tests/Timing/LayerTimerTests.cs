@@ -21,6 +21,26 @@ public class LayerTimerTests
             yield return new LayerPlan.Quantize(layer, WeightFormat.Int8);
             yield return new LayerPlan.Factorize(layer, rank, WeightFormat.Int8);
         }
+        if (layer.Kind is LayerKind.MatMul or LayerKind.Gemm && layer.Uses[0].Addend == null)
+        {
+            yield return new LayerPlan.Quantize(layer, WeightFormat.Int4, Block: 32);
+            yield return new LayerPlan.Factorize(layer, rank, WeightFormat.Int4);
+            yield return new LayerPlan.Factorize(layer, rank, WeightFormat.Int4, Block: 16);
+        }
+    }
+
+    /// <summary>Models too large to be open beside others: the last one is timed like the ones before it.</summary>
+    [Fact]
+    public void A_layer_that_is_timed_by_itself_is_timed_once()
+    {
+        const int In = 512, Out = 70_000; // 137 MiB
+        var tiny = new TinyModel();
+        tiny.Input("x", null, In);
+        tiny.Node("MatMul", ["x", tiny.Weight("w", In, Out)], "y_node");
+        tiny.Outputs("y_node");
+        var bench = new Bench(tiny.Build(), new MemorySamples([Feed.Random("x", 4, In)]));
+
+        Assert.Single(bench.Timer().Measure([new LayerPlan.Keep(bench.Layer)], use: 0));
     }
 
     [Theory, MemberData(nameof(Cases))]

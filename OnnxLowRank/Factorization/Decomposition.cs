@@ -15,12 +15,11 @@ sealed class Decomposition
 
     /// <param name="layer">Whose weight it is.</param>
     /// <param name="groups">One basis per group, of the same size.</param>
-    /// <param name="weight">W (out, in), as <see cref="Layer.ReadWeight"/> gives it.</param>
     /// <param name="means">Per use, E[W·x] (out) over the calibration samples, without the bias; null where none was measured.</param>
     /// <param name="input">The input channels' basis of a Conv that has one, or null.</param>
     /// <param name="spill">Where Up waits; in memory when null.</param>
     public Decomposition(
-        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, Matrix weight, double[]?[] means, InputBasis? input = null, Spill? spill = null)
+        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, double[]?[] means, InputBasis? input = null, Spill? spill = null)
     {
         _algebra = algebra;
         Layer = layer;
@@ -74,43 +73,66 @@ sealed class Decomposition
         return new(rank, CutUp(rank, scales), CutDown(rank, scales), scales);
     }
 
-    /// <summary>Rows of W that are multiplied at a time.</summary>
-    const int RowsAtATime = 8192;
-
     /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
-        var whole = Substitute ?? (Layer.Groups > 1 ? Layer.ReadWeight() : null);
+        if (Substitute == null && Layer.Groups == 1)
+        {
+            return Layer.In > Layer.Out ? DownByColumns(rank, scales) : DownByRows(rank, scales);
+        }
+        var whole = Substitute ?? Layer.ReadWeight();
         var down = new float[scales.Length * Layer.In];
         for (int g = 0; g < Layer.Groups; g++)
         {
-            var part = whole == null ? DownByRows(rank)
-                : _algebra.Multiply(Directions(g * Layer.OutPerGroup, Layer.OutPerGroup, rank), Layer.GroupOf(whole, g), transposeLeft: true);
-            for (int k = 0; k < rank; k++)
-            {
-                TensorPrimitives.Multiply(part.Row(k), scales[g * rank + k], part.Row(k));
-            }
-            TensorPrimitives.ConvertTruncating<double, float>(part.Data, down.AsSpan(g * rank * Layer.In));
+            var directions = Directions(g * Layer.OutPerGroup, Layer.OutPerGroup, rank);
+            Store(_algebra.Multiply(directions, Layer.GroupOf(whole, g), transposeLeft: true), scales.AsSpan(g * rank), down.AsSpan(g * rank * Layer.In));
         }
         return down;
     }
 
-    /// <summary>Uᵀ·W (r, in) of a layer of one group, without its whole weight in double precision.</summary>
-    Matrix DownByRows(int rank)
+    /// <summary>Down of a layer of one group, without its whole weight in double precision.</summary>
+    float[] DownByRows(int rank, double[] scales)
     {
-        Matrix? down = null;
+        Matrix? sum = null;
         int first = 0;
-        foreach (var rows in Layer.ReadRows(RowsAtATime))
+        foreach (var rows in Layer.ReadRows())
         {
             var part = _algebra.Multiply(Directions(first, rows.Rows, rank), rows, transposeLeft: true);
             first += rows.Rows;
-            if (down != null)
+            if (sum != null)
             {
-                TensorPrimitives.Add<double>(down.Data, part.Data, part.Data);
+                TensorPrimitives.Add<double>(sum.Data, part.Data, part.Data);
             }
-            down = part;
+            sum = part;
         }
-        return down!;
+        var down = new float[rank * Layer.In];
+        Store(sum!, scales, down);
+        return down;
+    }
+
+    /// <summary>The same for more inputs than outputs, where Down is the large factor.</summary>
+    float[] DownByColumns(int rank, double[] scales)
+    {
+        var directions = Directions(0, Layer.Out, rank);
+        var down = new float[rank * Layer.In];
+        int first = 0;
+        foreach (var columns in Layer.ReadTransposed())
+        {
+            var part = _algebra.Multiply(directions, columns, transposeLeft: true, transposeRight: true);
+            Store(part, scales, down.AsSpan(first));
+            first += columns.Rows;
+        }
+        return down;
+    }
+
+    /// <summary>Puts rows times their scales into rows of Down.</summary>
+    void Store(Matrix part, ReadOnlySpan<double> scales, Span<float> down)
+    {
+        for (int k = 0; k < part.Rows; k++)
+        {
+            TensorPrimitives.Multiply(part.Row(k), scales[k], part.Row(k));
+            TensorPrimitives.ConvertTruncating<double, float>(part.Row(k), down[(k * Layer.In)..]);
+        }
     }
 
     /// <summary>The first directions of consecutive outputs, U_r (count, r).</summary>

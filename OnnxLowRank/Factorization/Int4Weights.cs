@@ -43,12 +43,29 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>Stands for the dense weight where there may be a rank.</summary>
     const int NoRank = 0;
 
+    /// <summary>Elements of a weight from which on what rounding loses is estimated from some of its rows.</summary>
+    const long Sampled = 1 << 22;
+
     readonly Dictionary<(int Rank, int Block), double> _errors = [];
     (int Rank, int Block, object Weight)? _last;
-    double? _energy;
+    double? _energy, _sampledEnergy;
+
+    /// <summary>Whether the numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
+    bool _hasAnyNumbers;
 
     /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels.</summary>
-    double Energy => _energy ??= EnergyOf(layer.ReadWeight());
+    double Energy => _energy ??= Rows(1).Sum(EnergyOf);
+
+    double SampledEnergy => _sampledEnergy ??= Rows(Step).Sum(EnergyOf);
+
+    /// <summary>Every so-many-th row tells what rounding loses.</summary>
+    int Step => (int)Math.Max(1, layer.Elements / Sampled);
+
+    /// <summary>W in pieces of rows that scales belong to.</summary>
+    IEnumerable<Matrix> Rows(int step) => layer.IsTable ? layer.ReadTransposed(step) : layer.ReadRows(step);
+
+    /// <summary>Weights that take as much room and as long to compute with, and no time to find.</summary>
+    public Int4Weights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
     public static double DenseBytes(Layer layer, int block) =>
@@ -65,12 +82,18 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         Bytes(layer.Groups * rank, layer.In, block) + Bytes(layer.Out, rank, block);
 
     /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
-    public Int4Dense Dense(int block) => LastOr(NoRank, block, () => MakeDense(block), weight => weight.Error);
+    public Int4Dense Dense(int block) => Last(NoRank, block, () => MakeDense(block, step: 1));
 
-    /// <summary><see cref="Int4Dense.Error"/> of the dense weight.</summary>
-    public double DenseError(int block) => _errors.TryGetValue((NoRank, block), out double known) ? known : Dense(block).Error;
+    /// <summary><see cref="Int4Dense.Error"/> of the dense weight; of a large one, as far as some rows tell.</summary>
+    public double DenseError(int block) => Known(NoRank, block, () => Step == 1 ? Dense(block).Error : MakeDense(block, Step).Error);
 
-    T LastOr<T>(int rank, int block, Func<T> make, Func<T, double> error) where T : class
+    /// <summary>The same of a pair.</summary>
+    double ErrorOfPair(int rank, int block) => Known(rank, block, () => Step == 1 ? Pair(rank, block).Error : MakePair(rank, block, Step).Error);
+
+    double Known(int rank, int block, Func<double> error) =>
+        _errors.TryGetValue((rank, block), out double known) ? known : _errors[(rank, block)] = error();
+
+    T Last<T>(int rank, int block, Func<T> make) where T : class
     {
         if (_last is { } last && (last.Rank, last.Block) == (rank, block))
         {
@@ -78,17 +101,48 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         }
         _last = null;
         var made = make();
-        _errors[(rank, block)] = error(made);
         _last = (rank, block, made);
         return made;
     }
 
-    Int4Dense MakeDense(int block)
+    Int4Dense MakeDense(int block, int step)
     {
-        var weight = layer.IsTable ? layer.ReadWeight().Transposed() : layer.ReadWeight();
-        var rounded = Rounded(weight, Fitting(weight.Cols, block));
-        var lost = Difference(weight, rounded.Dequantize());
-        return new(rounded, Share(EnergyOf(lost)), Gains(lost));
+        if (_hasAnyNumbers)
+        {
+            var (rows, cols) = layer.IsTable ? (layer.In, layer.Out) : (layer.Out, layer.In);
+            return new(Int4.Any(rows, cols, Fitting(cols, block)), 0, AnyGains);
+        }
+        var (rounded, error, gains) = ByRows(step, rows =>
+        {
+            var rounded = Rounded(rows, Fitting(rows.Cols, block));
+            return (rounded, rounded.Dequantize());
+        });
+        return new(rounded, error, gains);
+    }
+
+    double[]?[] AnyGains => [.. means.Select(mean => mean == null ? null : new double[layer.Out])];
+
+    /// <summary>A weight made a few rows at a time, as a large one in double precision would take several times its memory.</summary>
+    /// <param name="step">Only every so-many-th row, which is enough for the error.</param>
+    /// <param name="make">From rows of W to what is stored of them, and to what the layer then computes with.</param>
+    (Int4Blocks Rounded, double Error, double[]?[] Gains) ByRows(int step, Func<Matrix, (Int4Blocks Stored, Matrix Value)> make)
+    {
+        var stored = new List<Int4Blocks>();
+        List<double>?[] gains = [.. means.Select(mean => mean == null ? null : new List<double>())];
+        double energy = 0;
+        foreach (var rows in Rows(step))
+        {
+            var (values, made) = make(rows);
+            stored.Add(values);
+            var lost = Difference(rows, made);
+            energy += EnergyOf(lost);
+            for (int use = 0; use < means.Length; use++)
+            {
+                gains[use]?.AddRange(algebra.Multiply(lost, new Matrix(lost.Cols, 1, means[use]!)).Data);
+            }
+        }
+        double all = step == 1 ? Energy : SampledEnergy;
+        return (Int4Blocks.Joined(stored), all > 0 ? energy / all : 0, [.. gains.Select(gain => gain?.ToArray())]);
     }
 
     /// <summary>
@@ -96,10 +150,16 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// exact, otherwise to the nearest.
     /// </summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
-    public Int4Pair Pair(int rank, int block) => LastOr(rank, block, () => MakePair(rank, block), pair => pair.Error);
+    public Int4Pair Pair(int rank, int block) => Last(rank, block, () => MakePair(rank, block, step: 1));
 
-    Int4Pair MakePair(int rank, int block)
+    Int4Pair MakePair(int rank, int block, int step)
     {
+        if (_hasAnyNumbers)
+        {
+            return new(
+                Int4.Any(layer.Groups * rank, layer.In, Fitting(layer.In, block)), Int4.Any(layer.Out, rank, Fitting(rank, block)), 0,
+                moment is { IsExact: true } ? AnyGains : new double[means.Length][]);
+        }
         var factors = decomposition!.Cut(rank, balanced: true);
         var wanted = ToMatrix(factors.Down, layer.Groups * rank, layer.In);
         var down = Rounded(wanted, Fitting(layer.In, block));
@@ -112,10 +172,14 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             double error = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
             return new(down, nearest, error, new double[means.Length][]);
         }
-        var weight = layer.ReadWeight();
-        var up = Int4.WithFeedback(algebra, Fit(algebra, weight, moment, rounded, out var gram), new ErrorFeedback(algebra, gram), Fitting(rank, block));
-        var lost = Difference(weight, algebra.Multiply(up.Dequantize(), rounded));
-        return new(down, up, Share(EnergyOf(lost)), Gains(lost));
+        var solved = Solved(algebra, moment, rounded, out var gram);
+        var feedback = new ErrorFeedback(algebra, gram);
+        var (up, lost, gains) = ByRows(step, rows =>
+        {
+            var up = Int4.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block));
+            return (up, algebra.Multiply(up.Dequantize(), rounded));
+        });
+        return new(down, up, lost, gains);
     }
 
     Int4Blocks Rounded(Matrix matrix, int block) => moment == null ? Int4.Nearest(matrix, block) : moment.Rounded(algebra, matrix, block);
@@ -143,9 +207,9 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return noise;
     }
 
-    /// <summary>The Up that loses least beside a given Down, (W·G·Downᵀ)·(Down·G·Downᵀ)⁻¹.</summary>
+    /// <summary>P (r, in), so that W·Pᵀ is the Up that loses least beside a given Down: (Down·G·Downᵀ)⁻¹·(Down·G).</summary>
     /// <param name="gram">Down·G·Downᵀ, the covariance of what is between the factors: it says which errors of Up matter.</param>
-    public static Matrix Fit(ILinearAlgebra algebra, Matrix weight, InputMoment moment, Matrix down, out Matrix gram)
+    public static Matrix Solved(ILinearAlgebra algebra, InputMoment moment, Matrix down, out Matrix gram)
     {
         var seen = moment.Times(algebra, down);
         gram = algebra.Multiply(seen, down, transposeRight: true);
@@ -158,7 +222,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         {
             gram[k, k] += Ridge * trace / down.Rows + double.Epsilon;
         }
-        return algebra.Solve(gram, algebra.Multiply(seen, weight, transposeRight: true)).Transposed();
+        return algebra.Solve(gram, seen);
     }
 
     /// <summary>Predicted <see cref="Int4Pair.Error"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>
@@ -175,17 +239,12 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     }
 
     double Rounding(int rank, int block) =>
-        Math.Max(0, (_errors.TryGetValue((rank, block), out double known) ? known : Pair(rank, block).Error) - decomposition!.Error(rank));
-
-    double Share(double energy) => Energy > 0 ? energy / Energy : 0;
+        Math.Max(0, ErrorOfPair(rank, block) - decomposition!.Error(rank));
 
     double EnergyOf(Matrix matrix) => TensorPrimitives.Dot<double>(Seen(matrix).Data, matrix.Data);
 
     /// <summary>M·G, as far as G is known.</summary>
     Matrix Seen(Matrix matrix) => moment == null ? matrix : moment.Times(algebra, matrix);
-
-    double[]?[] Gains(Matrix lost) =>
-        [.. means.Select(mean => mean == null ? null : algebra.Multiply(lost, new Matrix(mean.Length, 1, mean)).Data)];
 
     static Matrix Difference(Matrix left, Matrix right)
     {

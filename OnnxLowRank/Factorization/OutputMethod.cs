@@ -12,17 +12,17 @@ static class OutputMethod
 {
     /// <summary>From the output's covariance: the eigenvectors of K = Cov(y).</summary>
     /// <param name="covariance">K (m, m), in squared units of y.</param>
-    /// <param name="weight">W (m, n); see <paramref name="shrinkage"/>.</param>
+    /// <param name="columns">Wᵀ (n, m) in pieces of consecutive rows; see <paramref name="shrinkage"/>.</param>
     /// <param name="shrinkage">
     /// ρ: share of the weight-only objective W·Wᵀ mixed in, scaled to K's trace; keeps directions that few samples did not excite.
     /// </param>
     /// <param name="rank">How many directions are wanted, at most m.</param>
-    public static OutputBasis FromOutput(ILinearAlgebra algebra, Matrix covariance, Matrix weight, double shrinkage, int rank)
+    public static OutputBasis FromOutput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> columns, double shrinkage, int rank)
     {
         var mixed = covariance.Copy();
         if (shrinkage > 0)
         {
-            var gram = algebra.Gram(weight);
+            var gram = Gram(algebra, columns, out _);
             double traceOfGram = Trace(gram), factor = traceOfGram > 0 ? shrinkage * Trace(covariance) / traceOfGram : 0;
             TensorPrimitives.MultiplyAdd(gram.Data, factor, mixed.Data, mixed.Data);
         }
@@ -32,14 +32,14 @@ static class OutputMethod
 
     /// <summary>
     /// From the input's covariance where n &lt; m: with G = L·Lᵀ the output's covariance is (W·L)(W·L)ᵀ, whose eigenvectors
-    /// follow from the (n, n) problem (W·L)ᵀ(W·L) = V·Λ·Vᵀ as U = W·L·V·Λ^(-1/2).
+    /// follow from the (n, n) problem Lᵀ·(WᵀW)·L = V·Λ·Vᵀ as U = W·L·V·Λ^(-1/2). W, which may be large, is only read in pieces.
     /// </summary>
     /// <param name="covariance">G (n, n), in squared units of x.</param>
-    public static OutputBasis FromInput(ILinearAlgebra algebra, Matrix covariance, Matrix weight, double shrinkage, int rank)
+    /// <param name="rows">W (m, n) in pieces of consecutive rows; gone through twice.</param>
+    public static OutputBasis FromInput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> rows, double shrinkage, int rank)
     {
-        // tr(W·G·Wᵀ) without forming the (m, m) product.
-        double traceOfOutput = TensorPrimitives.Dot<double>(algebra.Multiply(weight, covariance).Data, weight.Data);
-        double traceOfGram = TensorPrimitives.SumOfSquares<double>(weight.Data);
+        var gram = Gram(algebra, rows, out int count);
+        double traceOfGram = Trace(gram), traceOfOutput = TensorPrimitives.Dot<double>(gram.Data, covariance.Data);
         double ridge = traceOfGram > 0 ? shrinkage * traceOfOutput / traceOfGram : 0;
 
         var mixed = covariance.Copy();
@@ -48,26 +48,78 @@ static class OutputMethod
             mixed[i, i] += ridge;
         }
         var input = algebra.Eigen(mixed);
-        var root = input.Vectors.Copy();
-        for (int i = 0; i < root.Rows; i++)
-        {
-            var row = root.Row(i);
-            for (int j = 0; j < row.Length; j++)
-            {
-                row[j] *= Math.Sqrt(Math.Max(0, input.Values[j]));
-            }
-        }
-        var image = algebra.Multiply(weight, root);
-        var inner = algebra.Eigen(algebra.Gram(image, transpose: true));
+        var root = ScaledColumns(input.Vectors, value => Math.Sqrt(Math.Max(0, value)), input.Values);
+        var inner = algebra.Eigen(algebra.Multiply(root, algebra.Multiply(gram, root), transposeLeft: true));
         int kept = Math.Min(rank, inner.Values.Length);
-        // Columns that carry nothing are zero or noise here; orthonormalizing replaces them by something harmless.
-        var vectors = algebra.Orthonormalize(algebra.Multiply(image, inner.Vectors.LeftCols(kept)));
-        double total = 0;
-        foreach (double value in inner.Values)
+        double largest = inner.Values[0];
+        bool isSound = inner.Values[kept - 1] > Smallest * largest;
+        var map = algebra.Multiply(root, inner.Vectors.LeftCols(kept));
+        map = isSound ? Normalized(algebra, gram, map, inner.Values) : map;
+        var vectors = Times(algebra, rows, map, count);
+        return new(
+            // Columns that carry nothing are zero or noise here; orthonormalizing replaces them by something harmless.
+            isSound ? vectors : algebra.Orthonormalize(vectors), NonNegative(inner.Values, kept), inner.Values.Sum(value => Math.Max(0, value)));
+    }
+
+    /// <summary>Share of the largest energy below which an eigenvector is too uncertain to be normalized by its eigenvalue.</summary>
+    const double Smallest = 1e-8;
+
+    /// <summary>Columns aᵢ with orthonormal W·aᵢ, of ones whose W·aᵢ are orthogonal up to the rounding of small eigenvalues.</summary>
+    static Matrix Normalized(ILinearAlgebra algebra, Matrix gram, Matrix map, double[] energies)
+    {
+        map = ScaledColumns(map, energy => 1 / Math.Sqrt(energy), energies);
+        // One step of Newton and Schulz for S^(-1/2): what was off by ε is off by ε² afterwards.
+        var correction = algebra.Multiply(map, algebra.Multiply(gram, map), transposeLeft: true);
+        TensorPrimitives.Multiply<double>(correction.Data, -0.5, correction.Data);
+        for (int i = 0; i < correction.Rows; i++)
         {
-            total += Math.Max(0, value);
+            correction[i, i] += 1.5;
         }
-        return new(vectors, NonNegative(inner.Values, kept), total);
+        return algebra.Multiply(map, correction);
+    }
+
+    /// <summary>A copy whose column j is multiplied by f(value j).</summary>
+    static Matrix ScaledColumns(Matrix matrix, Func<double, double> factor, double[] values)
+    {
+        double[] factors = [.. values.Take(matrix.Cols).Select(factor)];
+        var scaled = new Matrix(matrix.Rows, matrix.Cols);
+        for (int i = 0; i < matrix.Rows; i++)
+        {
+            TensorPrimitives.Multiply<double>(matrix.Row(i), factors, scaled.Row(i));
+        }
+        return scaled;
+    }
+
+    /// <summary>AᵀA of a matrix in pieces of rows.</summary>
+    /// <param name="count">Its rows.</param>
+    public static Matrix Gram(ILinearAlgebra algebra, IEnumerable<Matrix> rows, out int count)
+    {
+        Matrix? sum = null;
+        count = 0;
+        foreach (var piece in rows)
+        {
+            count += piece.Rows;
+            var gram = algebra.Gram(piece, transpose: true);
+            if (sum != null)
+            {
+                TensorPrimitives.Add<double>(sum.Data, gram.Data, gram.Data);
+            }
+            sum = gram;
+        }
+        return sum!;
+    }
+
+    /// <summary>W·A (m, k).</summary>
+    static Matrix Times(ILinearAlgebra algebra, IEnumerable<Matrix> rows, Matrix right, int count)
+    {
+        var product = new Matrix(count, right.Cols);
+        int done = 0;
+        foreach (var piece in rows)
+        {
+            algebra.Multiply(piece, right).Data.CopyTo(product.Data, done * right.Cols);
+            done += piece.Rows;
+        }
+        return product;
     }
 
     /// <summary>What directions that were chosen without samples carry on them: uᵀ·K·u each, not sorted.</summary>

@@ -1,6 +1,7 @@
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Storage;
 using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Layers;
@@ -137,26 +138,66 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     public Matrix ReadWeight() => Rows(Weight.Read(), 0, Out);
 
     /// <summary>The same in pieces of consecutive rows, one after the other: of a large layer, whose weight in double precision takes much memory.</summary>
-    /// <param name="count">Rows of a piece; the last one may have fewer.</param>
-    public IEnumerable<Matrix> ReadRows(int count)
+    /// <param name="step">Only every so-many-th row.</param>
+    public IEnumerable<Matrix> ReadRows(int step = 1)
     {
         float[] stored = Weight.Read();
-        for (int first = 0; first < Out; first += count)
+        foreach (var (first, count) in Pieces((Out - 1) / step + 1, In))
         {
-            yield return Rows(stored, first, Math.Min(count, Out - first));
+            yield return Rows(stored, first * step, count, step);
         }
     }
 
-    Matrix Rows(float[] stored, int first, int count)
+    /// <summary>Wᵀ (in, out) in pieces of consecutive rows: of a table, its entries.</summary>
+    /// <param name="step">Only every so-many-th row.</param>
+    public IEnumerable<Matrix> ReadTransposed(int step = 1)
+    {
+        float[] stored = Weight.Read();
+        foreach (var (first, count) in Pieces((In - 1) / step + 1, Out))
+        {
+            var entries = new Matrix(count, Out);
+            for (int o = 0; o < Out; o++)
+            {
+                double scale = ScaleOf(o);
+                for (int i = 0; i < count; i++)
+                {
+                    entries[i, o] = scale * stored[IndexOf(o, (first + i) * step)];
+                }
+            }
+            yield return entries;
+        }
+    }
+
+    static IEnumerable<(int First, int Count)> Pieces(int rows, int cols)
+    {
+        int most = Math.Max(1, ElementsOfPiece / cols);
+        for (int first = 0; first < rows; first += most)
+        {
+            yield return (first, Math.Min(most, rows - first));
+            if (first / most % CollectedEvery == CollectedEvery - 1)
+            {
+                Garbage.Collect((long)CollectedEvery * ElementsOfPiece);
+            }
+        }
+    }
+
+    /// <summary>16 MiB in double precision: more makes products no faster.</summary>
+    const int ElementsOfPiece = 1 << 21;
+
+    /// <summary>Pieces after which they, and what was made of them, are given back.</summary>
+    const int CollectedEvery = 8;
+
+    Matrix Rows(float[] stored, int first, int count, int step = 1)
     {
         var weight = new Matrix(count, In);
-        for (int o = 0; o < count; o++)
+        for (int row = 0; row < count; row++)
         {
-            double scale = ScaleOf(first + o);
-            var row = weight.Row(o);
+            int o = first + row * step;
+            double scale = ScaleOf(o);
+            var values = weight.Row(row);
             for (int i = 0; i < In; i++)
             {
-                row[i] = scale * stored[IndexOf(first + o, i)];
+                values[i] = scale * stored[IndexOf(o, i)];
             }
         }
         return weight;

@@ -9,6 +9,16 @@ namespace OnnxLowRank.Quantization;
 /// <param name="Scales">(rows, blocks); negative ones occur.</param>
 sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] Scales)
 {
+    /// <summary>One matrix of the rows of several, whose columns and blocks are the same.</summary>
+    public static Int4Blocks Joined(IReadOnlyList<Int4Blocks> parts) => parts.Count == 1
+        ? parts[0]
+        : parts[0] with
+        {
+            Rows = parts.Sum(part => part.Rows),
+            Values = [.. parts.SelectMany(part => part.Values)],
+            Scales = [.. parts.SelectMany(part => part.Scales)],
+        };
+
     /// <summary>The values without padding, (rows, cols) or, when <paramref name="transposed"/>, (cols, rows).</summary>
     public sbyte[] Plain(bool transposed)
     {
@@ -177,10 +187,20 @@ static class Int4
         return scales;
     }
 
-    static Int4Blocks Empty(Matrix matrix, int block)
+    static Int4Blocks Empty(Matrix matrix, int block) => Empty(matrix.Rows, matrix.Cols, block);
+
+    static Int4Blocks Empty(int rows, int cols, int block)
     {
-        int blocks = matrix.Rows * BlocksOf(matrix.Cols, block);
-        return new(matrix.Rows, matrix.Cols, block, new sbyte[blocks * block], new float[blocks]);
+        int blocks = rows * BlocksOf(cols, block);
+        return new(rows, cols, block, new sbyte[blocks * block], new float[blocks]);
+    }
+
+    /// <summary>Some matrix.</summary>
+    public static Int4Blocks Any(int rows, int cols, int block)
+    {
+        var any = Empty(rows, cols, block);
+        Array.Fill(any.Scales, 1f / 128);
+        return any;
     }
 
     /// <summary>Rounds one element; returns what it became.</summary>
