@@ -43,8 +43,8 @@ sealed class PlanSearch(
     /// <summary>Plans tried on the verification share per search, at most: each look widens the interval.</summary>
     const int MostLooks = 5;
 
-    /// <summary>How much larger the next plan is when verification fails.</summary>
-    const double StepBack = 1.12;
+    /// <summary>Costs of the next plans when verification fails, in units of the one that failed: the first without what was spent on single layers.</summary>
+    static readonly double[] s_stepsBack = [1, 1.04, 1.12, 1.3];
 
     /// <summary>How much smaller the next plan is when one misses the target by what its fitted biases take.</summary>
     const double StepDown = 1.02;
@@ -85,7 +85,7 @@ sealed class PlanSearch(
     {
         var allocation = _allocation = new(tables, options.TimeShare);
         double best = Cheapest(allocation);
-        var stepsBack = Enumerable.Range(0, MostLooks - 1).Select(step => best * Math.Pow(StepBack, step)).Where(cost => cost < 1).Select(allocation.AtCost);
+        var stepsBack = s_stepsBack.Select(step => best * step).Where(cost => cost < 1).Select(allocation.AtCost);
         Allotment[] plans = best < 1 ? [Spent(allocation, allocation.AtCost(best)), .. stepsBack] : [];
         clock.Enter("verify");
         VerifiedPlan? last = null;

@@ -13,6 +13,9 @@ sealed class Decomposition
     readonly Spectrum[] _groups;
     readonly Kept _up;
 
+    /// <summary>Whether Down's numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
+    bool _hasAnyNumbers;
+
     /// <param name="layer">Whose weight it is.</param>
     /// <param name="groups">One basis per group, of the same size.</param>
     /// <param name="means">Per use, E[W·x] (out) over the calibration samples, without the bias; null where none was measured.</param>
@@ -63,6 +66,14 @@ sealed class Decomposition
     /// <summary>Share of the output's energy that combining the input's channels is predicted to lose.</summary>
     public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputTail(inputRank) / Energy : 0;
 
+    /// <summary>Factors that take as much room and as long to compute with, and no time to find.</summary>
+    public Decomposition WithAnyNumbers()
+    {
+        var copy = (Decomposition)MemberwiseClone();
+        copy._hasAnyNumbers = true;
+        return copy;
+    }
+
     /// <summary>The factors at a rank.</summary>
     /// <param name="balanced">
     /// Whether to split the spread evenly over both factors, h'ᵢ = hᵢ/σᵢ^½, which quantized factors need; otherwise Up is orthonormal.
@@ -76,6 +87,12 @@ sealed class Decomposition
     /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
+        if (_hasAnyNumbers)
+        {
+            var any = new float[scales.Length * Layer.In];
+            Array.Fill(any, 1f / 128);
+            return any;
+        }
         if (Substitute == null && Layer.Groups == 1)
         {
             return Layer.In > Layer.Out ? DownByColumns(rank, scales) : DownByRows(rank, scales);
@@ -232,18 +249,21 @@ sealed class Decomposition
             return correction; // nothing was projected
         }
         int rows = Layer.OutPerGroup;
+        var basis = _up.Span;
         for (int g = 0; g < Layer.Groups; g++)
         {
-            var vectors = Directions(g * rows, rows, rank);
             var part = mean.AsSpan(g * rows, rows);
             var inner = new double[rank];
+            var direction = new double[rank];
             for (int o = 0; o < rows; o++)
             {
-                TensorPrimitives.MultiplyAdd(vectors.Row(o), part[o], inner, inner);
+                TensorPrimitives.ConvertTruncating<float, double>(basis.Slice((g * rows + o) * MaxRank, rank), direction);
+                TensorPrimitives.MultiplyAdd(direction, part[o], inner, inner);
             }
             for (int o = 0; o < rows; o++)
             {
-                correction[g * rows + o] = part[o] - TensorPrimitives.Dot<double>(vectors.Row(o), inner);
+                TensorPrimitives.ConvertTruncating<float, double>(basis.Slice((g * rows + o) * MaxRank, rank), direction);
+                correction[g * rows + o] = part[o] - TensorPrimitives.Dot<double>(direction, inner);
             }
         }
         return correction;

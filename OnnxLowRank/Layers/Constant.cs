@@ -1,5 +1,6 @@
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Storage;
 using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Layers;
@@ -165,6 +166,11 @@ sealed class Constant
             ? Array.ConvertAll(permutation, axis => (int)axis)
             : throw new ModelException($"node {GraphOrder.Describe(transpose)}: perm does not fit a tensor of rank {rank}");
     }
+
+    /// <summary>The same as <see cref="Read"/> gives, without a copy where they lie in memory or in a mapped file as they are used.</summary>
+    public Kept Open() => _steps.Count == 0 && StoredType == DataType.Float && _tensor.HasRawData && BitConverter.IsLittleEndian
+        ? new(_tensor.RawData.Memory)
+        : new(Read());
 
     /// <summary>The elements where the value is used, row-major in <see cref="Dims"/>.</summary>
     public float[] Read()

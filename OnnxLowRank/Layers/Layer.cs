@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
@@ -119,14 +120,11 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <summary><see cref="ReadWeight"/> in floats, row-major.</summary>
     public float[] ReadFloats()
     {
-        float[] stored = Weight.Read(), weight = new float[stored.Length];
-        for (int o = 0; o < Out; o++)
+        var weight = new float[Elements];
+        var stored = Weight.Open();
+        foreach (var (first, count) in Pieces(Out, In))
         {
-            double scale = ScaleOf(o);
-            for (int i = 0; i < In; i++)
-            {
-                weight[o * In + i] = (float)(scale * stored[IndexOf(o, i)]);
-            }
+            TensorPrimitives.ConvertTruncating<double, float>(Rows(stored, first, count).Data, weight.AsSpan(first * In));
         }
         return weight;
     }
@@ -135,13 +133,13 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// W (out, in) in one piece, rows of group 0 first, with Gemm's alpha and a folded BatchNormalization's scale in it. Newly read
     /// at every call.
     /// </summary>
-    public Matrix ReadWeight() => Rows(Weight.Read(), 0, Out);
+    public Matrix ReadWeight() => Rows(Weight.Open(), 0, Out);
 
     /// <summary>The same in pieces of consecutive rows, one after the other: of a large layer, whose weight in double precision takes much memory.</summary>
     /// <param name="step">Only every so-many-th row.</param>
     public IEnumerable<Matrix> ReadRows(int step = 1)
     {
-        float[] stored = Weight.Read();
+        var stored = Weight.Open();
         foreach (var (first, count) in Pieces((Out - 1) / step + 1, In))
         {
             yield return Rows(stored, first * step, count, step);
@@ -152,19 +150,10 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <param name="step">Only every so-many-th row.</param>
     public IEnumerable<Matrix> ReadTransposed(int step = 1)
     {
-        float[] stored = Weight.Read();
+        var stored = Weight.Open();
         foreach (var (first, count) in Pieces((In - 1) / step + 1, Out))
         {
-            var entries = new Matrix(count, Out);
-            for (int o = 0; o < Out; o++)
-            {
-                double scale = ScaleOf(o);
-                for (int i = 0; i < count; i++)
-                {
-                    entries[i, o] = scale * stored[IndexOf(o, (first + i) * step)];
-                }
-            }
-            yield return entries;
+            yield return Columns(stored, first * step, count, step);
         }
     }
 
@@ -187,20 +176,58 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <summary>Pieces after which they, and what was made of them, are given back.</summary>
     const int CollectedEvery = 8;
 
-    Matrix Rows(float[] stored, int first, int count, int step = 1)
+    /// <summary>Rows of W: first, first + step, …</summary>
+    Matrix Rows(Kept stored, int first, int count, int step = 1)
     {
         var weight = new Matrix(count, In);
-        for (int row = 0; row < count; row++)
+        ForEachTile(count, In, (rows, inputs) =>
         {
-            int o = first + row * step;
-            double scale = ScaleOf(o);
-            var values = weight.Row(row);
-            for (int i = 0; i < In; i++)
+            var from = stored.Span;
+            for (int row = rows.Start.Value; row < rows.End.Value; row++)
             {
-                values[i] = scale * stored[IndexOf(o, i)];
+                int o = first + row * step;
+                double scale = ScaleOf(o);
+                var values = weight.Row(row);
+                for (int i = inputs.Start.Value; i < inputs.End.Value; i++)
+                {
+                    values[i] = scale * from[IndexOf(o, i)];
+                }
+            }
+        });
+        return weight;
+    }
+
+    /// <summary>Rows of Wᵀ: first, first + step, …</summary>
+    Matrix Columns(Kept stored, int first, int count, int step)
+    {
+        var entries = new Matrix(count, Out);
+        ForEachTile(count, Out, (rows, outputs) =>
+        {
+            var from = stored.Span;
+            for (int row = rows.Start.Value; row < rows.End.Value; row++)
+            {
+                int i = first + row * step;
+                var values = entries.Row(row);
+                for (int o = outputs.Start.Value; o < outputs.End.Value; o++)
+                {
+                    values[o] = ScaleOf(o) * from[IndexOf(o, i)];
+                }
+            }
+        });
+        return entries;
+    }
+
+    /// <summary>Goes over a matrix in squares, because what it is read from may lie the other way round: a square of both fits the cache.</summary>
+    static void ForEachTile(int rows, int cols, Action<Range, Range> copy)
+    {
+        const int Side = 64;
+        for (int i = 0; i < rows; i += Side)
+        {
+            for (int j = 0; j < cols; j += Side)
+            {
+                copy(i..Math.Min(rows, i + Side), j..Math.Min(cols, j + Side));
             }
         }
-        return weight;
     }
 
     /// <summary>The operand, in the shape of <see cref="Weight"/>, with which the nodes compute another W (out, in): the reverse of <see cref="ReadWeight"/>.</summary>

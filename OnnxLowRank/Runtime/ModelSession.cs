@@ -41,7 +41,11 @@ sealed class ModelSession : IDisposable
         try
         {
             byte[] bytes = rest.ToBytes();
-            return Open(options => new InferenceSession(bytes, options), device, threads, options => WriteOptimized(options, optimizedPath), weights);
+            return Open(options => new InferenceSession(bytes, options), device, threads, options =>
+            {
+                WriteOptimized(options, optimizedPath);
+                options.EnableCpuMemArena = options.EnableMemoryPattern = !model.Spill.IsToDisk; // an arena keeps twice what the largest value took
+            }, weights);
         }
         catch
         {
