@@ -50,10 +50,9 @@ static class Decomposing
 
     /// <summary>The SVD of what is left of a weight; biases stay as they are.</summary>
     static Decomposition OfUtilized(ILinearAlgebra algebra, Layer layer, Matrix projected) =>
-        new(algebra, layer, [.. Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(projected, g), layer.BreakEvenRank))], new double[layer.Uses.Count][])
-        {
-            Substitute = projected,
-        };
+        new(
+            algebra, layer, [.. Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(projected, g), layer.BreakEvenRank))],
+            new double[layer.Uses.Count][], substitute: projected);
 
     /// <param name="rank">The largest that is to be cut.</param>
     /// <param name="spill">Where it waits; in memory when null.</param>

@@ -79,7 +79,7 @@ public class DecompositionTests
         var algebra = LinearAlgebra.Create(1);
         var other = Gaussian.Random(layer.Out, layer.In, seed: 9);
         var groups = Enumerable.Range(0, layer.Groups).Select(g => SvdMethod.Of(algebra, layer.GroupOf(other, g), layer.OutPerGroup));
-        var decomposition = new Decomposition(algebra, layer, [.. groups], new double[layer.Uses.Count][]) { Substitute = other };
+        var decomposition = new Decomposition(algebra, layer, [.. groups], new double[layer.Uses.Count][], substitute: other);
 
         var product = Product(layer, decomposition.Cut(decomposition.MaxRank, balanced: true));
 

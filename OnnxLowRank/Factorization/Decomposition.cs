@@ -5,26 +5,21 @@ using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
-/// <summary>Everything about one layer that a probe needs, computed once: Up at the break-even rank and the loss at every rank.</summary>
-/// <remarks>Down, as large as the weight, is a product that is formed when it is asked for.</remarks>
+/// <summary>Everything about one layer that a probe needs, computed once: the factors at the break-even rank and the loss at every rank.</summary>
 sealed class Decomposition
 {
-    readonly ILinearAlgebra _algebra;
     readonly Spectrum[] _groups;
-    readonly Kept _up;
-
-    /// <summary>Whether Down's numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
-    bool _hasAnyNumbers;
+    readonly Kept _up, _down;
 
     /// <param name="layer">Whose weight it is.</param>
     /// <param name="groups">One basis per group, of the same size.</param>
     /// <param name="means">Per use, E[W·x] (out) over the calibration samples, without the bias; null where none was measured.</param>
     /// <param name="input">The input channels' basis of a Conv that has one, or null.</param>
-    /// <param name="spill">Where Up waits; in memory when null.</param>
+    /// <param name="spill">Where the factors wait, which together are no larger than the weight; in memory when null.</param>
+    /// <param name="substitute">What the factors stand for where it is not W itself (out, in).</param>
     public Decomposition(
-        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, double[]?[] means, InputBasis? input = null, Spill? spill = null)
+        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, double[]?[] means, InputBasis? input = null, Spill? spill = null, Matrix? substitute = null)
     {
-        _algebra = algebra;
         Layer = layer;
         Means = means;
         _groups = [.. groups.Select(group => new Spectrum(group.Energy, group.Total))];
@@ -35,15 +30,14 @@ sealed class Decomposition
         {
             TensorPrimitives.ConvertTruncating<double, float>(groups[g].Vectors.Data, up.AsSpan(g * rows * MaxRank));
         }
-        _up = (spill ?? Spill.None).Keep(up);
+        spill ??= Spill.None;
+        _up = spill.Keep(up);
+        _down = spill.Keep(new DownFactor(algebra, layer, _up.Span, MaxRank).Make(substitute));
         Energy = groups.Sum(group => group.Total);
         Tucker = input == null ? null : new(algebra, layer, input, groups[0].Vectors);
     }
 
     public Layer Layer { get; }
-
-    /// <summary>What the factors stand for where it is not W itself (out, in); Down is Uᵀ times this.</summary>
-    public Matrix? Substitute { get; init; }
 
     /// <summary>Per use, E[W·x] (out), or null.</summary>
     public IReadOnlyList<double[]?> Means { get; }
@@ -66,14 +60,6 @@ sealed class Decomposition
     /// <summary>Share of the output's energy that combining the input's channels is predicted to lose.</summary>
     public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputTail(inputRank) / Energy : 0;
 
-    /// <summary>Factors that take as much room and as long to compute with, and no time to find.</summary>
-    public Decomposition WithAnyNumbers()
-    {
-        var copy = (Decomposition)MemberwiseClone();
-        copy._hasAnyNumbers = true;
-        return copy;
-    }
-
     /// <summary>The factors at a rank.</summary>
     /// <param name="balanced">
     /// Whether to split the spread evenly over both factors, h'ᵢ = hᵢ/σᵢ^½, which quantized factors need; otherwise Up is orthonormal.
@@ -87,81 +73,13 @@ sealed class Decomposition
     /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
-        if (_hasAnyNumbers)
-        {
-            var any = new float[scales.Length * Layer.In];
-            Array.Fill(any, 1f / 128);
-            return any;
-        }
-        if (Substitute == null && Layer.Groups == 1)
-        {
-            return Layer.In > Layer.Out ? DownByColumns(rank, scales) : DownByRows(rank, scales);
-        }
-        var whole = Substitute ?? Layer.ReadWeight();
+        var all = _down.Span;
         var down = new float[scales.Length * Layer.In];
-        for (int g = 0; g < Layer.Groups; g++)
+        for (int k = 0; k < scales.Length; k++)
         {
-            var directions = Directions(g * Layer.OutPerGroup, Layer.OutPerGroup, rank);
-            Store(_algebra.Multiply(directions, Layer.GroupOf(whole, g), transposeLeft: true), scales.AsSpan(g * rank), down.AsSpan(g * rank * Layer.In));
+            TensorPrimitives.Multiply(all.Slice((k / rank * MaxRank + k % rank) * Layer.In, Layer.In), (float)scales[k], down.AsSpan(k * Layer.In));
         }
         return down;
-    }
-
-    /// <summary>Down of a layer of one group, without its whole weight in double precision.</summary>
-    float[] DownByRows(int rank, double[] scales)
-    {
-        Matrix? sum = null;
-        int first = 0;
-        foreach (var rows in Layer.ReadRows())
-        {
-            var part = _algebra.Multiply(Directions(first, rows.Rows, rank), rows, transposeLeft: true);
-            first += rows.Rows;
-            if (sum != null)
-            {
-                TensorPrimitives.Add<double>(sum.Data, part.Data, part.Data);
-            }
-            sum = part;
-        }
-        var down = new float[rank * Layer.In];
-        Store(sum!, scales, down);
-        return down;
-    }
-
-    /// <summary>The same for more inputs than outputs, where Down is the large factor.</summary>
-    float[] DownByColumns(int rank, double[] scales)
-    {
-        var directions = Directions(0, Layer.Out, rank);
-        var down = new float[rank * Layer.In];
-        int first = 0;
-        foreach (var columns in Layer.ReadTransposed())
-        {
-            var part = _algebra.Multiply(directions, columns, transposeLeft: true, transposeRight: true);
-            Store(part, scales, down.AsSpan(first));
-            first += columns.Rows;
-        }
-        return down;
-    }
-
-    /// <summary>Puts rows times their scales into rows of Down.</summary>
-    void Store(Matrix part, ReadOnlySpan<double> scales, Span<float> down)
-    {
-        for (int k = 0; k < part.Rows; k++)
-        {
-            TensorPrimitives.Multiply(part.Row(k), scales[k], part.Row(k));
-            TensorPrimitives.ConvertTruncating<double, float>(part.Row(k), down[(k * Layer.In)..]);
-        }
-    }
-
-    /// <summary>The first directions of consecutive outputs, U_r (count, r).</summary>
-    Matrix Directions(int first, int count, int rank)
-    {
-        var basis = _up.Span;
-        var directions = new Matrix(count, rank);
-        for (int o = 0; o < count; o++)
-        {
-            TensorPrimitives.ConvertTruncating<float, double>(basis.Slice((first + o) * MaxRank, rank), directions.Row(o));
-        }
-        return directions;
     }
 
     /// <summary>What each number between the factors is multiplied by, (groups·r); see <see cref="Cut"/>.</summary>

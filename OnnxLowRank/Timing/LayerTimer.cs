@@ -124,8 +124,8 @@ sealed class LayerTimer(
         var layer = plan.Layer;
         var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[use]] };
         Dictionary<Layer, T> Of<T>(IReadOnlyDictionary<Layer, T> all, Func<T, T>? timed = null) => !all.TryGetValue(layer, out var known) ? [] : new() { [single] = timed == null ? known : timed(known) };
-        // Finding numbers may take far longer than computing with them.
-        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions, known => known.WithAnyNumbers()), Of(int4, known => known.WithAnyNumbers()), new(ranges.Values, Of(ranges.Inner), Of(ranges.Entry)), dialect, new Dictionary<string, string>());
+        // Rounding to 4 bits takes far longer than computing with them.
+        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions), Of(int4, known => known.WithAnyNumbers()), new(ranges.Values, Of(ranges.Inner), Of(ranges.Entry)), dialect, new Dictionary<string, string>());
         return rewriter.Apply([plan with { Layer = single }]).Model;
     }
 

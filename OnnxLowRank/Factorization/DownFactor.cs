@@ -1,0 +1,77 @@
+using System.Numerics.Tensors;
+using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+
+namespace OnnxLowRank.Factorization;
+
+/// <summary>Down = Uᵀ·W of every group, (groups·k, in), made without the whole weight of a large layer in double precision.</summary>
+/// <param name="up">U (out, k), group after group.</param>
+/// <param name="rank">k.</param>
+readonly ref struct DownFactor(ILinearAlgebra algebra, Layer layer, ReadOnlySpan<float> up, int rank)
+{
+    readonly ReadOnlySpan<float> _up = up;
+
+    /// <param name="substitute">What the factors stand for where it is not W itself (out, in).</param>
+    public float[] Make(Matrix? substitute) =>
+        substitute == null && layer.Groups == 1 ? layer.In > layer.Out ? ByColumns() : ByRows() : ByGroups(substitute ?? layer.ReadWeight());
+
+    float[] ByGroups(Matrix whole)
+    {
+        var down = new float[layer.Groups * rank * layer.In];
+        for (int g = 0; g < layer.Groups; g++)
+        {
+            Store(algebra.Multiply(Directions(g * layer.OutPerGroup, layer.OutPerGroup), layer.GroupOf(whole, g), transposeLeft: true), down.AsSpan(g * rank * layer.In));
+        }
+        return down;
+    }
+
+    float[] ByRows()
+    {
+        Matrix? sum = null;
+        int first = 0;
+        foreach (var rows in layer.ReadRows())
+        {
+            var part = algebra.Multiply(Directions(first, rows.Rows), rows, transposeLeft: true);
+            first += rows.Rows;
+            if (sum != null)
+            {
+                TensorPrimitives.Add<double>(sum.Data, part.Data, part.Data);
+            }
+            sum = part;
+        }
+        var down = new float[rank * layer.In];
+        Store(sum!, down);
+        return down;
+    }
+
+    /// <summary>For more inputs than outputs, where Down is the large factor.</summary>
+    float[] ByColumns()
+    {
+        var directions = Directions(0, layer.Out);
+        var down = new float[rank * layer.In];
+        int first = 0;
+        foreach (var columns in layer.ReadTransposed())
+        {
+            Store(algebra.Multiply(directions, columns, transposeLeft: true, transposeRight: true), down.AsSpan(first));
+            first += columns.Rows;
+        }
+        return down;
+    }
+
+    /// <summary>U of consecutive outputs, (count, k).</summary>
+    Matrix Directions(int first, int count)
+    {
+        var directions = new Matrix(count, rank);
+        TensorPrimitives.ConvertTruncating<float, double>(_up.Slice(first * rank, count * rank), directions.Data);
+        return directions;
+    }
+
+    /// <summary>Puts rows into rows of Down, as far as they go.</summary>
+    void Store(Matrix part, Span<float> down)
+    {
+        for (int k = 0; k < part.Rows; k++)
+        {
+            TensorPrimitives.ConvertTruncating<double, float>(part.Row(k), down[(k * layer.In)..]);
+        }
+    }
+}
