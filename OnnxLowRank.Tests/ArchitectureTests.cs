@@ -20,7 +20,7 @@ public partial class ArchitectureTests
         ["Factorization"] = ["Layers", "Numerics", "Quantization", "Storage"],
         ["Planning"] = ["Factorization", "Layers"],
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],
-        ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization"],
+        ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization", "Storage"],
         ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime"],
         ["StatsFiles"] = ["Calibration", "Layers", "Samples"],
         ["Timing"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Rewriting", "Runtime", "Samples", "Storage"],

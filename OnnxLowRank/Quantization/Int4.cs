@@ -15,9 +15,21 @@ sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] 
         : parts[0] with
         {
             Rows = parts.Sum(part => part.Rows),
-            Values = [.. parts.SelectMany(part => part.Values)],
-            Scales = [.. parts.SelectMany(part => part.Scales)],
+            Values = Concatenated(parts, part => part.Values),
+            Scales = Concatenated(parts, part => part.Scales),
         };
+
+    static T[] Concatenated<T>(IReadOnlyList<Int4Blocks> parts, Func<Int4Blocks, T[]> elements)
+    {
+        var all = new T[parts.Sum(part => elements(part).Length)];
+        int done = 0;
+        foreach (var part in parts)
+        {
+            elements(part).CopyTo(all, done);
+            done += elements(part).Length;
+        }
+        return all;
+    }
 
     /// <summary>The values without padding, (rows, cols) or, when <paramref name="transposed"/>, (cols, rows).</summary>
     public sbyte[] Plain(bool transposed)

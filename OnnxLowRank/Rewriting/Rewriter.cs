@@ -6,6 +6,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Quantization;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Rewriting;
 
@@ -34,6 +35,7 @@ sealed class Rewriter(
         foreach (var plan in plans)
         {
             Emit(emission, plan);
+            Garbage.Collect(plan.Layer.Elements);
         }
         foreach (var (key, value) in provenance)
         {

@@ -7,7 +7,7 @@ namespace OnnxLowRank.Storage;
 static class Garbage
 {
     /// <summary>Elements of a weight from which on what is made of it is worth a collection, and from which on worth giving its pages back at once.</summary>
-    const long Large = 1 << 18, VeryLarge = 1 << 24;
+    const long Large = 1 << 20, VeryLarge = 1 << 26;
 
     /// <summary>Gives back what was computed along the way for a layer, which is several times its weight.</summary>
     /// <param name="elements">Of the weight.</param>
