@@ -44,7 +44,7 @@ sealed class PlanSearch(
     const int MostLooks = 5;
 
     /// <summary>Costs of the next plans when verification fails, in units of the one that failed: the first without what was spent on single layers.</summary>
-    static readonly double[] s_stepsBack = [1, 1.04, 1.12, 1.3];
+    static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.4];
 
     /// <summary>How much smaller the next plan is when one misses the target by what its fitted biases take.</summary>
     const double StepDown = 1.02;

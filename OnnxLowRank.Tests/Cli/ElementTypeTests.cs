@@ -35,7 +35,7 @@ public class ElementTypeTests
         playground.Save(Classifier((DataType)type));
         long before = new FileInfo(playground.Input).Length;
 
-        var result = playground.Run("--format", format, "--metric", "relative", "--tolerance", "0.1", "--report", "r.json");
+        var result = playground.Run("--format", format, "--no-timing", "--metric", "relative", "--tolerance", "0.1", "--report", "r.json");
 
         Assert.True(result.Exit == 0, result.Error);
         var model = OnnxModel.Load(playground.Output);

@@ -13,7 +13,7 @@ sealed class ExternalFile(string path) : IDisposable
     /// <summary>Offsets at which processors read elements where they lie.</summary>
     const int ElementAlignment = 4;
 
-    readonly FileStream _file = new(path, FileMode.Open, FileAccess.Read);
+    readonly FileStream _file = RegularFile.Open(path);
     readonly Dictionary<(long Offset, int Length), ByteString> _known = [];
     Func<long, int, ReadOnlyMemory<byte>>? _map;
 

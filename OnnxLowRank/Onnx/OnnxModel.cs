@@ -50,7 +50,7 @@ sealed class OnnxModel
         ModelProto proto;
         try
         {
-            using var file = File.OpenRead(path);
+            using var file = RegularFile.Open(path);
             proto = ModelProto.Parser.ParseFrom(file);
         }
         catch (InvalidProtocolBufferException e)

@@ -1,3 +1,5 @@
+using OnnxLowRank.Storage;
+
 namespace OnnxLowRank.Samples;
 
 /// <summary>The one place where what goes wrong with a user's file becomes a <see cref="DataException"/>, and the scratch files.</summary>
@@ -30,7 +32,7 @@ static class DataFile
 
     public static FileStream Open(string path) => path.Length == 0
         ? throw new DataException("an empty path names no file")
-        : Reading(path, () => new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read));
+        : Reading(path, () => RegularFile.Open(path));
 
     /// <summary>Up to <paramref name="count"/> bytes from the start, for recognizing a format; fewer if the file is shorter.</summary>
     public static byte[] FirstBytes(string path, int count)

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Storage;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace OnnxLowRank.Samples;
@@ -11,7 +12,13 @@ sealed record TensorFile(string Name, DataType ElementType, long[] Shape, byte[]
 {
     /// <exception cref="DataException">The file is no TensorProto, or its elements are not plain numbers that fill its shape exactly.</exception>
     /// <remarks>Memory: about three times the size of the file while decoding.</remarks>
-    public static TensorFile Read(string path) => Of(DataFile.Reading(path, () => TensorProto.Parser.ParseFrom(File.ReadAllBytes(path))), path);
+    public static TensorFile Read(string path) => Of(DataFile.Reading(path, () => TensorProto.Parser.ParseFrom(Contents(path))), path);
+
+    static byte[] Contents(string path)
+    {
+        RegularFile.Require(path);
+        return File.ReadAllBytes(path);
+    }
 
     /// <param name="path">Where the tensor is from, for messages.</param>
     /// <exception cref="DataException">Its elements are not plain numbers that fill its shape exactly.</exception>

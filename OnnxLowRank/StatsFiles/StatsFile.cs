@@ -6,6 +6,7 @@ using System.Text.Json;
 using Microsoft.Win32.SafeHandles;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.StatsFiles;
 
@@ -31,7 +32,11 @@ sealed class StatsFile : IDisposable
         {
             throw new DataException("an empty path names no file");
         }
-        var handle = DataFile.Reading(path, () => File.OpenHandle(path));
+        var handle = DataFile.Reading(path, () =>
+        {
+            RegularFile.Require(path);
+            return File.OpenHandle(path);
+        });
         try
         {
             return DataFile.Reading(path, () => Open(path, handle));
