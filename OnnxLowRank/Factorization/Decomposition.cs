@@ -60,16 +60,6 @@ sealed class Decomposition
     /// <summary>Share of the output's energy that combining the input's channels is predicted to lose.</summary>
     public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputTail(inputRank) / Energy : 0;
 
-    /// <summary>The factors at a rank.</summary>
-    /// <param name="balanced">
-    /// Whether to split the spread evenly over both factors, h'ᵢ = hᵢ/σᵢ^½, which quantized factors need; otherwise Up is orthonormal.
-    /// </param>
-    public LowRank Cut(int rank, bool balanced)
-    {
-        double[] scales = Scales(rank, balanced);
-        return new(rank, CutUp(rank, scales), CutDown(rank, scales), scales);
-    }
-
     /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
@@ -82,7 +72,10 @@ sealed class Decomposition
         return down;
     }
 
-    /// <summary>What each number between the factors is multiplied by, (groups·r); see <see cref="Cut"/>.</summary>
+    /// <summary>What each number between the factors is multiplied by, (groups·r).</summary>
+    /// <param name="balanced">
+    /// Whether to split the spread evenly over both factors, h'ᵢ = hᵢ/σᵢ^½, which quantized factors need; otherwise Up is orthonormal.
+    /// </param>
     public double[] Scales(int rank, bool balanced)
     {
         var scales = new double[Layer.Groups * rank];

@@ -160,15 +160,15 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
                 Int4.Any(layer.Groups * rank, layer.In, Fitting(layer.In, block)), Int4.Any(layer.Out, rank, Fitting(rank, block)), 0,
                 moment is { IsExact: true } ? AnyGains : new double[means.Length][]);
         }
-        var factors = decomposition!.Cut(rank, balanced: true);
-        var wanted = ToMatrix(factors.Down, layer.Groups * rank, layer.In);
+        double[] scales = decomposition!.Scales(rank, balanced: true);
+        var wanted = ToMatrix(decomposition.CutDown(rank, scales), layer.Groups * rank, layer.In);
         var down = Rounded(wanted, Fitting(layer.In, block));
         var rounded = down.Dequantize();
         if (moment is not { IsExact: true })
         {
-            var upper = ToMatrix(factors.Up, layer.Out, rank);
+            var upper = ToMatrix(decomposition.CutUp(rank, scales), layer.Out, rank);
             var nearest = Int4.Nearest(upper, Fitting(rank, block));
-            double noise = RoundingNoise(factors, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
+            double noise = RoundingNoise(scales, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
             double error = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
             return new(down, nearest, error, new double[means.Length][]);
         }
@@ -186,22 +186,22 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>
     /// Output energy that rounding both factors costs. Number k between them, in its orthonormal form, carries the energy s^-4 of
-    /// <see cref="Decomposition.Cut"/>'s scale s; a row of Down loses of it the share that its weights lose.
+    /// <see cref="Decomposition.Scales"/>'s scale s; a row of Down loses of it the share that its weights lose.
     /// </summary>
-    double RoundingNoise(LowRank factors, Matrix down, Matrix lostDown, Matrix lostUp)
+    double RoundingNoise(double[] scales, Matrix down, Matrix lostDown, Matrix lostUp)
     {
         double noise = 0;
         Matrix seen = Seen(down), seenLost = Seen(lostDown);
         for (int k = 0; k < down.Rows; k++)
         {
             double all = TensorPrimitives.Dot<double>(seen.Row(k), down.Row(k)), lost = TensorPrimitives.Dot<double>(seenLost.Row(k), lostDown.Row(k));
-            noise += all > 0 ? Math.Pow(factors.Scales[k], -4) * lost / all : 0;
+            noise += all > 0 ? Math.Pow(scales[k], -4) * lost / all : 0;
         }
         for (int o = 0; o < lostUp.Rows; o++)
         {
-            for (int k = 0; k < factors.Rank; k++)
+            for (int k = 0; k < lostUp.Cols; k++)
             {
-                noise += Math.Pow(lostUp[o, k] / factors.Scales[o / layer.OutPerGroup * factors.Rank + k], 2);
+                noise += Math.Pow(lostUp[o, k] / scales[o / layer.OutPerGroup * lostUp.Cols + k], 2);
             }
         }
         return noise;

@@ -41,7 +41,7 @@ sealed class Tucker
     public float[] Entry => _entry;
 
     /// <summary>The first Conv's weight (r_in, C_in) and the factors its outputs were multiplied by.</summary>
-    /// <param name="balanced">As in <see cref="Decomposition.Cut"/>.</param>
+    /// <param name="balanced">As in <see cref="Decomposition.Scales"/>.</param>
     public (float[] Weight, double[] Scales) CutEntry(int inputRank, bool balanced)
     {
         double floor = 1e-12 * Math.Max(_input.Energy[0], double.Epsilon);
