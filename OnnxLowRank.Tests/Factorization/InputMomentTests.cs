@@ -65,7 +65,8 @@ public class InputMomentTests
             return s_algebra.Multiply(lost, moment).Data.Zip(lost.Data, (left, right) => left * right).Sum();
         }
 
-        var rounded = new InputMoment(channels, taps).Rounded(s_algebra, matrix, matrix.Cols);
+        var split = new InputMoment(channels, taps);
+        var rounded = split.Rounded(s_algebra, split.Feedback(s_algebra), matrix, matrix.Cols);
 
         Assert.Equal((matrix.Rows, matrix.Cols, matrix.Cols), (rounded.Rows, rounded.Cols, rounded.Block));
         Assert.InRange(Lost(rounded) / Lost(Int4.Nearest(matrix, matrix.Cols)), 0, 0.4);

@@ -94,7 +94,7 @@ public class Int4WeightsTests
         var dense = int4.Dense(16);
 
         Assert.Equal(5, layer.ReadRows().Count());
-        var whole = moment.Rounded(s_algebra, layer.ReadWeight(), 16);
+        var whole = moment.Rounded(s_algebra, moment.Feedback(s_algebra), layer.ReadWeight(), 16);
         Assert.Equal(whole.Values, dense.Weight.Values);
         Assert.Equal(whole.Scales, dense.Weight.Scales);
         var lost = s_algebra.Multiply(new(outputs, inputs, [.. layer.ReadWeight().Data.Zip(whole.Dequantize().Data, (left, right) => left - right)]), new Matrix(inputs, 1, mean));

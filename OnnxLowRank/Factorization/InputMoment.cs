@@ -39,15 +39,22 @@ sealed class InputMoment
         return ByChannel(product, matrix.Rows);
     }
 
-    /// <summary>The matrix in 4 bits with little of its output lost: see <see cref="Int4.WithFeedback"/>.</summary>
-    /// <param name="matrix">(rows, in).</param>
-    /// <param name="block">Numbers that share a scale; a whole row where there are several taps.</param>
-    public Int4Blocks Rounded(ILinearAlgebra algebra, Matrix matrix, int block)
+    /// <summary>What <see cref="Rounded"/> needs; the same one as long as somebody holds it.</summary>
+    public ErrorFeedback Feedback(ILinearAlgebra algebra)
     {
         if (!_feedback.TryGetTarget(out var feedback))
         {
             _feedback.SetTarget(feedback = new(algebra, _channels.Read()));
         }
+        return feedback;
+    }
+
+    /// <summary>The matrix in 4 bits with little of its output lost: see <see cref="Int4.WithFeedback"/>.</summary>
+    /// <param name="feedback">From <see cref="Feedback"/>.</param>
+    /// <param name="matrix">(rows, in).</param>
+    /// <param name="block">Numbers that share a scale; a whole row where there are several taps.</param>
+    public Int4Blocks Rounded(ILinearAlgebra algebra, ErrorFeedback feedback, Matrix matrix, int block)
+    {
         if (_taps.Length == 1)
         {
             return Int4.WithFeedback(algebra, matrix, feedback, block);

@@ -112,9 +112,10 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             var (rows, cols) = layer.IsTable ? (layer.In, layer.Out) : (layer.Out, layer.In);
             return new(Int4.Any(rows, cols, Fitting(cols, block)), 0, AnyGains);
         }
+        var feedback = moment?.Feedback(algebra);
         var (rounded, error, gains) = ByRows(step, rows =>
         {
-            var rounded = Rounded(rows, Fitting(rows.Cols, block));
+            var rounded = Rounded(feedback, rows, Fitting(rows.Cols, block));
             return (rounded, rounded.Dequantize());
         });
         return new(rounded, error, gains);
@@ -162,7 +163,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         }
         double[] scales = decomposition!.Scales(rank, balanced: true);
         var wanted = ToMatrix(decomposition.CutDown(rank, scales), layer.Groups * rank, layer.In);
-        var down = Rounded(wanted, Fitting(layer.In, block));
+        var down = Rounded(moment?.Feedback(algebra), wanted, Fitting(layer.In, block));
         var rounded = down.Dequantize();
         if (moment is not { IsExact: true })
         {
@@ -182,7 +183,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return new(down, up, lost, gains);
     }
 
-    Int4Blocks Rounded(Matrix matrix, int block) => moment == null ? Int4.Nearest(matrix, block) : moment.Rounded(algebra, matrix, block);
+    Int4Blocks Rounded(ErrorFeedback? feedback, Matrix matrix, int block) =>
+        feedback == null ? Int4.Nearest(matrix, block) : moment!.Rounded(algebra, feedback, matrix, block);
 
     /// <summary>
     /// Output energy that rounding both factors costs. Number k between them, in its orthonormal form, carries the energy s^-4 of

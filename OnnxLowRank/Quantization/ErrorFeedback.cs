@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 
@@ -17,8 +16,8 @@ sealed class ErrorFeedback
     /// </summary>
     const double LeastOwn = 1e-6;
 
-    /// <summary>Below, a thread's share of a column is done before another thread has woken up.</summary>
-    const int FewestInParallel = 256;
+    /// <summary>Columns that are eliminated one by one before what is left gets all their parts at once, by one matrix product.</summary>
+    const int Panel = 64;
 
     /// <summary>Uᵀ: row k holds what column k gets from those before it.</summary>
     readonly Matrix _columns;
@@ -28,37 +27,54 @@ sealed class ErrorFeedback
     public ErrorFeedback(ILinearAlgebra algebra, Matrix moment)
     {
         _columns = moment.Copy();
-        var threads = new ParallelOptions { MaxDegreeOfParallelism = algebra.Threads };
-        for (int k = moment.Rows - 1; k >= 0; k--)
+        for (int end = moment.Rows; end > 0; end -= Panel)
         {
-            double pivot = Math.Max(_columns[k, k], LeastOwn * moment[k, k]);
+            int first = Math.Max(0, end - Panel);
+            double[] pivots = EliminatePanel(moment, first, end);
+            EliminateBefore(algebra, pivots, first);
+        }
+    }
+
+    /// <summary>Takes the columns' parts off each other.</summary>
+    double[] EliminatePanel(Matrix moment, int first, int end)
+    {
+        var pivots = new double[end - first];
+        for (int k = end - 1; k >= first; k--)
+        {
+            double pivot = pivots[k - first] = Math.Max(_columns[k, k], LeastOwn * moment[k, k]);
             if (!(pivot > 0))
             {
                 throw new ArithmeticException($"the moment is not positive definite at input {k}");
             }
             var shared = _columns.Row(k)[..k];
-            if (k < FewestInParallel)
+            for (int i = first; i < k; i++)
             {
-                Eliminate(k, pivot, 0, k);
-            }
-            else
-            {
-                int column = k;
-                Parallel.ForEach(Partitioner.Create(0, k), threads, rows => Eliminate(column, pivot, rows.Item1, rows.Item2));
+                var rest = _columns.Row(i)[..(i + 1)];
+                TensorPrimitives.MultiplyAdd<double>(shared[..(i + 1)], -shared[i] / pivot, rest, rest);
             }
             TensorPrimitives.Divide<double>(shared, pivot, shared);
         }
+        return pivots;
     }
 
-    /// <summary>Takes column k's part off some rows before it.</summary>
-    void Eliminate(int k, double pivot, int first, int end)
+    /// <summary>Takes the parts of a panel's columns, the first of which is <paramref name="first"/>, off all columns before it.</summary>
+    void EliminateBefore(ILinearAlgebra algebra, double[] pivots, int first)
     {
-        var shared = _columns.Row(k)[..k];
-        for (int i = first; i < end; i++)
+        if (first == 0)
         {
-            double factor = -shared[i] / pivot;
+            return;
+        }
+        Matrix unit = new(pivots.Length, first), scaled = new(pivots.Length, first);
+        for (int k = 0; k < pivots.Length; k++)
+        {
+            _columns.Row(first + k)[..first].CopyTo(unit.Row(k));
+            TensorPrimitives.Multiply<double>(unit.Row(k), pivots[k], scaled.Row(k));
+        }
+        var shared = algebra.Multiply(scaled, unit, transposeLeft: true);
+        for (int i = 0; i < first; i++)
+        {
             var rest = _columns.Row(i)[..(i + 1)];
-            TensorPrimitives.MultiplyAdd<double>(shared[..(i + 1)], factor, rest, rest);
+            TensorPrimitives.Subtract<double>(rest, shared.Row(i)[..(i + 1)], rest);
         }
     }
 
