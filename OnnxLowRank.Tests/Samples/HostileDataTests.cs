@@ -84,7 +84,7 @@ public sealed class HostileDataTests : IDisposable
         Refused(_folder.File("x.npy", [0x93, .. "NUMPY"u8, 1]), "is not a .npy file");
         Refused(_folder.File("x.npy", [0x93, .. "NUMPY"u8, 4, 0, 0, 0]), "version 4.0");
         Refused(_folder.File("x.npy", [0x93, .. "NUMPY"u8, 1, 7, 0, 0]), "version 1.7");
-        Refused(_folder.File("x.npy", []), "neither a folder nor");
+        Refused(_folder.File("x.npy", []), "empty, or no regular file");
     }
 
     [Fact]
@@ -130,8 +130,8 @@ public sealed class HostileDataTests : IDisposable
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "no /dev/zero");
 
-        Refused("/dev/zero", "neither a folder nor");
-        Refused("/dev/null", "neither a folder nor");
+        Refused("/dev/zero", "empty, or no regular file");
+        Refused("/dev/null", "empty, or no regular file");
     }
 
     [Fact]

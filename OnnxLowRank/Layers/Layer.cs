@@ -174,7 +174,7 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     const int ElementsOfPiece = 1 << 21;
 
     /// <summary>Pieces after which they, and what was made of them, are given back.</summary>
-    const int CollectedEvery = 8;
+    const int CollectedEvery = 2;
 
     /// <summary>Rows of W: first, first + step, …</summary>
     Matrix Rows(Kept stored, int first, int count, int step = 1)
