@@ -26,7 +26,7 @@ static class WeakerMethods
             {
                 TensorPrimitives.MultiplyAdd(Product(algebra, layer, i, moments[i], group, part).Data, moments[i].Count / total, second.Data, second.Data);
             }
-            return OutputMethod.FromOutput(algebra, second, part, Decomposing.Shrinkage(total, layer.OutPerGroup), layer.BreakEvenRank);
+            return OutputMethod.FromOutput(algebra, second, [part.Transposed()], Decomposing.Shrinkage(total, layer.OutPerGroup), layer.BreakEvenRank);
         });
     }
 
@@ -55,6 +55,6 @@ static class WeakerMethods
     {
         var weight = layer.ReadWeight();
         var groups = Enumerable.Range(0, layer.Groups).Select(group => basisOf(group, layer.GroupOf(weight, group)));
-        return new(algebra, layer, [.. groups], weight, new double[layer.Uses.Count][]);
+        return new(algebra, layer, [.. groups], new double[layer.Uses.Count][]);
     }
 }
