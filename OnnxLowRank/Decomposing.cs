@@ -29,7 +29,7 @@ static class Decomposing
     {
         int rank = layer.BreakEvenRank;
         var basis = layer.Out < layer.In
-            ? OutputMethod.FromOutput(algebra, OutputMethod.Gram(algebra, layer.ReadTransposed(), out _), [], shrinkage: 0, rank)
+            ? OutputMethod.FromOutput(algebra, OutputMethod.Gram(algebra, layer.ReadTransposed()), [], shrinkage: 0, rank)
             : SvdMethod.Of(algebra, layer.ReadWeight(), rank);
         return new(algebra, layer, [basis], [null], spill: spill);
     }

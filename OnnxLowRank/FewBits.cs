@@ -50,7 +50,7 @@ static class FewBits
     /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>
     static InputMoment? Damped(Matrix covariance, double[] taps, Spill spill)
     {
-        double mean = Enumerable.Range(0, covariance.Rows).Sum(i => covariance[i, i]) / covariance.Rows;
+        double mean = covariance.Trace() / covariance.Rows;
         for (int i = 0; i < covariance.Rows; i++)
         {
             covariance[i, i] += Damping * mean;

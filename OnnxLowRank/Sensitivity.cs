@@ -3,7 +3,6 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
-using OnnxLowRank.Storage;
 
 namespace OnnxLowRank;
 
@@ -38,7 +37,6 @@ static class Sensitivity
         double Damage(LayerPlan.Factorize plan)
         {
             using var session = ModelSession.Open(rewriter.Apply([plan]).Model, workspace.Device, options.Threads);
-            Garbage.Collect(plan.Layer.Elements);
             double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
             return divergence * divergence;
         }

@@ -5,19 +5,19 @@
 #
 #   scripts/bench-memory.sh [BLOCKS]
 #
-# BLOCKS (1; Phi-2 has 32), SAMPLES (8), MEMORY (200MB), OPTIONS, THREADS, WORK as in zoo.sh. Linux only.
+# BLOCKS (1; Phi-2 has 32), SAMPLES (8), MEMORY (200, in MB), OPTIONS, THREADS, WORK as in zoo.sh. Linux only.
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 build_programs scripts/make-shaped
 
 blocks=${1:-${BLOCKS:-1}}
-memory=${MEMORY:-200MB}
+memory=${MEMORY:-200}
 "$repository/artifacts/bin/make-shaped/release/make-shaped" phi "$WORK" --layers "$blocks" --samples "${SAMPLES:-8}" || exit 1
 report=$WORK/phi.json
 rm -f "$report"
 log=$WORK/phi.log
 # shellcheck disable=SC2086
-"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/phi.onnx" "$WORK/phi-out.onnx" --calib "$WORK/phi-calib" --metric relative --tolerance 0.05 --memory "$memory" \
+"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/phi.onnx" "$WORK/phi-out.onnx" --calib "$WORK/phi-calib" --metric relative --tolerance 0.05 --memory "${memory}MB" \
   --threads "$threads" --report "$report" ${OPTIONS:-} 2>"$log" >"$WORK/phi.txt" &
 process=$!
 declare -A own files
@@ -42,5 +42,5 @@ for stage in "${stages[@]}"; do
   [ "${own[$stage]}" -gt "$largest" ] && largest=${own[$stage]}
 done
 layer=$((51200 * 2560 * 4))
-bound=$(((1 << 30) + 3 * layer + ${memory%MB} * 1000000))
+bound=$(((1 << 30) + 3 * layer + memory * 1000000))
 echo "exit $code; most of its own $((largest * 1024 / 1000000)) MB, bound $((bound / 1000000)) MB, largest layer $((layer / 1000000)) MB, model $(($(stat -c %s "$WORK"/phi.onnx*.data | awk '{ sum += $1 } END { print sum }') / 1000000)) MB"

@@ -3,15 +3,12 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Samples;
 using OnnxLowRank.StatsFiles;
 using OnnxLowRank.Storage;
+using OnnxLowRank.Tests.Samples;
 
 namespace OnnxLowRank.Tests.Storage;
 
-public sealed class RegularFileTests : IDisposable
+public class RegularFileTests
 {
-    readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("onnx-lowrank-test-");
-
-    public void Dispose() => _folder.Delete(recursive: true);
-
     public static TheoryData<string, Action<string>> Readers => new()
     {
         { "model.onnx", path => OnnxModel.Load(path) },
@@ -29,7 +26,8 @@ public sealed class RegularFileTests : IDisposable
         {
             Assert.Skip("no named pipes in folders here");
         }
-        string pipe = Path.Combine(_folder.FullName, name);
+        using var folder = new TempFolder();
+        string pipe = Path.Combine(folder.Path, name);
         using (var mkfifo = Process.Start("mkfifo", [pipe]))
         {
             await mkfifo.WaitForExitAsync(TestContext.Current.CancellationToken);
@@ -45,10 +43,9 @@ public sealed class RegularFileTests : IDisposable
     [Fact]
     public void A_file_that_holds_something_is_opened()
     {
-        string path = Path.Combine(_folder.FullName, "one");
-        File.WriteAllBytes(path, [7]);
+        using var folder = new TempFolder();
 
-        using var file = RegularFile.Open(path);
+        using var file = RegularFile.Open(folder.File("one", [7]));
 
         Assert.Equal(7, file.ReadByte());
     }

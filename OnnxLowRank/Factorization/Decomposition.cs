@@ -32,7 +32,7 @@ sealed class Decomposition
         }
         spill ??= Spill.None;
         _up = spill.Keep(up);
-        _down = spill.Keep(new DownFactor(algebra, layer, _up.Span, MaxRank).Make(substitute));
+        _down = spill.Keep(new DownFactor(algebra, layer, _up, MaxRank).Make(substitute));
         Energy = groups.Sum(group => group.Total);
         Tucker = input == null ? null : new(algebra, layer, input, groups[0].Vectors);
     }

@@ -1,16 +1,15 @@
 using System.Numerics.Tensors;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
 /// <summary>Down = Uᵀ·W of every group, (groups·k, in), made without the whole weight of a large layer in double precision.</summary>
 /// <param name="up">U (out, k), group after group.</param>
 /// <param name="rank">k.</param>
-readonly ref struct DownFactor(ILinearAlgebra algebra, Layer layer, ReadOnlySpan<float> up, int rank)
+sealed class DownFactor(ILinearAlgebra algebra, Layer layer, Kept up, int rank)
 {
-    readonly ReadOnlySpan<float> _up = up;
-
     /// <param name="substitute">What the factors stand for where it is not W itself (out, in).</param>
     public float[] Make(Matrix? substitute) =>
         substitute == null && layer.Groups == 1 ? layer.In > layer.Out ? ByColumns() : ByRows() : ByGroups(substitute ?? layer.ReadWeight());
@@ -27,20 +26,15 @@ readonly ref struct DownFactor(ILinearAlgebra algebra, Layer layer, ReadOnlySpan
 
     float[] ByRows()
     {
-        Matrix? sum = null;
         int first = 0;
-        foreach (var rows in layer.ReadRows())
+        var sum = Matrix.Sum(layer.ReadRows().Select(rows =>
         {
-            var part = algebra.Multiply(Directions(first, rows.Rows), rows, transposeLeft: true);
+            var directions = Directions(first, rows.Rows);
             first += rows.Rows;
-            if (sum != null)
-            {
-                TensorPrimitives.Add<double>(sum.Data, part.Data, part.Data);
-            }
-            sum = part;
-        }
+            return algebra.Multiply(directions, rows, transposeLeft: true);
+        }));
         var down = new float[rank * layer.In];
-        Store(sum!, down);
+        Store(sum, down);
         return down;
     }
 
@@ -62,7 +56,7 @@ readonly ref struct DownFactor(ILinearAlgebra algebra, Layer layer, ReadOnlySpan
     Matrix Directions(int first, int count)
     {
         var directions = new Matrix(count, rank);
-        TensorPrimitives.ConvertTruncating<float, double>(_up.Slice(first * rank, count * rank), directions.Data);
+        TensorPrimitives.ConvertTruncating<float, double>(up.Span.Slice(first * rank, count * rank), directions.Data);
         return directions;
     }
 

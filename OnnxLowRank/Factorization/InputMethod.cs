@@ -29,9 +29,9 @@ static class InputMethod
         var objective = algebra.Gram(root);
         if (second != null)
         {
-            double traceOfGram = Trace(objective);
+            double traceOfGram = objective.Trace();
             var seen = algebra.Multiply(algebra.Multiply(root, second), root);
-            double factor = traceOfGram > 0 ? shrinkage * Trace(seen) / traceOfGram : 0;
+            double factor = traceOfGram > 0 ? shrinkage * seen.Trace() / traceOfGram : 0;
             TensorPrimitives.MultiplyAdd(objective.Data, factor, seen.Data, seen.Data);
             objective = seen;
         }
@@ -41,7 +41,7 @@ static class InputMethod
             algebra.Multiply(directions, root, transposeLeft: true),
             algebra.Multiply(stacked, algebra.Multiply(inverse, directions)),
             [.. eigen.Values.Take(rank).Select(value => Math.Max(0, value))],
-            Math.Max(0, Trace(objective)));
+            Math.Max(0, objective.Trace()));
     }
 
     /// <summary>(C_out·taps, C_in) from (C_out, C_in·taps).</summary>
@@ -62,22 +62,7 @@ static class InputMethod
 
     static Matrix Power(ILinearAlgebra algebra, SymmetricEigen eigen, Func<double, double> power)
     {
-        var scaled = eigen.Vectors.Copy();
-        double[] powers = Array.ConvertAll(eigen.Values, value => power(value));
-        for (int i = 0; i < scaled.Rows; i++)
-        {
-            TensorPrimitives.Multiply(scaled.Row(i), powers, scaled.Row(i));
-        }
+        var scaled = eigen.Vectors.WithColumnsTimes(Array.ConvertAll(eigen.Values, value => power(value)));
         return algebra.Multiply(scaled, eigen.Vectors, transposeRight: true);
-    }
-
-    static double Trace(Matrix matrix)
-    {
-        double trace = 0;
-        for (int i = 0; i < matrix.Rows; i++)
-        {
-            trace += matrix[i, i];
-        }
-        return trace;
     }
 }

@@ -215,11 +215,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     {
         var seen = moment.Times(algebra, down);
         gram = algebra.Multiply(seen, down, transposeRight: true);
-        double trace = 0;
-        for (int k = 0; k < down.Rows; k++)
-        {
-            trace += gram[k, k];
-        }
+        double trace = gram.Trace();
         for (int k = 0; k < down.Rows; k++)
         {
             gram[k, k] += Ridge * trace / down.Rows + double.Epsilon;

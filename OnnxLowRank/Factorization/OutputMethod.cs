@@ -22,12 +22,12 @@ static class OutputMethod
         var mixed = covariance.Copy();
         if (shrinkage > 0)
         {
-            var gram = Gram(algebra, columns, out _);
-            double traceOfGram = Trace(gram), factor = traceOfGram > 0 ? shrinkage * Trace(covariance) / traceOfGram : 0;
+            var gram = Gram(algebra, columns);
+            double traceOfGram = gram.Trace(), factor = traceOfGram > 0 ? shrinkage * covariance.Trace() / traceOfGram : 0;
             TensorPrimitives.MultiplyAdd(gram.Data, factor, mixed.Data, mixed.Data);
         }
         var eigen = algebra.Eigen(mixed);
-        return new(eigen.Vectors.LeftCols(rank), NonNegative(eigen.Values, rank), Math.Max(0, Trace(mixed)));
+        return new(eigen.Vectors.LeftCols(rank), NonNegative(eigen.Values, rank), Math.Max(0, mixed.Trace()));
     }
 
     /// <summary>
@@ -38,8 +38,13 @@ static class OutputMethod
     /// <param name="rows">W (m, n) in pieces of consecutive rows; gone through twice.</param>
     public static OutputBasis FromInput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> rows, double shrinkage, int rank)
     {
-        var gram = Gram(algebra, rows, out int count);
-        double traceOfGram = Trace(gram), traceOfOutput = TensorPrimitives.Dot<double>(gram.Data, covariance.Data);
+        int outputs = 0;
+        var gram = Gram(algebra, rows.Select(piece =>
+        {
+            outputs += piece.Rows;
+            return piece;
+        }));
+        double traceOfGram = gram.Trace(), traceOfOutput = TensorPrimitives.Dot<double>(gram.Data, covariance.Data);
         double ridge = traceOfGram > 0 ? shrinkage * traceOfOutput / traceOfGram : 0;
 
         var mixed = covariance.Copy();
@@ -48,14 +53,13 @@ static class OutputMethod
             mixed[i, i] += ridge;
         }
         var input = algebra.Eigen(mixed);
-        var root = ScaledColumns(input.Vectors, value => Math.Sqrt(Math.Max(0, value)), input.Values);
+        var root = input.Vectors.WithColumnsTimes(Array.ConvertAll(input.Values, value => Math.Sqrt(Math.Max(0, value))));
         var inner = algebra.Eigen(algebra.Multiply(root, algebra.Multiply(gram, root), transposeLeft: true));
         int kept = Math.Min(rank, inner.Values.Length);
-        double largest = inner.Values[0];
-        bool isSound = inner.Values[kept - 1] > Smallest * largest;
+        bool isSound = inner.Values[kept - 1] > Smallest * inner.Values[0];
         var map = algebra.Multiply(root, inner.Vectors.LeftCols(kept));
         map = isSound ? Normalized(algebra, gram, map, inner.Values) : map;
-        var vectors = Times(algebra, rows, map, count);
+        var vectors = Times(algebra, rows, map, outputs);
         return new(
             // Columns that carry nothing are zero or noise here; orthonormalizing replaces them by something harmless.
             isSound ? vectors : algebra.Orthonormalize(vectors), NonNegative(inner.Values, kept), inner.Values.Sum(value => Math.Max(0, value)));
@@ -67,7 +71,7 @@ static class OutputMethod
     /// <summary>Columns aᵢ with orthonormal W·aᵢ, of ones whose W·aᵢ are orthogonal up to the rounding of small eigenvalues.</summary>
     static Matrix Normalized(ILinearAlgebra algebra, Matrix gram, Matrix map, double[] energies)
     {
-        map = ScaledColumns(map, energy => 1 / Math.Sqrt(energy), energies);
+        map = map.WithColumnsTimes([.. energies.Take(map.Cols).Select(energy => 1 / Math.Sqrt(energy))]);
         // One step of Newton and Schulz for S^(-1/2): what was off by ε is off by ε² afterwards.
         var correction = algebra.Multiply(map, algebra.Multiply(gram, map), transposeLeft: true);
         TensorPrimitives.Multiply<double>(correction.Data, -0.5, correction.Data);
@@ -78,41 +82,13 @@ static class OutputMethod
         return algebra.Multiply(map, correction);
     }
 
-    /// <summary>A copy whose column j is multiplied by f(value j).</summary>
-    static Matrix ScaledColumns(Matrix matrix, Func<double, double> factor, double[] values)
-    {
-        double[] factors = [.. values.Take(matrix.Cols).Select(factor)];
-        var scaled = new Matrix(matrix.Rows, matrix.Cols);
-        for (int i = 0; i < matrix.Rows; i++)
-        {
-            TensorPrimitives.Multiply<double>(matrix.Row(i), factors, scaled.Row(i));
-        }
-        return scaled;
-    }
-
     /// <summary>AᵀA of a matrix in pieces of rows.</summary>
-    /// <param name="count">Its rows.</param>
-    public static Matrix Gram(ILinearAlgebra algebra, IEnumerable<Matrix> rows, out int count)
-    {
-        Matrix? sum = null;
-        count = 0;
-        foreach (var piece in rows)
-        {
-            count += piece.Rows;
-            var gram = algebra.Gram(piece, transpose: true);
-            if (sum != null)
-            {
-                TensorPrimitives.Add<double>(sum.Data, gram.Data, gram.Data);
-            }
-            sum = gram;
-        }
-        return sum!;
-    }
+    public static Matrix Gram(ILinearAlgebra algebra, IEnumerable<Matrix> rows) => Matrix.Sum(rows.Select(piece => algebra.Gram(piece, transpose: true)));
 
     /// <summary>W·A (m, k).</summary>
-    static Matrix Times(ILinearAlgebra algebra, IEnumerable<Matrix> rows, Matrix right, int count)
+    static Matrix Times(ILinearAlgebra algebra, IEnumerable<Matrix> rows, Matrix right, int outputs)
     {
-        var product = new Matrix(count, right.Cols);
+        var product = new Matrix(outputs, right.Cols);
         int done = 0;
         foreach (var piece in rows)
         {
@@ -135,18 +111,8 @@ static class OutputMethod
         {
             TensorPrimitives.MultiplyAdd<double>(images.Row(i), directions.Row(i), energy, energy);
         }
-        double total = weight == null ? Trace(covariance) : TensorPrimitives.Dot<double>(algebra.Multiply(weight, covariance).Data, weight.Data);
+        double total = weight == null ? covariance.Trace() : TensorPrimitives.Dot<double>(algebra.Multiply(weight, covariance).Data, weight.Data);
         return new(vectors, NonNegative(energy, energy.Length), Math.Max(0, total));
-    }
-
-    static double Trace(Matrix matrix)
-    {
-        double trace = 0;
-        for (int i = 0; i < matrix.Rows; i++)
-        {
-            trace += matrix[i, i];
-        }
-        return trace;
     }
 
     static double[] NonNegative(double[] values, int count) => [.. values.Take(count).Select(value => Math.Max(0, value))];

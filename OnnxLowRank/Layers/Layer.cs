@@ -121,10 +121,11 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     public float[] ReadFloats()
     {
         var weight = new float[Elements];
-        var stored = Weight.Open();
-        foreach (var (first, count) in Pieces(Out, In))
+        int done = 0;
+        foreach (var rows in ReadRows())
         {
-            TensorPrimitives.ConvertTruncating<double, float>(Rows(stored, first, count).Data, weight.AsSpan(first * In));
+            TensorPrimitives.ConvertTruncating<double, float>(rows.Data, weight.AsSpan(done));
+            done += rows.Data.Length;
         }
         return weight;
     }
@@ -133,36 +134,24 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// W (out, in) in one piece, rows of group 0 first, with Gemm's alpha and a folded BatchNormalization's scale in it. Newly read
     /// at every call.
     /// </summary>
-    public Matrix ReadWeight() => Rows(Weight.Open(), 0, Out);
+    public Matrix ReadWeight() => Read(Weight.Open(), 0, Out, step: 1, isTransposed: false);
 
     /// <summary>The same in pieces of consecutive rows, one after the other: of a large layer, whose weight in double precision takes much memory.</summary>
     /// <param name="step">Only every so-many-th row.</param>
-    public IEnumerable<Matrix> ReadRows(int step = 1)
-    {
-        var stored = Weight.Open();
-        foreach (var (first, count) in Pieces((Out - 1) / step + 1, In))
-        {
-            yield return Rows(stored, first * step, count, step);
-        }
-    }
+    public IEnumerable<Matrix> ReadRows(int step = 1) => InPieces(step, isTransposed: false);
 
     /// <summary>Wᵀ (in, out) in pieces of consecutive rows: of a table, its entries.</summary>
     /// <param name="step">Only every so-many-th row.</param>
-    public IEnumerable<Matrix> ReadTransposed(int step = 1)
+    public IEnumerable<Matrix> ReadTransposed(int step = 1) => InPieces(step, isTransposed: true);
+
+    IEnumerable<Matrix> InPieces(int step, bool isTransposed)
     {
         var stored = Weight.Open();
-        foreach (var (first, count) in Pieces((In - 1) / step + 1, Out))
-        {
-            yield return Columns(stored, first * step, count, step);
-        }
-    }
-
-    static IEnumerable<(int First, int Count)> Pieces(int rows, int cols)
-    {
-        int most = Math.Max(1, ElementsOfPiece / cols);
+        var (height, width) = isTransposed ? (In, Out) : (Out, In);
+        int rows = (height - 1) / step + 1, most = Math.Max(1, ElementsOfPiece / width);
         for (int first = 0; first < rows; first += most)
         {
-            yield return (first, Math.Min(most, rows - first));
+            yield return Read(stored, first * step, Math.Min(most, rows - first), step, isTransposed);
             if (first / most % CollectedEvery == CollectedEvery - 1)
             {
                 Garbage.Collect((long)CollectedEvery * ElementsOfPiece);
@@ -176,58 +165,30 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// <summary>Pieces after which they, and what was made of them, are given back.</summary>
     const int CollectedEvery = 2;
 
-    /// <summary>Rows of W: first, first + step, …</summary>
-    Matrix Rows(Kept stored, int first, int count, int step = 1)
-    {
-        var weight = new Matrix(count, In);
-        ForEachTile(count, In, (rows, inputs) =>
-        {
-            var from = stored.Span;
-            for (int row = rows.Start.Value; row < rows.End.Value; row++)
-            {
-                int o = first + row * step;
-                double scale = ScaleOf(o);
-                var values = weight.Row(row);
-                for (int i = inputs.Start.Value; i < inputs.End.Value; i++)
-                {
-                    values[i] = scale * from[IndexOf(o, i)];
-                }
-            }
-        });
-        return weight;
-    }
+    /// <summary>Side of the squares in which elements are read, as they may lie the other way round: a square of both fits the cache.</summary>
+    const int Side = 64;
 
-    /// <summary>Rows of Wᵀ: first, first + step, …</summary>
-    Matrix Columns(Kept stored, int first, int count, int step)
+    /// <summary>Rows of W, or of Wᵀ: first, first + step, …</summary>
+    Matrix Read(Kept stored, int first, int count, int step, bool isTransposed)
     {
-        var entries = new Matrix(count, Out);
-        ForEachTile(count, Out, (rows, outputs) =>
+        double[] scales = [.. Enumerable.Range(0, Out).Select(ScaleOf)];
+        var piece = new Matrix(count, isTransposed ? Out : In);
+        var from = stored.Span;
+        for (int tile = 0; tile < piece.Cols; tile += Side)
         {
-            var from = stored.Span;
-            for (int row = rows.Start.Value; row < rows.End.Value; row++)
+            int end = Math.Min(piece.Cols, tile + Side);
+            for (int row = 0; row < count; row++)
             {
-                int i = first + row * step;
-                var values = entries.Row(row);
-                for (int o = outputs.Start.Value; o < outputs.End.Value; o++)
+                var values = piece.Row(row);
+                int at = first + row * step;
+                for (int col = tile; col < end; col++)
                 {
-                    values[o] = ScaleOf(o) * from[IndexOf(o, i)];
+                    var (output, input) = isTransposed ? (col, at) : (at, col);
+                    values[col] = scales[output] * from[IndexOf(output, input)];
                 }
-            }
-        });
-        return entries;
-    }
-
-    /// <summary>Goes over a matrix in squares, because what it is read from may lie the other way round: a square of both fits the cache.</summary>
-    static void ForEachTile(int rows, int cols, Action<Range, Range> copy)
-    {
-        const int Side = 64;
-        for (int i = 0; i < rows; i += Side)
-        {
-            for (int j = 0; j < cols; j += Side)
-            {
-                copy(i..Math.Min(rows, i + Side), j..Math.Min(cols, j + Side));
             }
         }
+        return piece;
     }
 
     /// <summary>The operand, in the shape of <see cref="Weight"/>, with which the nodes compute another W (out, in): the reverse of <see cref="ReadWeight"/>.</summary>

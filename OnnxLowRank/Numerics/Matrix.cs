@@ -1,3 +1,5 @@
+using System.Numerics.Tensors;
+
 namespace OnnxLowRank.Numerics;
 
 /// <summary>A dense matrix of doubles, row-major. A weight is (out, in): one row per output channel, whatever the ONNX op stores.</summary>
@@ -62,6 +64,35 @@ sealed class Matrix
         }
         return transposed;
     }
+
+    /// <summary>A copy whose column j is multiplied by factor j.</summary>
+    public Matrix WithColumnsTimes(ReadOnlySpan<double> factors)
+    {
+        var scaled = new Matrix(Rows, Cols);
+        for (int i = 0; i < Rows; i++)
+        {
+            TensorPrimitives.Multiply(Row(i), factors, scaled.Row(i));
+        }
+        return scaled;
+    }
+
+    /// <summary>Sum of the diagonal of a square matrix.</summary>
+    public double Trace()
+    {
+        double trace = 0;
+        for (int i = 0; i < Rows; i++)
+        {
+            trace += this[i, i];
+        }
+        return trace;
+    }
+
+    /// <summary>The sum of matrices of one shape, at least one, none of which is needed afterwards: the first becomes it.</summary>
+    public static Matrix Sum(IEnumerable<Matrix> terms) => terms.Aggregate((sum, term) =>
+    {
+        TensorPrimitives.Add<double>(sum.Data, term.Data, sum.Data);
+        return sum;
+    });
 
     /// <summary>A copy with other values to change.</summary>
     public Matrix Copy() => new(Rows, Cols, (double[])Data.Clone());

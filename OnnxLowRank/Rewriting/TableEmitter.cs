@@ -26,7 +26,7 @@ static class TableEmitter
     {
         var table = rounded != null
             ? StoredTable.InInt4(emission.Graph, layer.Name, rounded.Weight, Axes(layer))
-            : StoredTable.InInt8(emission.Graph, layer.Name, Int8.PerRow(layer.Weight.Read(), layer.In), Axes(layer));
+            : StoredTable.InInt8(emission.Graph, layer.Name, Int8.PerRow(layer.Weight.Open().Span, layer.In), Axes(layer));
         if (layer.Kind == LayerKind.Constant)
         {
             Compute(emission.Graph, layer, output => table.Expand(layer.Name, output));

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using OnnxLowRank.Onnx.Proto;
-using OnnxLowRank.Storage;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
 namespace OnnxLowRank.Samples;
@@ -12,12 +11,10 @@ sealed record TensorFile(string Name, DataType ElementType, long[] Shape, byte[]
 {
     /// <exception cref="DataException">The file is no TensorProto, or its elements are not plain numbers that fill its shape exactly.</exception>
     /// <remarks>Memory: about three times the size of the file while decoding.</remarks>
-    public static TensorFile Read(string path) => Of(DataFile.Reading(path, () => TensorProto.Parser.ParseFrom(Contents(path))), path);
-
-    static byte[] Contents(string path)
+    public static TensorFile Read(string path)
     {
-        RegularFile.Require(path);
-        return File.ReadAllBytes(path);
+        using var file = DataFile.Open(path);
+        return Of(DataFile.Reading(path, () => TensorProto.Parser.ParseFrom(file)), path);
     }
 
     /// <param name="path">Where the tensor is from, for messages.</param>

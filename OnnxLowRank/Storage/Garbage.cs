@@ -13,9 +13,16 @@ static class Garbage
     /// <param name="elements">Of the weight.</param>
     public static void Collect(long elements)
     {
-        if (elements >= Large)
+        if (elements >= VeryLarge)
         {
-            GC.Collect(GC.MaxGeneration, elements >= VeryLarge ? GCCollectionMode.Aggressive : GCCollectionMode.Forced, blocking: true, compacting: elements >= VeryLarge);
+            GiveBack();
+        }
+        else if (elements >= Large)
+        {
+            GC.Collect();
         }
     }
+
+    /// <summary>Collects everything, and gives its pages back to the system at once.</summary>
+    public static void GiveBack() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
 }

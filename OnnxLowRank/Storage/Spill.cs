@@ -11,7 +11,7 @@ sealed class Spill
     /// <summary>Bytes from which on an array is worth a file.</summary>
     const int SmallestSpilled = 1 << 20;
 
-    /// <summary>Bytes put aside from which on what was computed on the way, several times as much, is given back: left to itself, the collector lets it pile up.</summary>
+    /// <summary>Bytes put aside from which on what was computed on the way, several times as much, is given back.</summary>
     const long CollectedEvery = 64 << 20;
 
     readonly string? _beside;
@@ -43,7 +43,7 @@ sealed class Spill
         if (_sinceCollection >= CollectedEvery)
         {
             _sinceCollection = 0;
-            GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+            Garbage.GiveBack();
         }
         string path = Path.Combine(Path.GetDirectoryName(beside)!, $".{Path.GetFileName(beside)}.{Path.GetRandomFileName()}.tmp");
         try

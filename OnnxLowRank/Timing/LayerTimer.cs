@@ -99,15 +99,11 @@ sealed class LayerTimer(
                 long rest = (long)(Rest(layer) * Math.Min(1, (double)small.Length / layer.Bytes));
                 open.Add(new(ModelSession.OpenProfiled(small, device, threads, Path.Combine(folder, $"{times.Count + open.Count}")), rest));
                 bytes += small.Length;
-                if (bytes > MostBytes)
+                if (bytes > MostBytes || times.Count + open.Count == plans.Count)
                 {
                     times.AddRange(Run(open, layer, shape, macs, overhead));
                     bytes = 0;
                 }
-            }
-            if (open.Count > 0)
-            {
-                times.AddRange(Run(open, layer, shape, macs, overhead));
             }
             return [.. times];
         }
@@ -123,9 +119,9 @@ sealed class LayerTimer(
     {
         var layer = plan.Layer;
         var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[use]] };
-        Dictionary<Layer, T> Of<T>(IReadOnlyDictionary<Layer, T> all, Func<T, T>? timed = null) => !all.TryGetValue(layer, out var known) ? [] : new() { [single] = timed == null ? known : timed(known) };
-        // Rounding to 4 bits takes far longer than computing with them.
-        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions), Of(int4, known => known.WithAnyNumbers()), new(ranges.Values, Of(ranges.Inner), Of(ranges.Entry)), dialect, new Dictionary<string, string>());
+        Dictionary<Layer, T> Of<T>(IReadOnlyDictionary<Layer, T> all) => all.TryGetValue(layer, out var known) ? new() { [single] = known } : [];
+        var inFewBits = Of(int4).ToDictionary(item => item.Key, item => item.Value.WithAnyNumbers()); // rounding takes far longer than computing with it
+        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions), inFewBits, new(ranges.Values, Of(ranges.Inner), Of(ranges.Entry)), dialect, new Dictionary<string, string>());
         return rewriter.Apply([plan with { Layer = single }]).Model;
     }
 
