@@ -21,7 +21,7 @@ public partial class ArchitectureTests
         ["Planning"] = ["Factorization", "Layers"],
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization", "Storage"],
-        ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime"],
+        ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime", "Storage"],
         ["StatsFiles"] = ["Calibration", "Layers", "Samples", "Storage"],
         ["Timing"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Rewriting", "Runtime", "Samples", "Storage"],
         ["Utilization"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Runtime", "Samples", "Statistics", "Validation"],

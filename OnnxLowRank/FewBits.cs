@@ -22,7 +22,7 @@ static class FewBits
         bool isConv = measured.InputMoments.ContainsKey(layer);
         if (method is Method.Svd or Method.Randomized || !(isConv || Tap.IsAtInput(layer)))
         {
-            return new(algebra, layer, decomposition, null, new double[layer.Uses.Count][]);
+            return new(algebra, layer, decomposition, null, new double[layer.Uses.Count][], spill);
         }
         var moments = isConv ? measured.InputMoments[layer] : measured.Moments[layer];
         double[] taps = isConv ? Patches.Shares(layer, layer.Uses[0], shapes) : [1];
@@ -34,17 +34,17 @@ static class FewBits
             double inside = taps.Average();
             TensorPrimitives.Multiply<double>(moment.Data, inside, moment.Data);
             TensorPrimitives.MultiplyAdd(Moments.Pooled(moments, 0, centred: false).Data, 1 - inside, moment.Data, moment.Data);
-            return new(algebra, layer, decomposition, Damped(moment, taps, spill), means);
+            return new(algebra, layer, decomposition, Damped(moment, taps, spill), means, spill);
         }
         if (moments.Length > 1)
         {
-            return new(algebra, layer, decomposition, Damped(Moments.Pooled(moments, 0, centred: true), taps, spill), means);
+            return new(algebra, layer, decomposition, Damped(Moments.Pooled(moments, 0, centred: true), taps, spill), means, spill);
         }
         if (!known.TryGetValue(moments[0], out var shared))
         {
             known.Add(moments[0], shared = Damped(moments[0].Second(0, centred: true), taps, spill));
         }
-        return new(algebra, layer, decomposition, shared, means);
+        return new(algebra, layer, decomposition, shared, means, spill);
     }
 
     /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>

@@ -65,10 +65,10 @@ public class Int4WeightsTests
 
         var (againDense, againPair) = (int4.Dense(0), int4.Pair(4, 32));
 
-        Assert.Equal(dense.Weight.Values, againDense.Weight.Values);
+        Assert.Equal(dense.Weight.Packed.ToArray(), againDense.Weight.Packed.ToArray());
         Assert.Equal(dense.Weight.Scales, againDense.Weight.Scales);
-        Assert.Equal(pair.Up.Values, againPair.Up.Values);
-        Assert.Equal(pair.Down.Values, againPair.Down.Values);
+        Assert.Equal(pair.Up.Packed.ToArray(), againPair.Up.Packed.ToArray());
+        Assert.Equal(pair.Down.Packed.ToArray(), againPair.Down.Packed.ToArray());
         Assert.Equal(dense.Error, int4.DenseError(0));
         Assert.NotEqual(dense.Error, int4.DenseError(16));
     }
@@ -95,7 +95,7 @@ public class Int4WeightsTests
 
         Assert.Equal(5, layer.ReadRows().Count());
         var whole = moment.Rounded(s_algebra, moment.Feedback(s_algebra), layer.ReadWeight(), 16);
-        Assert.Equal(whole.Values, dense.Weight.Values);
+        Assert.Equal(whole.Packed.ToArray(), dense.Weight.Packed.ToArray());
         Assert.Equal(whole.Scales, dense.Weight.Scales);
         var lost = s_algebra.Multiply(new(outputs, inputs, [.. layer.ReadWeight().Data.Zip(whole.Dequantize().Data, (left, right) => left - right)]), new Matrix(inputs, 1, mean));
         AssertClose(lost, new(outputs, 1, dense.Gains[0]!), 1e-12, Norm(lost));

@@ -52,6 +52,39 @@ public class Int4Tests
         }
     }
 
+    [Theory]
+    [InlineData(7, 7)]
+    [InlineData(20, 16)]
+    public void Values_are_read_as_they_were_set_whatever_the_columns(int cols, int block)
+    {
+        var draft = new Int4Draft(3, cols, block);
+        Array.Fill(draft.Scales, 0.5f);
+        for (int i = 0; i < 3 * cols; i++)
+        {
+            draft.Set(i / cols, i % cols, 0.5 * (i % 16 - 8));
+            draft.Set(i / cols, i % cols, 0.5 * (i * 5 % 16 - 8)); // over an earlier value
+        }
+
+        var blocks = draft.Done();
+
+        sbyte[] expected = [.. Enumerable.Range(0, 3 * cols).Select(i => (sbyte)(i * 5 % 16 - 8))];
+        Assert.Equal(expected, blocks.Plain(transposed: false));
+        Assert.Equal(expected[cols + 2], blocks.Plain(transposed: true)[2 * 3 + 1]);
+        Assert.Equal(3 * Int4.PackedBytes(cols, block), blocks.Packed.Length);
+        Assert.Equal(blocks.Packed.ToArray(), Int4Blocks.Joined([blocks]).Packed.ToArray());
+    }
+
+    [Fact]
+    public void Wider_steps_cut_off_the_extreme_that_they_do_not_reach()
+    {
+        var narrow = Int4.Nearest(new(2, 2, [1, -0.5, 4, 2]), 2); // steps -1/8 and -1/2
+
+        var wider = narrow.WithStepsOfAtLeast([0.126f, 0.126f]);
+
+        Assert.Equal([0.126f, narrow.Scales[1]], wider.Scales);
+        Assert.Equal([7, -4, -8, -4], wider.Plain(transposed: false).Select(value => (int)value));
+    }
+
     [Fact]
     public void The_extreme_keeps_its_sign()
     {
@@ -65,7 +98,7 @@ public class Int4Tests
         var rounded = Int4.Nearest(new(1, 3, [0, 1e-44, -1e-44]), 16);
 
         Assert.All(rounded.Dequantize().Data, value => Assert.Equal(0, value));
-        Assert.All(rounded.Packed(), value => Assert.Equal(0x88, value));
+        Assert.All(rounded.Packed.ToArray(), value => Assert.Equal(0x88, value));
     }
 
     [Fact]
@@ -97,7 +130,7 @@ public class Int4Tests
 
         var fedBack = Int4.WithFeedback(s_algebra, weight, new(s_algebra, Matrix.Identity(200)), 32);
 
-        Assert.Equal(Int4.Nearest(weight, 32).Values, fedBack.Values);
+        Assert.Equal(Int4.Nearest(weight, 32).Packed.ToArray(), fedBack.Packed.ToArray());
         Assert.Equal(Int4.Nearest(weight, 32).Scales, fedBack.Scales);
     }
 

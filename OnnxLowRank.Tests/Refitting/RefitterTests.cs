@@ -99,7 +99,7 @@ public class RefitterTests
         float[][] fitted = bench.Run(refitted.Model, "y2")[0].Vectors(1)[..Used];
         var (hc, yc) = (Centred(h), Centred(y));
         var decomposition = bench.Decompose(second.Layer);
-        float[] old = decomposition.CutUp(rank, decomposition.Scales(rank, balanced: false)), up = refits[second.Layer].Up;
+        float[] old = decomposition.CutUp(rank, decomposition.Scales(rank, balanced: false)), up = refits[second.Layer].Up.Span.ToArray();
         double variance = hc.Average(vector => vector.Sum(value => value * value)) / rank;
 
         // What is left of the gradient, as a part of what it is at the old Up.
@@ -145,5 +145,17 @@ public class RefitterTests
         var (_, refits) = bench.Refit([new LayerPlan.Keep(first), new LayerPlan.Factorize(second, second.Out, WeightFormat.Float32, InputRank: 5)], Fitted);
 
         Assert.Empty(refits);
+    }
+
+    [Fact]
+    public void Layers_whose_moments_take_too_much_memory_keep_what_was_cut()
+    {
+        var bench = Open("MatMul");
+        var plans = Plans(bench);
+        var second = (LayerPlan.Factorize)plans[1]; // the first one's input is the original's: nothing to fit
+        double bytes = 16.0 * second.Rank * (second.Rank + second.Layer.Out);
+
+        Assert.Same(second.Layer, Assert.Single(bench.Refit(plans, Fitted, 3.1 * bytes).Refits).Key);
+        Assert.Empty(bench.Refit(plans, Fitted, 2.9 * bytes).Refits);
     }
 }

@@ -26,8 +26,10 @@ public class SpillTests
         using var folder = new TempFolder();
         byte[] bytes = [.. Enumerable.Range(0, 2 << 20).Select(i => (byte)(i * 7))];
 
-        var kept = Spill.Beside(Path.Combine(folder.Path, "out.onnx")).Keep(bytes);
+        var spill = Spill.Beside(Path.Combine(folder.Path, "out.onnx"));
+        var kept = spill.Keep(bytes);
 
+        Assert.True(spill.Keep(kept).Equals(kept)); // not once more
         Assert.False(kept.Equals((ReadOnlyMemory<byte>)bytes));
         Assert.True(kept.Span.SequenceEqual(bytes));
         using var pin = kept.Pin();

@@ -64,10 +64,17 @@ sealed class InputMoment
         {
             perTap[i] = scales[i / _taps.Length];
         }
-        var values = Int4.WithFeedback(algebra, ByTap(matrix), feedback, _size, perTap).Values;
-        var ordered = new sbyte[values.Length];
-        Reorder(values, ordered, matrix.Rows, _taps.Length, _size);
-        return new(matrix.Rows, matrix.Cols, matrix.Cols, ordered, scales);
+        var rounded = ByChannel(Int4.WithFeedback(algebra, ByTap(matrix), feedback, _size, perTap).Dequantize(), matrix.Rows);
+        var ordered = new Int4Draft(matrix.Rows, matrix.Cols, matrix.Cols);
+        scales.CopyTo(ordered.Scales, 0);
+        for (int i = 0; i < matrix.Rows; i++)
+        {
+            for (int j = 0; j < matrix.Cols; j++)
+            {
+                ordered.Set(i, j, rounded[i, j]); // on the very same steps
+            }
+        }
+        return ordered.Done();
     }
 
     /// <summary>(rows·taps, channels).</summary>
@@ -94,7 +101,7 @@ sealed class InputMoment
     }
 
     /// <summary>(rows, outer, inner) → (rows, inner, outer).</summary>
-    static void Reorder<T>(ReadOnlySpan<T> from, Span<T> to, int rows, int outer, int inner)
+    static void Reorder(ReadOnlySpan<double> from, Span<double> to, int rows, int outer, int inner)
     {
         for (int i = 0; i < rows; i++)
         {

@@ -2,6 +2,7 @@ using System.Numerics.Tensors;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Quantization;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
@@ -23,8 +24,7 @@ sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double Error, double[]?[]
 /// nearest value is not enough; what the layer's inputs look like decides which errors matter.
 /// </summary>
 /// <remarks>
-/// Errors are remembered; of weights only the one that was asked for last, which the next plan likely asks for again. All that a large
-/// model's plans may ask for would take more memory than the model.
+/// Errors are remembered; of weights only the one that was asked for last, which the next plan likely asks for again.
 /// </remarks>
 /// <param name="decomposition">Null where no rank saves anything.</param>
 /// <param name="moment">
@@ -32,7 +32,8 @@ sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double Error, double[]?[]
 /// estimated as if inputs were unrelated.
 /// </param>
 /// <param name="means">Per use, E[x] (in), or null where it is not known.</param>
-sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, InputMoment? moment, double[]?[] means)
+/// <param name="spill">Where weights wait; in memory when null.</param>
+sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, InputMoment? moment, double[]?[] means, Spill? spill = null)
 {
     /// <summary>Keeps Cholesky's pivots above rounding; far below any error that matters.</summary>
     const double Ridge = 1e-9;
@@ -65,7 +66,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     IEnumerable<Matrix> Rows(int step) => layer.IsTable ? layer.ReadTransposed(step) : layer.ReadRows(step);
 
     /// <summary>Weights that take as much room and as long to compute with, and no time to find.</summary>
-    public Int4Weights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
+    public Int4Weights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means, spill) { _hasAnyNumbers = true };
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
     public static double DenseBytes(Layer layer, int block) =>
@@ -82,7 +83,11 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         Bytes(layer.Groups * rank, layer.In, block) + Bytes(layer.Out, rank, block);
 
     /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
-    public Int4Dense Dense(int block) => Last(NoRank, block, () => MakeDense(block, step: 1));
+    public Int4Dense Dense(int block) => Last(NoRank, block, () =>
+    {
+        var made = MakeDense(block, step: 1);
+        return made with { Weight = Kept(made.Weight) };
+    });
 
     /// <summary><see cref="Int4Dense.Error"/> of the dense weight; of a large one, as far as some rows tell.</summary>
     public double DenseError(int block) => Known(NoRank, block, () => Step == 1 ? Dense(block).Error : MakeDense(block, Step).Error);
@@ -92,6 +97,9 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     double Known(int rank, int block, Func<double> error) =>
         _errors.TryGetValue((rank, block), out double known) ? known : _errors[(rank, block)] = error();
+
+    /// <summary>The same weight, waiting where it should.</summary>
+    Int4Blocks Kept(Int4Blocks weight) => spill == null ? weight : weight with { Packed = spill.Keep(weight.Packed) };
 
     T Last<T>(int rank, int block, Func<T> make) where T : class
     {
@@ -151,7 +159,11 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// exact, otherwise to the nearest.
     /// </summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
-    public Int4Pair Pair(int rank, int block) => Last(rank, block, () => MakePair(rank, block, step: 1));
+    public Int4Pair Pair(int rank, int block) => Last(rank, block, () =>
+    {
+        var made = MakePair(rank, block, step: 1);
+        return made with { Down = Kept(made.Down), Up = Kept(made.Up) };
+    });
 
     Int4Pair MakePair(int rank, int block, int step)
     {

@@ -200,14 +200,17 @@ static class TensorData
         new($"tensor '{tensor.Name}' of {TensorType.Name(tensor.DataType)} cannot be read as numbers");
 
     /// <summary>A new tensor of any plain element type, stored as raw data.</summary>
-    public static TensorProto Create<T>(string name, DataType type, ReadOnlySpan<T> elements, params ReadOnlySpan<long> dims) where T : unmanaged
+    public static TensorProto Create<T>(string name, DataType type, ReadOnlySpan<T> elements, params ReadOnlySpan<long> dims) where T : unmanaged =>
+        Of(name, type, ByteString.CopyFrom(MemoryMarshal.AsBytes(elements)), dims);
+
+    /// <summary>A tensor whose data stays where it is.</summary>
+    /// <param name="data">Never changed again.</param>
+    public static TensorProto Wrap(string name, DataType type, ReadOnlyMemory<byte> data, params ReadOnlySpan<long> dims) =>
+        Of(name, type, UnsafeByteOperations.UnsafeWrap(data), dims);
+
+    static TensorProto Of(string name, DataType type, ByteString data, ReadOnlySpan<long> dims)
     {
-        var tensor = new TensorProto
-        {
-            Name = name,
-            DataType = (int)type,
-            RawData = ByteString.CopyFrom(MemoryMarshal.AsBytes(elements)),
-        };
+        var tensor = new TensorProto { Name = name, DataType = (int)type, RawData = data };
         tensor.Dims.AddRange(dims.ToArray());
         return tensor;
     }

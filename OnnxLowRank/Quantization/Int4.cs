@@ -2,98 +2,6 @@ using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Quantization;
 
-/// <summary>A matrix in 4 bits with one scale per block of a row: element ≈ scale · value, values −8…7.</summary>
-/// <param name="Cols">Columns of the matrix; rows are stored up to a whole number of blocks, with zeros.</param>
-/// <param name="Block">Numbers that share a scale: a power of two, 16…256, as MatMulNBits takes it.</param>
-/// <param name="Values">(rows, blocks·block).</param>
-/// <param name="Scales">(rows, blocks); negative ones occur.</param>
-sealed record Int4Blocks(int Rows, int Cols, int Block, sbyte[] Values, float[] Scales)
-{
-    /// <summary>One matrix of the rows of several, whose columns and blocks are the same.</summary>
-    public static Int4Blocks Joined(IReadOnlyList<Int4Blocks> parts) => parts.Count == 1
-        ? parts[0]
-        : parts[0] with
-        {
-            Rows = parts.Sum(part => part.Rows),
-            Values = Concatenated(parts, part => part.Values),
-            Scales = Concatenated(parts, part => part.Scales),
-        };
-
-    static T[] Concatenated<T>(IReadOnlyList<Int4Blocks> parts, Func<Int4Blocks, T[]> elements)
-    {
-        var all = new T[parts.Sum(part => elements(part).Length)];
-        int done = 0;
-        foreach (var part in parts)
-        {
-            elements(part).CopyTo(all, done);
-            done += elements(part).Length;
-        }
-        return all;
-    }
-
-    /// <summary>The values without padding, (rows, cols) or, when <paramref name="transposed"/>, (cols, rows).</summary>
-    public sbyte[] Plain(bool transposed)
-    {
-        var values = new sbyte[Rows * Cols];
-        int stored = BlocksPerRow * Block;
-        for (int i = 0; i < Rows; i++)
-        {
-            for (int j = 0; j < Cols; j++)
-            {
-                values[transposed ? j * Rows + i : i * Cols + j] = Values[i * stored + j];
-            }
-        }
-        return values;
-    }
-
-    /// <summary>The same matrix on steps of at least a given size per row, of which there is one block.</summary>
-    public Int4Blocks WithStepsOfAtLeast(ReadOnlySpan<float> smallest)
-    {
-        var (values, scales) = ((sbyte[])Values.Clone(), (float[])Scales.Clone());
-        for (int i = 0; i < Rows; i++)
-        {
-            if (Math.Abs(scales[i]) < smallest[i])
-            {
-                foreach (ref sbyte value in values.AsSpan(i * Block, Cols))
-                {
-                    value = (sbyte)Math.Round(value * (scales[i] / smallest[i]));
-                }
-                scales[i] = smallest[i];
-            }
-        }
-        return this with { Values = values, Scales = scales };
-    }
-
-    public int BlocksPerRow => Int4.BlocksOf(Cols, Block);
-
-    /// <summary>MatMulNBits' layout, (rows, blocks, block/2): two values per byte, the earlier one in the low half, 8 standing for zero.</summary>
-    public byte[] Packed()
-    {
-        var packed = new byte[Values.Length / 2];
-        for (int i = 0; i < packed.Length; i++)
-        {
-            packed[i] = (byte)((Values[2 * i] + 8) | ((Values[2 * i + 1] + 8) << 4));
-        }
-        return packed;
-    }
-
-    /// <summary>The matrix (rows, cols) that is stored.</summary>
-    public Matrix Dequantize()
-    {
-        var matrix = new Matrix(Rows, Cols);
-        int stored = BlocksPerRow * Block;
-        for (int i = 0; i < Rows; i++)
-        {
-            var row = matrix.Row(i);
-            for (int j = 0; j < Cols; j++)
-            {
-                row[j] = (double)Scales[i * BlocksPerRow + j / Block] * Values[i * stored + j];
-            }
-        }
-        return matrix;
-    }
-}
-
 /// <summary>4-bit quantization of weights, symmetric, in blocks along rows.</summary>
 static class Int4
 {
@@ -110,6 +18,9 @@ static class Int4
     static readonly double[] s_steps = [1, 0.94, 0.88, 0.82, 0.76];
 
     public static int BlocksOf(int cols, int block) => (cols + block - 1) / block;
+
+    /// <summary>Bytes of a row's values, two in one byte.</summary>
+    public static int PackedBytes(int cols, int block) => (BlocksOf(cols, block) * block + 1) / 2;
 
     /// <summary>Bytes of a matrix's values and scales, packed in blocks.</summary>
     public static double Bytes(int rows, int cols, int block) => rows * (double)BlocksOf(cols, block) * (block / 2 + sizeof(float));
@@ -132,7 +43,7 @@ static class Int4
     /// <param name="matrix">(rows, cols).</param>
     public static Int4Blocks Nearest(Matrix matrix, int block)
     {
-        var rounded = Empty(matrix, block);
+        var rounded = new Int4Draft(matrix.Rows, matrix.Cols, block);
         for (int i = 0; i < matrix.Rows; i++)
         {
             var row = matrix.Row(i);
@@ -140,12 +51,12 @@ static class Int4
             {
                 if (j % block == 0)
                 {
-                    rounded.Scales[i * rounded.BlocksPerRow + j / block] = Scale(row.Slice(j, Math.Min(block, matrix.Cols - j)));
+                    rounded.Scales[rounded.ScaleOf(i, j)] = Scale(row.Slice(j, Math.Min(block, matrix.Cols - j)));
                 }
-                Set(rounded, i, j, row[j]);
+                rounded.Set(i, j, row[j]);
             }
         }
-        return rounded;
+        return rounded.Done();
     }
 
     /// <summary>
@@ -156,7 +67,7 @@ static class Int4
     /// <param name="scales">One per row, of one block each; null chooses each block's when it is reached.</param>
     public static Int4Blocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block, float[]? scales = null)
     {
-        var rounded = Empty(matrix, block);
+        var rounded = new Int4Draft(matrix.Rows, matrix.Cols, block);
         scales?.CopyTo(rounded.Scales, 0);
         var targets = matrix.Copy();
         for (int first = 0; first < matrix.Cols; first += Stripe)
@@ -177,15 +88,15 @@ static class Int4
                         {
                             ahead[k] += feedback.Carried(col + k, start, made[..j]);
                         }
-                        rounded.Scales[i * rounded.BlocksPerRow + col / block] = Scale(ahead);
+                        rounded.Scales[rounded.ScaleOf(i, col)] = Scale(ahead);
                     }
                     int known = Math.Max(0, col / block * block - start); // errors before the block are in the target
-                    made[j] = matrix[i, col] - Set(rounded, i, col, target[col] + feedback.Carried(col, start + known, made[known..j]));
+                    made[j] = matrix[i, col] - rounded.Set(i, col, target[col] + feedback.Carried(col, start + known, made[known..j]));
                 }
             });
             feedback.HandOn(algebra, errors, first, targets);
         }
-        return rounded;
+        return rounded.Done();
     }
 
     /// <summary>The best step for every row as a whole.</summary>
@@ -199,32 +110,16 @@ static class Int4
         return scales;
     }
 
-    static Int4Blocks Empty(Matrix matrix, int block) => Empty(matrix.Rows, matrix.Cols, block);
-
-    static Int4Blocks Empty(int rows, int cols, int block)
-    {
-        int blocks = rows * BlocksOf(cols, block);
-        return new(rows, cols, block, new sbyte[blocks * block], new float[blocks]);
-    }
-
     /// <summary>Some matrix.</summary>
     public static Int4Blocks Any(int rows, int cols, int block)
     {
-        var any = Empty(rows, cols, block);
+        var any = new Int4Draft(rows, cols, block);
         Array.Fill(any.Scales, 1f / 128);
-        return any;
+        return any.Done();
     }
 
-    /// <summary>Rounds one element; returns what it became.</summary>
-    static double Set(Int4Blocks rounded, int row, int col, double target)
-    {
-        float scale = rounded.Scales[row * rounded.BlocksPerRow + col / rounded.Block];
-        int value = Nearest(target, scale);
-        rounded.Values[row * rounded.BlocksPerRow * rounded.Block + col] = (sbyte)value;
-        return (double)scale * value;
-    }
-
-    static int Nearest(double value, float scale) => scale == 0 ? 0 : (int)Math.Clamp(Math.Round(value / scale), -8, 7);
+    /// <summary>The value −8…7 that stands for a number best; 0 on steps of nothing.</summary>
+    public static int Nearest(double number, float scale) => scale == 0 ? 0 : (int)Math.Clamp(Math.Round(number / scale), -8, 7);
 
     /// <summary>The best step for a block; its sign is such that the extreme becomes −8, which has no positive twin.</summary>
     static float Scale(ReadOnlySpan<double> block)

@@ -8,6 +8,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Refitting;
 
@@ -22,9 +23,10 @@ namespace OnnxLowRank.Refitting;
 /// layer's error on them.
 /// </remarks>
 /// <param name="macs">Multiply-adds that a sample takes in the original's layers.</param>
+/// <param name="memory">Bytes for the moments of a block. Layers that take too much of it keep the Up that was cut.</param>
 sealed class Refitter(
     OnnxModel model, Rewriter rewriter, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<string, long[]> shapes,
-    ILinearAlgebra algebra, Device device, int threads, double macs)
+    ILinearAlgebra algebra, Device device, int threads, double macs, double memory)
 {
     /// <summary>λ in units of the mean variance of h.</summary>
     static readonly double[] s_dampings = [1e-2, 1e-1, 1, 10];
@@ -37,6 +39,9 @@ sealed class Refitter(
 
     /// <summary>Multiply-adds for the fits of one plan, about: half a minute on a small machine. Large models get fewer and larger blocks, then fewer samples.</summary>
     const double MostMacs = 2e12;
+
+    /// <summary>Solving takes about as many times a layer's moments.</summary>
+    const int Solving = 3;
 
     sealed record Fit(LayerPlan.Factorize Plan, CrossMoments[] Fitting, CrossMoments[] Judging);
 
@@ -59,7 +64,7 @@ sealed class Refitter(
         }
         var refits = new Dictionary<Layer, RefittedUp>();
         var (blocks, most) = Effort(samples.Length, macs);
-        foreach (var block in fittable.Chunk(Math.Max(1, (fittable.Count + blocks - 1) / blocks)))
+        foreach (var block in Blocks(Affordable(fittable), blocks))
         {
             foreach (var fit in Measure(sampling, samples[..most], judges[..Math.Min(judges.Length, (most + 3) / 4)], factorized, block, refits))
             {
@@ -68,8 +73,43 @@ sealed class Refitter(
                     refits[fit.Plan.Layer] = up;
                 }
             }
+            Garbage.Collect((long)block.Sum(Bytes) / sizeof(double));
         }
         return refits;
+    }
+
+    /// <summary>Of the moments of a layer that are fitted to and of those that judge, in double precision.</summary>
+    static double Bytes(LayerPlan.Factorize plan) =>
+        2.0 * sizeof(double) * plan.Layer.Uses.Count * plan.Layer.Groups * plan.Rank * (plan.Rank + plan.Layer.OutPerGroup);
+
+    /// <summary>The layers, in their order, without those whose moments, or all of which in as many blocks as there may be, would take too much memory.</summary>
+    List<LayerPlan.Factorize> Affordable(List<LayerPlan.Factorize> plans)
+    {
+        double all = 0;
+        var affordable = plans.OrderBy(Bytes).TakeWhile(plan => Solving * Bytes(plan) <= memory && (all += Bytes(plan)) <= MostBlocks * memory).ToHashSet();
+        return plans.FindAll(affordable.Contains);
+    }
+
+    /// <summary>Runs of layers that are fitted together: about so many, or more where the moments of one would take too much memory.</summary>
+    IEnumerable<List<LayerPlan.Factorize>> Blocks(List<LayerPlan.Factorize> plans, int blocks)
+    {
+        int most = (plans.Count + blocks - 1) / blocks;
+        double bytes = 0;
+        var block = new List<LayerPlan.Factorize>();
+        foreach (var plan in plans)
+        {
+            if (block.Count == most || (block.Count > 0 && bytes + Bytes(plan) > memory))
+            {
+                yield return block;
+                (block, bytes) = ([], 0);
+            }
+            block.Add(plan);
+            bytes += Bytes(plan);
+        }
+        if (block.Count > 0)
+        {
+            yield return block;
+        }
     }
 
     /// <summary>How many blocks are fitted, each on how many samples.</summary>
@@ -83,7 +123,7 @@ sealed class Refitter(
     }
 
     List<Fit> Measure(
-        Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, List<LayerPlan.Factorize> plans, LayerPlan.Factorize[] block, Dictionary<Layer, RefittedUp> refits)
+        Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, List<LayerPlan.Factorize> plans, List<LayerPlan.Factorize> block, Dictionary<Layer, RefittedUp> refits)
     {
         var rewritten = rewriter.Apply(plans, refits);
         var graph = new ProbeGraph(PairedGraph.Of(model, rewritten.Model));
@@ -143,7 +183,7 @@ sealed class Refitter(
             double error = Error(fit, ups, biases);
             if (error < least)
             {
-                (least, best) = (error, new([.. ups.SelectMany((up, g) => up.Data.Select((value, i) => (float)(value * scales[g * rank + i % rank])))], biases));
+                (least, best) = (error, new(model.Spill.Keep([.. ups.SelectMany((up, g) => up.Data.Select((value, i) => (float)(value * scales[g * rank + i % rank])))]), biases));
             }
         }
         return best;

@@ -83,10 +83,17 @@ sealed record Emission(
     /// <summary>Up (out, r) that undoes the scales.</summary>
     public float[] Up(Decomposition decomposition, int rank, double[] scales)
     {
+        if (!Refits.TryGetValue(decomposition.Layer, out var refit))
+        {
+            return decomposition.CutUp(rank, scales);
+        }
         int rows = decomposition.Layer.OutPerGroup;
-        return Refits.TryGetValue(decomposition.Layer, out var refit)
-            ? [.. refit.Up.Select((value, i) => (float)(value / scales[i / rank / rows * rank + i % rank]))]
-            : decomposition.CutUp(rank, scales);
+        float[] up = refit.Up.Span.ToArray();
+        for (int i = 0; i < up.Length; i++)
+        {
+            up[i] = (float)(up[i] / scales[i / rank / rows * rank + i % rank]);
+        }
+        return up;
     }
 
     /// <summary>The bias of a factorized use, refitted where that helps; null where there is none and none is worth an operator.</summary>

@@ -22,7 +22,7 @@ static class Int4Product
         int blocks = weight.BlocksPerRow;
         return new(
             weight,
-            graph.AddConstant(TensorData.Create<byte>($"{name}_int4", TensorProto.Types.DataType.Uint8, weight.Packed(), weight.Rows, blocks, weight.Block / 2)),
+            graph.AddConstant(TensorData.Wrap($"{name}_int4", TensorProto.Types.DataType.Uint8, weight.Packed, weight.Rows, blocks, weight.Block / 2)),
             graph.AddConstant(TensorData.Floats($"{name}_scale", weight.Scales, weight.Rows, blocks)));
     }
 

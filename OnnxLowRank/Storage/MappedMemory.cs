@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace OnnxLowRank.Storage;
@@ -34,6 +35,9 @@ sealed unsafe class MappedMemory : MemoryManager<byte>
         var view = mapped.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read).SafeMemoryMappedViewHandle;
         return (offset, length) => new MappedMemory(view, offset, length).Memory;
     }
+
+    /// <summary>Whether these bytes are in a file already.</summary>
+    public static bool Holds(ReadOnlyMemory<byte> bytes) => MemoryMarshal.TryGetMemoryManager<byte, MappedMemory>(bytes, out _);
 
     public override Span<byte> GetSpan() => new(_start, _length);
 

@@ -31,7 +31,8 @@ sealed class Spill
 
     /// <summary>The same numbers, wherever they are.</summary>
     /// <exception cref="IOException">The disk is full.</exception>
-    public ReadOnlyMemory<byte> Keep(ReadOnlyMemory<byte> bytes) => _beside == null || bytes.Length < SmallestSpilled ? bytes : OnDisk(bytes.Span, _beside);
+    public ReadOnlyMemory<byte> Keep(ReadOnlyMemory<byte> bytes) =>
+        _beside == null || bytes.Length < SmallestSpilled || MappedMemory.Holds(bytes) ? bytes : OnDisk(bytes.Span, _beside);
 
     /// <inheritdoc cref="Keep(ReadOnlyMemory{byte})"/>
     public Kept Keep(float[] values) =>

@@ -9,6 +9,7 @@ using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Timing;
 
@@ -95,6 +96,7 @@ sealed class LayerTimer(
             {
                 cancellation.ThrowIfCancellationRequested();
                 byte[] small = Model(plan, use).ToBytes();
+                Garbage.Collect(layer.Elements);
                 // The rest of the model is as much smaller as this layer.
                 long rest = (long)(Rest(layer) * Math.Min(1, (double)small.Length / layer.Bytes));
                 open.Add(new(ModelSession.OpenProfiled(small, device, threads, Path.Combine(folder, $"{times.Count + open.Count}")), rest));

@@ -1,0 +1,96 @@
+using OnnxLowRank.Numerics;
+
+namespace OnnxLowRank.Quantization;
+
+/// <summary>A matrix in 4 bits with one scale per block of a row: element ≈ scale · value, values −8…7.</summary>
+/// <param name="Cols">Columns of the matrix; rows are stored up to a whole number of blocks, with zeros.</param>
+/// <param name="Block">Numbers that share a scale: a power of two, 16…256, as MatMulNBits takes it, or all columns.</param>
+/// <param name="Packed">MatMulNBits' layout, (rows, blocks, block/2): two values per byte, the earlier one in the low half, 8 standing for zero.</param>
+/// <param name="Scales">(rows, blocks); negative ones occur.</param>
+sealed record Int4Blocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Packed, float[] Scales)
+{
+    public int BlocksPerRow => Int4.BlocksOf(Cols, Block);
+
+    /// <summary>One matrix of the rows of several, whose columns and blocks are the same.</summary>
+    public static Int4Blocks Joined(IReadOnlyList<Int4Blocks> parts)
+    {
+        if (parts.Count == 1)
+        {
+            return parts[0];
+        }
+        byte[] packed = new byte[parts.Sum(part => part.Packed.Length)];
+        int done = 0;
+        foreach (var part in parts)
+        {
+            part.Packed.CopyTo(packed.AsMemory(done));
+            done += part.Packed.Length;
+        }
+        return parts[0] with { Rows = parts.Sum(part => part.Rows), Packed = packed, Scales = [.. parts.SelectMany(part => part.Scales)] };
+    }
+
+    /// <summary>The values of a row, without padding.</summary>
+    public void Read(int row, Span<sbyte> values)
+    {
+        int bytes = Int4.PackedBytes(Cols, Block);
+        var packed = Packed.Span.Slice(row * bytes, bytes);
+        for (int j = 0; j < values.Length; j++)
+        {
+            values[j] = (sbyte)(((packed[j / 2] >> (j % 2 * 4)) & 15) - 8);
+        }
+    }
+
+    /// <summary>The values without padding, (rows, cols) or, when <paramref name="transposed"/>, (cols, rows).</summary>
+    public sbyte[] Plain(bool transposed)
+    {
+        var values = new sbyte[Rows * Cols];
+        var row = new sbyte[Cols];
+        for (int i = 0; i < Rows; i++)
+        {
+            if (!transposed)
+            {
+                Read(i, values.AsSpan(i * Cols, Cols));
+                continue;
+            }
+            Read(i, row);
+            for (int j = 0; j < Cols; j++)
+            {
+                values[j * Rows + i] = row[j];
+            }
+        }
+        return values;
+    }
+
+    /// <summary>The matrix (rows, cols) that is stored.</summary>
+    public Matrix Dequantize()
+    {
+        var matrix = new Matrix(Rows, Cols);
+        var values = new sbyte[Cols];
+        for (int i = 0; i < Rows; i++)
+        {
+            Read(i, values);
+            var row = matrix.Row(i);
+            for (int j = 0; j < Cols; j++)
+            {
+                row[j] = (double)Scales[i * BlocksPerRow + j / Block] * values[j];
+            }
+        }
+        return matrix;
+    }
+
+    /// <summary>The same matrix on steps of at least a given size per row, of which there is one block.</summary>
+    public Int4Blocks WithStepsOfAtLeast(ReadOnlySpan<float> smallest)
+    {
+        var wider = new Int4Draft(Rows, Cols, Block);
+        var values = new sbyte[Cols];
+        for (int i = 0; i < Rows; i++)
+        {
+            Read(i, values);
+            wider.Scales[i] = Math.Abs(Scales[i]) < smallest[i] ? smallest[i] : Scales[i];
+            for (int j = 0; j < Cols; j++)
+            {
+                wider.Set(i, j, (double)Scales[i] * values[j]);
+            }
+        }
+        return wider.Done();
+    }
+}
