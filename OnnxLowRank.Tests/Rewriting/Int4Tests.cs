@@ -104,7 +104,7 @@ public class Int4Tests
         {
             var rewritten = bench.Rewrite(dialect, _ => plan).Model;
             var expected = bench.Run(plan is LayerPlan.Quantize ? bench.Model : bench.Factorize(Bench.LowRank).Model, output)[0];
-            double error = plan is LayerPlan.Quantize ? int4.Dense(0).Error : int4.Pair(rank, 0).Error - bench.Decompose(bench.Layer).Error(rank);
+            double error = plan is LayerPlan.Quantize ? int4.DenseError(0) : int4.ErrorOfPair(rank, 0) - bench.Decompose(bench.Layer).Error(rank);
 
             var actual = bench.Run(rewritten, output)[0];
 

@@ -8,16 +8,14 @@ namespace OnnxLowRank.Factorization;
 
 /// <summary>A dense weight in 4 bits.</summary>
 /// <param name="Weight">Q ≈ W, (out, in); Wᵀ for Gather and Constant, as scales belong to rows.</param>
-/// <param name="Error">Share of the layer's output energy that is lost.</param>
 /// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
-sealed record Int4Dense(Int4Blocks Weight, double Error, double[]?[] Gains);
+sealed record Int4Dense(Int4Blocks Weight, double[]?[] Gains);
 
 /// <summary>Two thin weights in 4 bits, W ≈ Up·Down.</summary>
 /// <param name="Down">(r, in).</param>
 /// <param name="Up">(out, r).</param>
-/// <param name="Error">Share of the layer's output energy that is lost, by cutting and rounding.</param>
 /// <param name="Gains">As for <see cref="Int4Dense"/>.</param>
-sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double Error, double[]?[] Gains);
+sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double[]?[] Gains);
 
 /// <summary>
 /// What one layer's weight becomes in 4 bits: made when first asked for. 4 bits are so coarse that rounding to the
@@ -49,15 +47,13 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     readonly Dictionary<(int Rank, int Block), double> _errors = [];
     (int Rank, int Block, object Weight)? _last;
-    double? _energy, _sampledEnergy;
+    double? _energy;
 
     /// <summary>Whether the numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
     bool _hasAnyNumbers;
 
-    /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels.</summary>
-    double Energy => _energy ??= Rows(1).Sum(EnergyOf);
-
-    double SampledEnergy => _sampledEnergy ??= Rows(Step).Sum(EnergyOf);
+    /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels, or over some of them.</summary>
+    double Energy => _energy ??= Rows(Step).Sum(EnergyOf);
 
     /// <summary>Every so-many-th row tells what rounding loses.</summary>
     int Step => (int)Math.Max(1, layer.Elements / Sampled);
@@ -89,14 +85,25 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return made with { Weight = Kept(made.Weight) };
     });
 
-    /// <summary><see cref="Int4Dense.Error"/> of the dense weight; of a large one, as far as some rows tell.</summary>
-    public double DenseError(int block) => Known(NoRank, block, () => Step == 1 ? Dense(block).Error : MakeDense(block, Step).Error);
+    /// <summary>Share of the layer's output energy that the dense weight loses; of a large one, as far as some rows tell.</summary>
+    public double DenseError(int block)
+    {
+        if (!_errors.ContainsKey((NoRank, block)))
+        {
+            _ = Step == 1 ? Dense(block) : MakeDense(block, Step);
+        }
+        return _errors[(NoRank, block)];
+    }
 
-    /// <summary>The same of a pair.</summary>
-    double ErrorOfPair(int rank, int block) => Known(rank, block, () => Step == 1 ? Pair(rank, block).Error : MakePair(rank, block, Step).Error);
-
-    double Known(int rank, int block, Func<double> error) =>
-        _errors.TryGetValue((rank, block), out double known) ? known : _errors[(rank, block)] = error();
+    /// <summary>The same of a pair, by cutting and rounding.</summary>
+    internal double ErrorOfPair(int rank, int block)
+    {
+        if (!_errors.ContainsKey((rank, block)))
+        {
+            _ = Step == 1 ? Pair(rank, block) : MakePair(rank, block, Step);
+        }
+        return _errors[(rank, block)];
+    }
 
     /// <summary>The same weight, waiting where it should.</summary>
     Int4Blocks Kept(Int4Blocks weight) => spill == null ? weight : weight with { Packed = spill.Keep(weight.Packed) };
@@ -118,40 +125,48 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         if (_hasAnyNumbers)
         {
             var (rows, cols) = layer.IsTable ? (layer.In, layer.Out) : (layer.Out, layer.In);
-            return new(Int4.Any(rows, cols, Fitting(cols, block)), 0, AnyGains);
+            return new(Int4.Any(rows, cols, Fitting(cols, block)), AnyGains);
         }
         var feedback = moment?.Feedback(algebra);
-        var (rounded, error, gains) = ByRows(step, rows =>
-        {
-            var rounded = Rounded(feedback, rows, Fitting(rows.Cols, block));
-            return (rounded, rounded.Dequantize());
-        });
-        return new(rounded, error, gains);
+        var (rounded, gains) = ByRows(NoRank, block, step, null, rows => Rounded(feedback, rows, Fitting(rows.Cols, block)));
+        return new(rounded, gains);
     }
 
     double[]?[] AnyGains => [.. means.Select(mean => mean == null ? null : new double[layer.Out])];
 
-    /// <summary>A weight made a few rows at a time, as a large one in double precision would take several times its memory.</summary>
+    /// <summary>
+    /// A weight made a few rows at a time, as a large one in double precision would take several times its memory. What a large one
+    /// loses is only told by some of its rows: to compute that takes as long as to make it.
+    /// </summary>
     /// <param name="step">Only every so-many-th row, which is enough for the error.</param>
-    /// <param name="make">From rows of W to what is stored of them, and to what the layer then computes with.</param>
-    (Int4Blocks Rounded, double Error, double[]?[] Gains) ByRows(int step, Func<Matrix, (Int4Blocks Stored, Matrix Value)> make)
+    /// <param name="down">What the made rows multiply, in a pair.</param>
+    /// <param name="make">From rows of W to what is stored of them.</param>
+    (Int4Blocks Rounded, double[]?[] Gains) ByRows(int rank, int block, int step, Matrix? down, Func<Matrix, Int4Blocks> make)
     {
         var stored = new List<Int4Blocks>();
+        Matrix?[] inputs = [.. means.Select(mean => mean == null ? null : new Matrix(mean.Length, 1, mean))];
+        Matrix?[] inner = [.. inputs.Select(input => input == null || down == null ? input : algebra.Multiply(down, input))];
         List<double>?[] gains = [.. means.Select(mean => mean == null ? null : new List<double>())];
         double energy = 0;
         foreach (var rows in Rows(step))
         {
-            var (values, made) = make(rows);
-            stored.Add(values);
-            var lost = Difference(rows, made);
-            energy += EnergyOf(lost);
+            var made = make(rows);
+            stored.Add(made);
+            var value = made.Dequantize();
             for (int use = 0; use < means.Length; use++)
             {
-                gains[use]?.AddRange(algebra.Multiply(lost, new Matrix(lost.Cols, 1, means[use]!)).Data);
+                gains[use]?.AddRange(Difference(algebra.Multiply(rows, inputs[use]!), algebra.Multiply(value, inner[use]!)).Data);
+            }
+            if (step == Step)
+            {
+                energy += EnergyOf(Difference(rows, down == null ? value : algebra.Multiply(value, down)));
             }
         }
-        double all = step == 1 ? Energy : SampledEnergy;
-        return (Int4Blocks.Joined(stored), all > 0 ? energy / all : 0, [.. gains.Select(gain => gain?.ToArray())]);
+        if (step == Step)
+        {
+            _errors[(rank, block)] = Energy > 0 ? energy / Energy : 0;
+        }
+        return (Int4Blocks.Joined(stored), [.. gains.Select(gain => gain?.ToArray())]);
     }
 
     /// <summary>
@@ -170,7 +185,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         if (_hasAnyNumbers)
         {
             return new(
-                Int4.Any(layer.Groups * rank, layer.In, Fitting(layer.In, block)), Int4.Any(layer.Out, rank, Fitting(rank, block)), 0,
+                Int4.Any(layer.Groups * rank, layer.In, Fitting(layer.In, block)), Int4.Any(layer.Out, rank, Fitting(rank, block)),
                 moment is { IsExact: true } ? AnyGains : new double[means.Length][]);
         }
         double[] scales = decomposition!.Scales(rank, balanced: true);
@@ -182,17 +197,15 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             var upper = ToMatrix(decomposition.CutUp(rank, scales), layer.Out, rank);
             var nearest = Int4.Nearest(upper, Fitting(rank, block));
             double noise = RoundingNoise(scales, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
-            double error = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
-            return new(down, nearest, error, new double[means.Length][]);
+            _errors[(rank, block)] = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
+            return new(down, nearest, new double[means.Length][]);
         }
         var solved = Solved(algebra, moment, rounded, out var gram);
         var feedback = new ErrorFeedback(algebra, gram);
-        var (up, lost, gains) = ByRows(step, rows =>
-        {
-            var up = Int4.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block));
-            return (up, algebra.Multiply(up.Dequantize(), rounded));
-        });
-        return new(down, up, lost, gains);
+        var (up, gains) = ByRows(
+            rank, block, step, rounded,
+            rows => Int4.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block)));
+        return new(down, up, gains);
     }
 
     Int4Blocks Rounded(ErrorFeedback? feedback, Matrix matrix, int block) =>
@@ -235,7 +248,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return algebra.Solve(gram, seen);
     }
 
-    /// <summary>Predicted <see cref="Int4Pair.Error"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>
+    /// <summary>Predicted <see cref="ErrorOfPair"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>
     public double PairError(int rank, int block)
     {
         int below = 1;
