@@ -31,6 +31,7 @@ sealed class CalibrateCommand : IVerb
     readonly Option<int?> _seed = CommandOptions.Number<int>("--seed", "Seed that compress will share out samples with [0].", "N", "whole number");
     readonly Option<int?> _threads = CommandOptions.Threads();
     readonly Option<int?> _batch = CommandOptions.Number<int>("--batch", "Samples per run [1 to 8, by how many there are and by memory].", "N", "whole number");
+    readonly Option<Target?> _memory = CommandOptions.Memory("For what one run of all layers measures; sums that take more are on disk until they are written [1GiB].");
     readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();
 
@@ -38,7 +39,7 @@ sealed class CalibrateCommand : IVerb
     {
         Command = new("calibrate", "Measures what compress needs to know of activations, in files that add up: for jobs in parts.")
         {
-            _input, _calib, _stats, _shard, _all, _checkpoint, _json, _device, _only, _skip, _constantInputs, _seed, _threads, _batch, _quiet, Verbose, _noColor,
+            _input, _calib, _stats, _shard, _all, _checkpoint, _json, _device, _only, _skip, _constantInputs, _seed, _threads, _batch, _memory, _quiet, Verbose, _noColor,
         };
         Command.SetAction(_ => 0);
     }
@@ -79,6 +80,7 @@ sealed class CalibrateCommand : IVerb
             ConstantInputs = parsed.GetValue(_constantInputs),
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Batch = parsed.GetValue(_batch),
+            Memory = (long?)parsed.GetValue(_memory)?.Value ?? defaults.Memory,
         };
         string? json = parsed.GetValue(_json);
         if (json != null)

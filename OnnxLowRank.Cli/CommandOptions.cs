@@ -33,6 +33,9 @@ static class CommandOptions
 
     public static Option<int?> Batch() => Number<int>("--batch", "Samples per run [by memory].", "N", "whole number");
 
+    public static Option<Target?> Memory(string description) =>
+        Limit("--memory", description, text => Target.Size(text) is { IsFraction: false } size ? size : null, "a size such as 4GiB");
+
     public static Option<bool> NoTiming() => new("--no-timing") { Description = "Plan by multiply-adds and bytes instead of times measured on this machine." };
 
     public static Option<bool> Verbose() => new("--verbose", "-v") { Description = "Print the trace of an error." };

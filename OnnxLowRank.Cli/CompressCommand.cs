@@ -55,8 +55,7 @@ sealed class CompressCommand : IVerb
     readonly Option<int?> _seed = CommandOptions.Seed();
     readonly Option<int?> _threads = CommandOptions.Threads();
     readonly Option<int?> _batch = CommandOptions.Batch();
-    readonly Option<Target?> _memory = CommandOptions.Limit(
-        "--memory", "For moments of layers in work; larger models keep results on disk [1GiB].", text => Target.Size(text) is { IsFraction: false } size ? size : null, "a size such as 4GiB");
+    readonly Option<Target?> _memory = CommandOptions.Memory("For moments of layers in work; larger models keep results on disk [1GiB].");
     readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json or FILE.html, or - for JSON on standard output; may be repeated.", HelpName = "FILE" };
     readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();

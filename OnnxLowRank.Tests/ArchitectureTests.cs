@@ -19,7 +19,7 @@ public partial class ArchitectureTests
         ["Layers"] = ["Numerics", "Onnx", "Storage"],
         ["Factorization"] = ["Layers", "Numerics", "Quantization", "Storage"],
         ["Planning"] = ["Factorization", "Layers"],
-        ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples"],
+        ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples", "Storage"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization", "Storage"],
         ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime", "Storage"],
         ["StatsFiles"] = ["Calibration", "Layers", "Samples", "Storage"],

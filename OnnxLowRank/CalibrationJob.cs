@@ -7,6 +7,7 @@ using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 using OnnxLowRank.StatsFiles;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank;
 
@@ -38,7 +39,7 @@ public static class CalibrationJob
         var clock = new StageClock(progress);
         clock.Enter("load");
         RequireWritable(options.Stats);
-        var user = OnnxModel.Load(options.Input);
+        var user = Workspace.Kept(OnnxModel.Load(options.Input), options.Memory, options.Stats);
         var device = Device.Open(options.Device);
         using var source = Open(options, user, device);
         RequireIntact(options, user, source);
@@ -55,7 +56,9 @@ public static class CalibrationJob
         var calibrator = new Calibrator(model, layers, device, options.Threads);
         var shapes = calibrator.Shapes(sampling);
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
-        var tally = new Tally<WideMoments>(Probes.Of(layers, shapes, withRanges: true), tap => new(tap.Groups, tap.Size));
+        var probes = Probes.Of(layers, shapes, withRanges: true);
+        var spill = probes.Taps.Sum(tap => (double)WideMoments.Bytes(tap.Groups, tap.Size)) > options.Memory ? Spill.Beside(options.Stats) : Spill.None;
+        var tally = new Tally<WideMoments>(probes, tap => new(tap.Groups, tap.Size, spill));
 
         var planned = Planned(options.Shard, sampling, sampling.WholeRuns(samples));
         var job = new StatsJob(source.Count, options.All, options.All ? 0 : options.Seed, sampling.RunSize, options.Shard.Number, options.Shard.Count, planned.Length);
@@ -67,7 +70,7 @@ public static class CalibrationJob
         if (resumed < planned.Length)
         {
             Fill(
-                calibrator, tally, sampling, planned, done, source.RunSize(1), options.Checkpoint,
+                calibrator, tally, sampling, planned, done, source.RunSize(1), options.Checkpoint, options.Memory,
                 () => StatsWriter.Write(options.Stats, StatsHeader.Of(hash, job, done.Count, tally), done.ToArray(), tally));
         }
         return new(
@@ -148,7 +151,8 @@ public static class CalibrationJob
     }
 
     static void Fill(
-        Calibrator calibrator, Tally<WideMoments> tally, Sampling sampling, ReadOnlyMemory<int> planned, List<ulong> done, int leastPerRun, double seconds, Action write)
+        Calibrator calibrator, Tally<WideMoments> tally, Sampling sampling, ReadOnlyMemory<int> planned, List<ulong> done, int leastPerRun, double seconds, long memory,
+        Action write)
     {
         int written = done.Count;
         long last = Stopwatch.GetTimestamp();
@@ -169,7 +173,7 @@ public static class CalibrationJob
                 {
                     Write();
                 }
-            });
+            }, memory);
         }
         catch (OperationCanceledException) when (done.Count > written) // between two runs: all that is done is in the tally
         {
@@ -180,10 +184,10 @@ public static class CalibrationJob
 
     static MeasuredValue Measured(Tap tap, WideMoments moments, Layer[] layers, IReadOnlyDictionary<string, long[]> shapes)
     {
-        double squares = Enumerable.Range(0, tap.Groups).Sum(g => Enumerable.Range(0, tap.Size).Sum(i => moments.ProductsHigh[g * WideMoments.Triangle(tap.Size) + WideMoments.Triangle(i) + i]));
+        double squares = Enumerable.Range(0, tap.Groups).Sum(g => Enumerable.Range(0, tap.Size).Sum(i => moments.ProductsHigh.Span[g * WideMoments.Triangle(tap.Size) + WideMoments.Triangle(i) + i]));
         var readers = layers.Where(layer => Probes.TapsOf(layer, shapes).Contains(tap));
         return new(
             tap.Value, [.. readers.Select(layer => layer.Name).Distinct()], tap.Groups, tap.Size, moments.Count, Math.Sqrt(squares / (Math.Max(1, moments.Count) * tap.Groups * tap.Size)),
-            2 * sizeof(double) * ((long)moments.SumsHigh.Length + moments.ProductsHigh.Length));
+            WideMoments.Bytes(tap.Groups, tap.Size));
     }
 }

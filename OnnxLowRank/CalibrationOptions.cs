@@ -48,6 +48,12 @@ public sealed record CalibrationOptions
     /// </summary>
     public int? Batch { get; init; }
 
+    /// <summary>
+    /// Bytes that the products of one run may take, ≥ 1 MiB: where those of all layers take more, every run is made several times. Sums that take more in all, and what
+    /// is made of a model with a quarter of it in weights, are on disk, beside <see cref="Stats"/>.
+    /// </summary>
+    public long Memory { get; init; } = 1 << 30;
+
     /// <summary>Seconds after which what is done so far is written, ≥ 0; longer where writing takes more than a twentieth of the time.</summary>
     public double Checkpoint { get; init; } = 60;
 
@@ -61,6 +67,7 @@ public sealed record CalibrationOptions
         CompressionOptions.Require(Shard.Number >= 1 && Shard.Number <= Shard.Count, $"--shard {Shard}: shards are 1/N … N/N");
         CompressionOptions.Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         CompressionOptions.Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
+        CompressionOptions.RequireMemory(Memory);
         CompressionOptions.Require(Checkpoint >= 0, FormattableString.Invariant($"--checkpoint {Checkpoint} is not a number ≥ 0"));
     }
 }

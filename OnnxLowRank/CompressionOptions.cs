@@ -202,7 +202,7 @@ public sealed record CompressionOptions
         Require(!Deterministic || TargetTime == null, "--deterministic and --target-time exclude each other: a time is measured");
         Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
-        Require(Memory >= SmallestMemory, $"--memory {Memory} is not ≥ {SmallestMemory} bytes");
+        RequireMemory(Memory);
         Require(Metric != Validation.Metric.Accuracy || Labels != null, "--metric accuracy needs --labels");
         Require(Input.Length > 0 && Output.Length > 0, "an empty path names no file");
         Require(!RealPath.AreSame(Input, Output), $"{Output}: the output is the input {Input}, which is never changed");
@@ -210,6 +210,8 @@ public sealed record CompressionOptions
     }
 
     /// <exception cref="OptionException">It does not hold.</exception>
+    internal static void RequireMemory(long bytes) => Require(bytes >= SmallestMemory, $"--memory {bytes} is not ≥ {SmallestMemory} bytes");
+
     internal static void Require(bool holds, string message)
     {
         if (!holds)

@@ -65,7 +65,7 @@ sealed class Workspace : IDisposable
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
     public static Workspace Open(CompressionOptions options, CancellationToken cancellation)
     {
-        var model = Kept(OnnxModel.Load(options.Input), options);
+        var model = Kept(OnnxModel.Load(options.Input), options.Memory, options.Output.Length > 0 ? options.Output : Path.Combine(Path.GetTempPath(), "onnx-lowrank"));
         var device = Device.Open(options.Device);
         ModelSession? original = null;
         SampleSource? source = null;
@@ -111,9 +111,9 @@ sealed class Workspace : IDisposable
     /// <summary>A model whose weights take this share of the memory allowed, or more, keeps what is made of them on disk.</summary>
     const double LargeShare = 0.25;
 
-    static OnnxModel Kept(OnnxModel model, CompressionOptions options) => model.WeightBytes < LargeShare * options.Memory
-        ? model
-        : model.KeepingIn(Spill.Beside(options.Output.Length > 0 ? options.Output : Path.Combine(Path.GetTempPath(), "onnx-lowrank")));
+    /// <param name="memory">Bytes allowed.</param>
+    /// <param name="beside">A file whose folder has room.</param>
+    public static OnnxModel Kept(OnnxModel model, long memory, string beside) => model.WeightBytes < LargeShare * memory ? model : model.KeepingIn(Spill.Beside(beside));
 
     /// <summary>The shares without samples that moments were measured on, where others must decide.</summary>
     /// <exception cref="DataException">Nothing is left.</exception>

@@ -1,6 +1,10 @@
+using System.Runtime.InteropServices;
 using OnnxLowRank.Calibration;
+using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Storage;
+using OnnxLowRank.Tests.Samples;
 
 namespace OnnxLowRank.Tests.Calibration;
 
@@ -51,5 +55,60 @@ public class WavesTests
             Assert.Equal(bench.Measured.Moments[layer][0].Second(0, centred: false).Data, measured.Moments[layer][0].Second(0, centred: false).Data);
             Assert.Equal(bench.Measured.Spreads[layer], measured.Spreads[layer]);
         }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5000)]
+    [InlineData(1_000_000)]
+    public void Runs_that_are_made_several_times_add_up_to_the_same(long memory)
+    {
+        var samples = new MemorySamples([Feed.Random("x", 8, 64)]);
+        var bench = new Bench(Model(), samples);
+        var sampling = new Sampling(samples, batch: 3, CancellationToken.None);
+        Tally<WideMoments> Filled(long memory)
+        {
+            var tally = new Tally<WideMoments>(Probes.Of(bench.Found.Layers, bench.Shapes, withRanges: true), tap => new(tap.Groups, tap.Size, Spill.None));
+            int seen = 0;
+            new Calibrator(bench.Model, bench.Found.Layers, Device.Cpu, threads: 1).Fill(tally, sampling, samples.All, (_, part) => seen += part.Length, memory);
+            Assert.Equal(8, seen);
+            return tally;
+        }
+
+        var (expected, actual) = (Filled(long.MaxValue), Filled(memory));
+
+        Assert.Equal(3, expected.Moments.Length);
+        Assert.All(expected.Moments.Zip(actual.Moments), pair =>
+        {
+            Assert.Equal(8, pair.First.Count);
+            Assert.Equal(pair.First.Count, pair.Second.Count);
+            Assert.Equal(pair.First.SumsHigh.ToArray(), pair.Second.SumsHigh.ToArray());
+            Assert.Equal(pair.First.ProductsHigh.ToArray(), pair.Second.ProductsHigh.ToArray());
+            Assert.Equal(pair.First.ProductsLow.ToArray(), pair.Second.ProductsLow.ToArray());
+        });
+        Assert.Equal(expected.Maxima.Select(maxima => maxima.Counts.ToArray()), actual.Maxima.Select(maxima => maxima.Counts.ToArray()));
+    }
+
+    [Fact]
+    public void Sums_in_a_file_are_those_in_memory()
+    {
+        const int size = 600;
+        using var folder = new TempFolder();
+        float[] mean = Array.ConvertAll(Gaussian.Random(1, size, seed: 1).Data, value => (float)value), products = Array.ConvertAll(Gaussian.Random(size, size, seed: 2).Data, value => (float)value);
+        WideMoments Summed(Spill spill)
+        {
+            var moments = new WideMoments(1, size, spill);
+            Assert.True(moments.Add(3, mean, products));
+            Assert.True(moments.Add(1, mean, products));
+            return moments;
+        }
+
+        var (expected, actual) = (Summed(Spill.None), Summed(Spill.Beside(Path.Combine(folder.Path, "in.stats"))));
+
+        Assert.False(MemoryMarshal.TryGetArray<double>(actual.ProductsHigh, out _));
+        Assert.Equal(expected.ProductsHigh.ToArray(), actual.ProductsHigh.ToArray());
+        Assert.Equal(expected.ProductsLow.ToArray(), actual.ProductsLow.ToArray());
+        Assert.Equal(expected.SumsHigh.ToArray(), actual.SumsHigh.ToArray());
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
     }
 }

@@ -73,6 +73,20 @@ public sealed partial class CalibrateTests : IDisposable
         Assert.Equal(File.ReadAllBytes(_playground.PathOf("all.onnx")), File.ReadAllBytes(_playground.PathOf("parts.onnx")));
     }
 
+    /// <summary>A layer of the demo model reads 1,600 channels: sums of 20 MB.</summary>
+    [Fact]
+    public void Little_memory_makes_the_same_file_and_leaves_no_other()
+    {
+        string[] calibrate = ["calibrate", CommandLine.Digits, "--calib", CommandLine.DigitsCalibration, "-q", "--stats"];
+        AssertExit(0, Run([.. calibrate, "all.stats"]));
+        string[] before = [.. _playground.Contents().Keys];
+
+        AssertExit(0, Run([.. calibrate, "little.stats", "--memory", "1MiB"]));
+
+        Assert.Equal(File.ReadAllBytes(_playground.PathOf("all.stats")), File.ReadAllBytes(_playground.PathOf("little.stats")));
+        Assert.Equal(["little.stats"], _playground.Contents().Keys.Except(before));
+    }
+
     [Fact]
     public void The_table_tells_what_was_measured_and_again_there_is_nothing_to_do()
     {

@@ -5,6 +5,7 @@ using System.Text.RegularExpressions;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Samples;
 using OnnxLowRank.StatsFiles;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Tests.Samples;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
 
@@ -25,7 +26,7 @@ sealed partial class StatsTarget : FuzzTarget
     public override FuzzInput Seed(Random random)
     {
         Tap[] taps = [new("x", 1, 2, 1, random.Next(1, 9), DataType.Float), new("conv", 1, 4, random.Next(1, 4), random.Next(1, 5), DataType.Float, IsLong: true)];
-        var tally = new Tally<WideMoments>(new(taps, [("conv", default)], [taps[0]]), tap => new(tap.Groups, tap.Size));
+        var tally = new Tally<WideMoments>(new(taps, [("conv", default)], [taps[0]]), tap => new(tap.Groups, tap.Size, Spill.None));
         for (int i = 0; i < taps.Length; i++)
         {
             int size = taps[i].Size, channels = taps[i].Groups * size;

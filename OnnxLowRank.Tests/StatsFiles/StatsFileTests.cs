@@ -7,6 +7,7 @@ using OnnxLowRank.Onnx;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 using OnnxLowRank.StatsFiles;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Tests.Rewriting;
 using OnnxLowRank.Tests.Samples;
 
@@ -46,7 +47,7 @@ public sealed class StatsFileTests : IDisposable
     /// <summary>Every N-th sample, one per run.</summary>
     string Write(Subject subject, int shard, int shards)
     {
-        var tally = new Tally<WideMoments>(Probes.Of(subject.Layers, subject.Shapes, withRanges: true), tap => new(tap.Groups, tap.Size));
+        var tally = new Tally<WideMoments>(Probes.Of(subject.Layers, subject.Shapes, withRanges: true), tap => new(tap.Groups, tap.Size, Spill.None));
         int[] samples = [.. subject.Samples.All.ToArray().Where(i => i % shards == shard - 1)];
         var hashes = new List<ulong>();
         subject.Calibrator.Fill(tally, new Sampling(subject.Samples, 1, CancellationToken.None), samples, (run, _) => hashes.AddRange(SampleHash.Of(run, 1)));

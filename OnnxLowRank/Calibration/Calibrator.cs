@@ -137,42 +137,92 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
     /// <param name="added">Told of every run when all of it is in the tally.</param>
+    /// <param name="memory">Bytes for the products of one run; where they take more, every run is made several times, for some of them each.</param>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
-    public void Fill<T>(Tally<T> tally, Sampling sampling, ReadOnlyMemory<int> samples, Action<SampleRun, ReadOnlyMemory<int>>? added = null) where T : IMomentSums
+    public void Fill<T>(
+        Tally<T> tally, Sampling sampling, ReadOnlyMemory<int> samples, Action<SampleRun, ReadOnlyMemory<int>>? added = null, long memory = long.MaxValue) where T : IMomentSums
     {
-        var (taps, ranged, rows) = tally.Probes;
-        if (taps.Length == 0)
+        if (tally.Probes.Taps.Length == 0)
         {
             return;
         }
-        var graph = new ProbeGraph(model);
-        Array.ForEach(taps, graph.AddMoments);
+        var parts = new List<(ProbeGraph Graph, ModelSession Session, Action<IDisposableReadOnlyCollection<OrtValue>> Add)>();
+        try
+        {
+            for (int first = 0; first < tally.Probes.Taps.Length;)
+            {
+                int count = Fitting(tally.Probes.Taps.AsSpan(first), memory);
+                var graph = new ProbeGraph(model);
+                var add = Asking(tally, graph, first, count, withRanges: first == 0);
+                parts.Add((graph, ModelSession.Open(graph.ToModel(), device, threads), add));
+                first += count;
+            }
+            sampling.ForEach(samples, (run, part) =>
+            {
+                foreach (var (graph, session, add) in parts)
+                {
+                    using var results = session.Run(run, graph.Outputs);
+                    add(results);
+                }
+                added?.Invoke(run, part);
+            });
+        }
+        finally
+        {
+            parts.ForEach(part => part.Session.Dispose());
+        }
+    }
+
+    /// <summary>How many taps from the first on have products in a run that take no more than a limit; at least one.</summary>
+    static int Fitting(ReadOnlySpan<Tap> taps, long limit)
+    {
+        int count = 0;
+        for (double bytes = 0; count < taps.Length; count++)
+        {
+            bytes += sizeof(float) * (double)taps[count].Groups * taps[count].Size * taps[count].Size;
+            if (count > 0 && bytes > limit)
+            {
+                break;
+            }
+        }
+        return count;
+    }
+
+    /// <summary>Makes a graph answer what some taps, and ranges and rows, ask.</summary>
+    /// <returns>What adds the answers of one run to the tally.</returns>
+    static Action<IDisposableReadOnlyCollection<OrtValue>> Asking<T>(Tally<T> tally, ProbeGraph graph, int firstTap, int count, bool withRanges) where T : IMomentSums
+    {
+        var taps = tally.Probes.Taps.AsMemory(firstTap, count);
+        var (ranged, rows) = withRanges ? (tally.Probes.Ranged, tally.Probes.Rows) : ([], []);
+        foreach (var tap in taps.Span)
+        {
+            graph.AddMoments(tap);
+        }
         foreach (var (value, type) in ranged)
         {
             graph.AddRange(value, type);
         }
         Array.ForEach(rows, graph.AddRowMaxima);
-        using var session = ModelSession.Open(graph.ToModel(), device, threads);
-        sampling.ForEach(samples, (run, part) =>
+        return results =>
         {
-            using var results = session.Run(run, graph.Outputs);
-            for (int i = 0; i < taps.Length; i++)
+            int next = 0;
+            for (int i = 0; i < count; i++, next += 3)
             {
-                double vectors = Tap.Vectors(taps[i], results[3 * i].GetTensorDataAsSpan<long>());
-                RequireFinite(tally.Moments[i].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), taps[i].Value);
+                var tap = taps.Span[i];
+                double vectors = Tap.Vectors(tap, results[next].GetTensorDataAsSpan<long>());
+                RequireFinite(tally.Moments[firstTap + i].Add(vectors, Floats(results[next + 1]), Floats(results[next + 2])), tap.Value);
             }
-            for (int i = 0; i < ranged.Length; i++)
+            for (int i = 0; i < ranged.Length; i++, next += 2)
             {
-                float min = Floats(results[3 * taps.Length + 2 * i])[0], max = Floats(results[3 * taps.Length + 2 * i + 1])[0];
+                float min = Floats(results[next])[0], max = Floats(results[next + 1])[0];
                 RequireFinite(float.IsFinite(min) && float.IsFinite(max), ranged[i].Value);
                 (tally.Lowest[i], tally.Highest[i]) = (Math.Min(tally.Lowest[i], min), Math.Max(tally.Highest[i], max));
             }
-            for (int i = 0; i < rows.Length; i++)
+            for (int i = 0; i < rows.Length; i++, next++)
             {
-                tally.Maxima[i].Add(Floats(results[3 * taps.Length + 2 * ranged.Length + i]));
+                tally.Maxima[i].Add(Floats(results[next]));
             }
-            added?.Invoke(run, part);
-        });
+        };
     }
 
     /// <summary>Moments of what a layer's weight is applied to, one set per use: vectors of the input, patches of a Conv, per group.</summary>

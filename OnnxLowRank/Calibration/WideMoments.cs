@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Calibration;
 
@@ -8,7 +9,8 @@ namespace OnnxLowRank.Calibration;
 /// </summary>
 /// <param name="groups">Groups of channels, treated apart.</param>
 /// <param name="size">Channels per group.</param>
-sealed class WideMoments(int groups, int size) : IMomentSums
+/// <param name="spill">Where large sums are.</param>
+sealed class WideMoments(int groups, int size, Spill spill) : IMomentSums
 {
     readonly double[] _row = new double[size], _mean = new double[size];
 
@@ -16,16 +18,19 @@ sealed class WideMoments(int groups, int size) : IMomentSums
     public double Count { get; set; }
 
     /// <summary>Σv, (groups·size).</summary>
-    public double[] SumsHigh { get; } = new double[groups * size];
+    public Memory<double> SumsHigh { get; } = spill.Room(groups * size);
 
     /// <inheritdoc cref="SumsHigh"/>
-    public double[] SumsLow { get; } = new double[groups * size];
+    public Memory<double> SumsLow { get; } = spill.Room(groups * size);
 
     /// <summary>Σv·vᵀ, (groups, size·(size + 1)/2): row by row up to the diagonal.</summary>
-    public double[] ProductsHigh { get; } = new double[checked(groups * Triangle(size))];
+    public Memory<double> ProductsHigh { get; } = spill.Room(checked(groups * Triangle(size)));
 
     /// <inheritdoc cref="ProductsHigh"/>
-    public double[] ProductsLow { get; } = new double[checked(groups * Triangle(size))];
+    public Memory<double> ProductsLow { get; } = spill.Room(checked(groups * Triangle(size)));
+
+    /// <summary>Bytes of all sums.</summary>
+    public static long Bytes(int groups, int size) => 2L * sizeof(double) * groups * (size + (long)Triangle(size));
 
     /// <summary>Elements of a lower triangle with so many rows; where that row starts.</summary>
     public static int Triangle(int rows) => checked((int)((long)rows * (rows + 1) / 2));
@@ -35,18 +40,19 @@ sealed class WideMoments(int groups, int size) : IMomentSums
     {
         Count += count;
         bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
+        Span<double> sumsHigh = SumsHigh.Span, sumsLow = SumsLow.Span, productsHigh = ProductsHigh.Span, productsLow = ProductsLow.Span;
         for (int g = 0; g < groups; g++)
         {
             TensorPrimitives.ConvertTruncating<float, double>(mean.Slice(g * size, size), _mean);
             TensorPrimitives.Multiply<double>(_mean, count, _row);
-            WideSums.Add(_row, SumsHigh.AsSpan(g * size, size), SumsLow.AsSpan(g * size, size));
+            WideSums.Add(_row, sumsHigh.Slice(g * size, size), sumsLow.Slice(g * size, size));
             for (int i = 0; i < size; i++)
             {
                 var row = _row.AsSpan(0, i + 1);
                 TensorPrimitives.ConvertTruncating<float, double>(products.Slice((g * size + i) * size, i + 1), row);
                 TensorPrimitives.MultiplyAdd<double>(_mean.AsSpan(0, i + 1), count * _mean[i], row, row);
                 int start = g * Triangle(size) + Triangle(i);
-                WideSums.Add(row, ProductsHigh.AsSpan(start, i + 1), ProductsLow.AsSpan(start, i + 1));
+                WideSums.Add(row, productsHigh.Slice(start, i + 1), productsLow.Slice(start, i + 1));
             }
         }
         return isFinite;

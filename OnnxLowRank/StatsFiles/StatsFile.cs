@@ -141,11 +141,11 @@ sealed class StatsFile : IDisposable
         {
             var (tap, moments) = (tally.Probes.Taps[i], tally.Moments[i]);
             moments.Count += Header.Values[i].Count;
-            AddSums(i, moments.SumsHigh, moments.SumsLow);
+            AddSums(i, moments.SumsHigh.Span, moments.SumsLow.Span);
             int triangle = WideMoments.Triangle(tap.Size);
             for (int g = 0; g < tap.Groups; g++)
             {
-                AddProducts(i, g, moments.ProductsHigh.AsSpan(g * triangle, triangle), moments.ProductsLow.AsSpan(g * triangle, triangle));
+                AddProducts(i, g, moments.ProductsHigh.Span.Slice(g * triangle, triangle), moments.ProductsLow.Span.Slice(g * triangle, triangle));
             }
         }
         for (int i = 0; i < tally.Lowest.Length; i++)

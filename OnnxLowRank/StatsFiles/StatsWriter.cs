@@ -9,8 +9,8 @@ namespace OnnxLowRank.StatsFiles;
 /// <summary>Writes a stats file; it appears whole or not at all, in the place of an older one.</summary>
 static class StatsWriter
 {
-    /// <summary>Numbers that are written at a time.</summary>
-    const int Piece = 1 << 17;
+    /// <summary>Bytes that are written at a time.</summary>
+    const int Piece = 1 << 20;
 
     /// <summary>Where a file is while it is written. The same every time, so that what a killed process left is written over.</summary>
     public static string Temporary(string path) => Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path))!, $".{Path.GetFileName(path)}.tmp");
@@ -27,8 +27,12 @@ static class StatsWriter
                 using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
                 void Put(ReadOnlySpan<byte> bytes)
                 {
-                    hash.AppendData(bytes);
-                    file.Write(bytes);
+                    for (int done = 0; done < bytes.Length; done += Piece)
+                    {
+                        var piece = bytes.Slice(done, Math.Min(Piece, bytes.Length - done));
+                        hash.AppendData(piece);
+                        file.Write(piece);
+                    }
                 }
 
                 Put(StatsLayout.Magic);
@@ -36,10 +40,9 @@ static class StatsWriter
                 Put(MemoryMarshal.AsBytes(samples));
                 foreach (var moments in tally.Moments)
                 {
-                    double[][] parts = [moments.SumsHigh, moments.SumsLow, moments.ProductsHigh, moments.ProductsLow];
-                    foreach (double[] piece in parts.SelectMany(part => part.Chunk(Piece)))
+                    foreach (var part in (Memory<double>[])[moments.SumsHigh, moments.SumsLow, moments.ProductsHigh, moments.ProductsLow])
                     {
-                        Put(MemoryMarshal.AsBytes<double>(piece));
+                        Put(MemoryMarshal.AsBytes(part.Span));
                     }
                 }
                 foreach (var maxima in tally.Maxima)

@@ -38,6 +38,20 @@ sealed class Spill
     public Kept Keep(float[] values) =>
         _beside == null || values.Length * (long)sizeof(float) < SmallestSpilled ? new(values) : new(OnDisk(MemoryMarshal.AsBytes<float>(values), _beside));
 
+    /// <summary>Room for numbers that change; zeros at first.</summary>
+    /// <exception cref="IOException">The disk is full.</exception>
+    public Memory<double> Room(int count) => _beside == null || count * (long)sizeof(double) < SmallestSpilled
+        ? new double[count]
+        : InFile(_beside, count * (long)sizeof(double), [], (file, _) =>
+        {
+            byte[] zeros = new byte[SmallestSpilled];
+            for (long left = count * (long)sizeof(double); left > 0; left -= zeros.Length)
+            {
+                file.Write(zeros, 0, (int)Math.Min(left, zeros.Length));
+            }
+            return new MappedNumbers(file, count).Memory;
+        });
+
     ReadOnlyMemory<byte> OnDisk(ReadOnlySpan<byte> bytes, string beside)
     {
         _sinceCollection += bytes.Length;
@@ -46,6 +60,16 @@ sealed class Spill
             _sinceCollection = 0;
             Garbage.GiveBack();
         }
+        return InFile(beside, bytes.Length, bytes, (file, bytes) =>
+        {
+            file.Write(bytes);
+            return MappedMemory.Map(file)(0, bytes.Length);
+        });
+    }
+
+    /// <summary>Makes a file that nobody sees and that goes with the last reference to what is mapped of it.</summary>
+    static T InFile<T>(string beside, long length, ReadOnlySpan<byte> bytes, Func<FileStream, ReadOnlySpan<byte>, T> use)
+    {
         string path = Path.Combine(Path.GetDirectoryName(beside)!, $".{Path.GetFileName(beside)}.{Path.GetRandomFileName()}.tmp");
         try
         {
@@ -54,15 +78,14 @@ sealed class Spill
                 Mode = FileMode.CreateNew,
                 Access = FileAccess.ReadWrite,
                 Options = FileOptions.DeleteOnClose,
-                PreallocationSize = bytes.Length,
+                PreallocationSize = length,
                 BufferSize = 0,
             });
-            file.Write(bytes);
-            return MappedMemory.Map(file)(0, bytes.Length);
+            return use(file, bytes);
         }
         catch (IOException e)
         {
-            throw new IOException($"{path}: weights cannot be put aside on disk: {e.Message}", e);
+            throw new IOException($"{path}: numbers cannot be put aside on disk: {e.Message}", e);
         }
     }
 }
