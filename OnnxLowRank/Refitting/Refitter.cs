@@ -34,6 +34,9 @@ sealed class Refitter(
     /// <summary>Samples fitted to at most, and at least as far as there are any; a quarter as many judge the fits.</summary>
     const int MostSamples = 512, FewestSamples = 16;
 
+    /// <summary>Vectors per direction that is fitted from which on more of them change nothing that matters: their noise is that share of what is lost anyway.</summary>
+    const double EnoughVectors = 64;
+
     /// <summary>Blocks, and so sessions, at most and at least.</summary>
     const int MostBlocks = 8, FewestBlocks = 6;
 
@@ -66,7 +69,8 @@ sealed class Refitter(
         var (blocks, most) = Effort(samples.Length, macs);
         foreach (var block in Blocks(Affordable(fittable), blocks))
         {
-            foreach (var fit in Measure(sampling, samples[..most], judges[..Math.Min(judges.Length, (most + 3) / 4)], factorized, block, refits))
+            int enough = Math.Min(most, Enough(block));
+            foreach (var fit in Measure(sampling, samples[..enough], judges[..Math.Min(judges.Length, (enough + 3) / 4)], factorized, block, refits))
             {
                 if (Solve(fit) is { } up)
                 {
@@ -77,6 +81,13 @@ sealed class Refitter(
         }
         return refits;
     }
+
+    int Enough(List<LayerPlan.Factorize> block) => block.Max(plan =>
+        Enough(plan.Rank, plan.Layer.Uses.Sum(use => Tap.Vectors(Tap.AtOutput(plan.Layer, use, shapes), shapes[use.Output]))));
+
+    /// <summary>Samples that give a layer enough vectors.</summary>
+    /// <param name="vectors">Per sample: a sequence is many.</param>
+    internal static int Enough(int rank, double vectors) => (int)Math.Clamp(Math.Ceiling(EnoughVectors * rank / Math.Max(1, vectors)), FewestSamples, MostSamples);
 
     /// <summary>Of the moments of a layer that are fitted to and of those that judge, in double precision.</summary>
     static double Bytes(LayerPlan.Factorize plan) =>
