@@ -42,8 +42,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>Stands for the dense weight where there may be a rank.</summary>
     const int NoRank = 0;
 
-    /// <summary>Elements of a weight from which on what rounding loses is estimated from some of its rows.</summary>
-    const long Sampled = 1 << 22;
+    /// <summary>Elements of a weight from which on what rounding loses is estimated from some of its rows, and of those rows.</summary>
+    const long Large = 1 << 23, Sampled = 1 << 20;
 
     readonly Dictionary<(int Rank, int Block), double> _errors = [];
     (int Rank, int Block, object Weight)? _last;
@@ -56,7 +56,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     double Energy => _energy ??= Rows(Step).Sum(EnergyOf);
 
     /// <summary>Every so-many-th row tells what rounding loses.</summary>
-    int Step => (int)Math.Max(1, layer.Elements / Sampled);
+    int Step => layer.Elements < Large ? 1 : (int)(layer.Elements / Sampled);
 
     /// <summary>W in pieces of rows that scales belong to.</summary>
     IEnumerable<Matrix> Rows(int step) => layer.IsTable ? layer.ReadTransposed(step) : layer.ReadRows(step);
