@@ -419,7 +419,7 @@ public sealed class CompressTests : IDisposable
     [Fact]
     public void Method_none_only_quantizes()
     {
-        var report = Report("--method", "none");
+        var report = Report("--method", "none", "--no-timing");
 
         Assert.All(report.GetProperty("layers").EnumerateArray(), layer => Assert.NotEqual("factorize", layer.GetProperty("action").GetString()));
         Assert.Contains(report.GetProperty("layers").EnumerateArray(), layer => layer.GetProperty("action").GetString() == "quantize");
@@ -465,7 +465,7 @@ public sealed class CompressTests : IDisposable
     [InlineData("--skip", "^logits$")]
     public void Layers_can_be_chosen_by_name(string option, string pattern)
     {
-        var report = Report(option, pattern, "--format", "int8", "--method", "none");
+        var report = Report(option, pattern, "--format", "int8", "--method", "none", "--no-timing");
 
         var logits = report.GetProperty("layers").EnumerateArray().Single(layer => layer.GetProperty("name").GetString() == "logits");
         Assert.Equal("keep", logits.GetProperty("action").GetString());
@@ -476,7 +476,7 @@ public sealed class CompressTests : IDisposable
     [Fact]
     public void Best_effort_writes_what_misses_the_tolerance_and_says_so()
     {
-        string[] impossible = ["--confident", "--tolerance", "0.1", "--method", "none"]; // 16 samples never prove 0.1: the interval is wider
+        string[] impossible = ["--confident", "--tolerance", "0.1", "--method", "none", "--no-timing"]; // 16 samples never prove 0.1: the interval is wider
 
         var refused = _playground.Run(impossible);
         bool wasWritten = File.Exists(_playground.Output);
@@ -545,7 +545,7 @@ public sealed class CompressTests : IDisposable
     [InlineData("auto")]
     public void Best_effort_writes_what_loses_least_when_nothing_was_accepted(string format)
     {
-        var result = _playground.Run("--metric", "relative", "--tolerance", "0", "--format", format, "--best-effort", "--report", "report.json");
+        var result = _playground.Run("--metric", "relative", "--tolerance", "0", "--format", format, "--no-timing", "--best-effort", "--report", "report.json");
 
         Assert.True(result.Exit == 5, result.ToString());
         var report = Read("report.json");
