@@ -22,7 +22,8 @@ sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double[]?[] Gains);
 /// nearest value is not enough; what the layer's inputs look like decides which errors matter.
 /// </summary>
 /// <remarks>
-/// Errors are remembered; of weights only the one that was asked for last, which the next plan likely asks for again.
+/// Errors are remembered, and dense weights, of which there are few; of pairs only the one that was asked for last, which the next
+/// plan likely asks for again.
 /// </remarks>
 /// <param name="decomposition">Null where no rank saves anything.</param>
 /// <param name="moment">
@@ -46,7 +47,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     const long Large = 1 << 23, Sampled = 1 << 20;
 
     readonly Dictionary<(int Rank, int Block), double> _errors = [];
-    (int Rank, int Block, object Weight)? _last;
+    readonly Dictionary<int, Int4Dense> _dense = [];
+    (int Rank, int Block, Int4Pair Pair)? _last;
     double? _energy;
 
     /// <summary>Whether the numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
@@ -79,11 +81,15 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         Bytes(layer.Groups * rank, layer.In, block) + Bytes(layer.Out, rank, block);
 
     /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
-    public Int4Dense Dense(int block) => Last(NoRank, block, () =>
+    public Int4Dense Dense(int block)
     {
-        var made = MakeDense(block, step: 1);
-        return made with { Weight = Kept(made.Weight) };
-    });
+        if (!_dense.TryGetValue(block, out var known))
+        {
+            var made = MakeDense(block, step: 1);
+            _dense[block] = known = made with { Weight = Kept(made.Weight) };
+        }
+        return known;
+    }
 
     /// <summary>Share of the layer's output energy that the dense weight loses; of a large one, as far as some rows tell.</summary>
     public double DenseError(int block)
@@ -107,18 +113,6 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>The same weight, waiting where it should.</summary>
     Int4Blocks Kept(Int4Blocks weight) => spill == null ? weight : weight with { Packed = spill.Keep(weight.Packed) };
-
-    T Last<T>(int rank, int block, Func<T> make) where T : class
-    {
-        if (_last is { } last && (last.Rank, last.Block) == (rank, block))
-        {
-            return (T)last.Weight;
-        }
-        _last = null;
-        var made = make();
-        _last = (rank, block, made);
-        return made;
-    }
 
     Int4Dense MakeDense(int block, int step)
     {
@@ -174,11 +168,18 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// exact, otherwise to the nearest.
     /// </summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
-    public Int4Pair Pair(int rank, int block) => Last(rank, block, () =>
+    public Int4Pair Pair(int rank, int block)
     {
+        if (_last is { } last && (last.Rank, last.Block) == (rank, block))
+        {
+            return last.Pair;
+        }
+        _last = null;
         var made = MakePair(rank, block, step: 1);
-        return made with { Down = Kept(made.Down), Up = Kept(made.Up) };
-    });
+        made = made with { Down = Kept(made.Down), Up = Kept(made.Up) };
+        _last = (rank, block, made);
+        return made;
+    }
 
     Int4Pair MakePair(int rank, int block, int step)
     {
