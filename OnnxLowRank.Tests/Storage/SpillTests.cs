@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using OnnxLowRank.Storage;
 using OnnxLowRank.Tests.Samples;
 
@@ -37,6 +38,25 @@ public class SpillTests
         {
             Assert.Equal(bytes[5], ((byte*)pin.Pointer)[5]);
         }
+    }
+
+    [Fact]
+    public void Room_on_disk_holds_what_is_written_and_leaves_no_file()
+    {
+        using var folder = new TempFolder();
+        var spill = Spill.Beside(Path.Combine(folder.Path, "in.stats"));
+        const int count = (1 << 18) + 7;
+
+        var (room, other) = (spill.Room(count), spill.Room(count));
+
+        Assert.Equal(count, room.Length);
+        Assert.False(MemoryMarshal.TryGetArray<double>(room, out _));
+        Assert.Equal(-1, room.Span.IndexOfAnyExcept(0));
+        room.Span[^1] = 3;
+        Assert.Equal((3, 0), (room.Span[^1], other.Span[^1]));
+        Assert.True(MemoryMarshal.TryGetArray<double>(spill.Room(5), out _));
+        Assert.True(MemoryMarshal.TryGetArray<double>(Spill.None.Room(count), out _));
+        Assert.Empty(Directory.EnumerateFileSystemEntries(folder.Path));
     }
 
     [Fact]
