@@ -10,7 +10,8 @@ public class ProofTests
     /// <summary>A cache that is not on disk.</summary>
     static TimingCache Forgotten => new("", new("", "", "", "", 1), _ => { });
 
-    static LayerTime Time(double one, double each) => new(one, each, []);
+    static LayerProof Times(double one, double each, double oneAfter, double eachAfter, string kernelAfter = "DynamicQuantizeMatMul") =>
+        new(new(one, each, ["MatMul"]), new(oneAfter, eachAfter, [kernelAfter]));
 
     [Fact]
     public void Slower_layers_are_those_that_take_more_time_in_both_kinds_of_runs_together()
@@ -21,12 +22,13 @@ public class ProofTests
 
         var proof = new Proof(new Dictionary<Layer, LayerProof>
         {
-            [Named("faster")] = new(Time(100, 10), Time(50, 5)),
-            [Named("slower")] = new(Time(100, 10), Time(120, 12)),
-            [Named("as fast")] = new(Time(100, 10), Time(101, 10.1)),
-            [Named("tiny, slower by less than a clock's tick")] = new(Time(1, 0.1), Time(1.5, 0.15)),
-            [Named("slower for one, faster for many")] = new(Time(100, 10), Time(120, 5)),
-            [Named("faster for one, slower for many")] = new(Time(100, 10), Time(90, 15)),
+            [Named("faster")] = Times(100, 10, 50, 5),
+            [Named("slower")] = Times(100, 10, 120, 12),
+            [Named("slower on the same kernel")] = Times(100, 10, 120, 12, "MatMul"),
+            [Named("as fast")] = Times(100, 10, 101, 10.1),
+            [Named("tiny, slower by less than a clock's tick")] = Times(1, 0.1, 1.5, 0.15),
+            [Named("slower for one, faster for many")] = Times(100, 10, 120, 5),
+            [Named("faster for one, slower for many")] = Times(100, 10, 90, 15),
         });
 
         Assert.Equal(["faster for one, slower for many", "slower"], proof.Slower.Select(slower => slower.Name).Order());

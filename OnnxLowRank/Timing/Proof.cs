@@ -18,7 +18,8 @@ sealed class Proof
     public IReadOnlyDictionary<Layer, LayerProof> Layers { get; }
 
     /// <summary>
-    /// Layers that take longer than before, runs of one sample and of many weighing the same.
+    /// Layers that take longer than before, runs of one sample and of many weighing the same. On the same kernels as before, as dense
+    /// weight-only layers are, a layer takes as long as before, whatever the clock says.
     /// </summary>
     public IReadOnlySet<Layer> Slower
     {
@@ -27,7 +28,8 @@ sealed class Proof
             double one = Layers.Values.Sum(proof => proof.Before.One), each = Layers.Values.Sum(proof => proof.Before.Each);
             double scale = each > 0 ? one / each : 1;
             double Mean(LayerTime time) => (time.One + time.Each * scale) / 2;
-            return Layers.Where(item => Mean(item.Value.After) > Resolution + Noise * Mean(item.Value.Before)).Select(item => item.Key).ToHashSet();
+            return Layers.Where(item => !item.Value.Before.Kernels.SequenceEqual(item.Value.After.Kernels) && Mean(item.Value.After) > Resolution + Noise * Mean(item.Value.Before))
+                .Select(item => item.Key).ToHashSet();
         }
     }
 
