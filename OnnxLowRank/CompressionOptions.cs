@@ -209,9 +209,10 @@ public sealed record CompressionOptions
         Require(Method != Method.None || Format != FormatChoice.Float32, "--method none with --format fp32 leaves nothing to do");
     }
 
-    /// <exception cref="OptionException">It does not hold.</exception>
+    /// <exception cref="OptionException">It is too little to measure anything in.</exception>
     internal static void RequireMemory(long bytes) => Require(bytes >= SmallestMemory, $"--memory {bytes} is not ≥ {SmallestMemory} bytes");
 
+    /// <exception cref="OptionException">It does not hold.</exception>
     internal static void Require(bool holds, string message)
     {
         if (!holds)

@@ -112,7 +112,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         return waves;
     }
 
-    static long Bytes(Tap tap) => (sizeof(double) + sizeof(float)) * (long)tap.Groups * tap.Size * tap.Size;
+    static long Bytes(Tap tap) => (sizeof(double) + sizeof(float)) * Products(tap);
+
+    /// <summary>Numbers in the products of a tap's vectors with themselves.</summary>
+    static long Products(Tap tap) => (long)tap.Groups * tap.Size * tap.Size;
 
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
@@ -179,7 +182,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         int count = 0;
         for (double bytes = 0; count < taps.Length; count++)
         {
-            bytes += sizeof(float) * (double)taps[count].Groups * taps[count].Size * taps[count].Size;
+            bytes += sizeof(float) * (double)Products(taps[count]);
             if (count > 0 && bytes > limit)
             {
                 break;
@@ -208,9 +211,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
             int next = 0;
             for (int i = 0; i < count; i++, next += 3)
             {
-                var tap = taps.Span[i];
-                double vectors = Tap.Vectors(tap, results[next].GetTensorDataAsSpan<long>());
-                RequireFinite(tally.Moments[firstTap + i].Add(vectors, Floats(results[next + 1]), Floats(results[next + 2])), tap.Value);
+                AddMoments(tally.Moments[firstTap + i], taps.Span[i], results, next, taps.Span[i].Value);
             }
             for (int i = 0; i < ranged.Length; i++, next += 2)
             {
@@ -223,6 +224,14 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
                 tally.Maxima[i].Add(Floats(results[next]));
             }
         };
+    }
+
+    /// <summary>Adds what <see cref="ProbeGraph.AddMoments"/> answered.</summary>
+    /// <param name="value">The activation that the tap reads, as errors name it.</param>
+    static void AddMoments(IMomentSums sums, Tap tap, IDisposableReadOnlyCollection<OrtValue> results, int first, string value)
+    {
+        double vectors = Tap.Vectors(tap, results[first].GetTensorDataAsSpan<long>());
+        RequireFinite(sums.Add(vectors, Floats(results[first + 1]), Floats(results[first + 2])), value);
     }
 
     /// <summary>Moments of what a layer's weight is applied to, one set per use: vectors of the input, patches of a Conv, per group.</summary>
@@ -241,8 +250,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
             using var results = session.Run(run, graph.Outputs);
             for (int i = 0; i < taps.Length; i++)
             {
-                double vectors = Tap.Vectors(taps[i], results[3 * i].GetTensorDataAsSpan<long>());
-                RequireFinite(moments[i].Add(vectors, Floats(results[3 * i + 1]), Floats(results[3 * i + 2])), layer.Uses[i].Input);
+                AddMoments(moments[i], taps[i], results, 3 * i, layer.Uses[i].Input);
             }
         });
         for (int i = 0; i < taps.Length; i++)

@@ -64,7 +64,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     IEnumerable<Matrix> Rows(int step) => layer.IsTable ? layer.ReadTransposed(step) : layer.ReadRows(step);
 
     /// <summary>Weights that take as much room and as long to compute with, and no time to find.</summary>
-    public Int4Weights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means, spill) { _hasAnyNumbers = true };
+    public Int4Weights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
     public static double DenseBytes(Layer layer, int block) =>
@@ -92,21 +92,17 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     }
 
     /// <summary>Share of the layer's output energy that the dense weight loses; of a large one, as far as some rows tell.</summary>
-    public double DenseError(int block)
-    {
-        if (!_errors.ContainsKey((NoRank, block)))
-        {
-            _ = Step == 1 ? Dense(block) : MakeDense(block, Step);
-        }
-        return _errors[(NoRank, block)];
-    }
+    public double DenseError(int block) => Error(NoRank, block, () => _ = Step == 1 ? Dense(block) : MakeDense(block, Step));
 
     /// <summary>The same of a pair, by cutting and rounding.</summary>
-    internal double ErrorOfPair(int rank, int block)
+    internal double ErrorOfPair(int rank, int block) => Error(rank, block, () => _ = Step == 1 ? Pair(rank, block) : MakePair(rank, block, Step));
+
+    /// <param name="make">Finds the error on the way.</param>
+    double Error(int rank, int block, Action make)
     {
         if (!_errors.ContainsKey((rank, block)))
         {
-            _ = Step == 1 ? Pair(rank, block) : MakePair(rank, block, Step);
+            make();
         }
         return _errors[(rank, block)];
     }

@@ -48,7 +48,7 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     public int OutPerGroup => Out / Groups;
 
     /// <summary>No element of W has a larger magnitude; NaN or infinity where one is not finite.</summary>
-    public double LargestNumber => Weight.LargestMagnitude * Enumerable.Range(0, Out).Max(output => Math.Abs(ScaleOf(output)));
+    public double LargestNumber => Weight.LargestMagnitude * Scales().Max(Math.Abs);
 
     /// <summary>Elements of the weight.</summary>
     public long Elements => (long)Out * In;
@@ -134,7 +134,7 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     /// W (out, in) in one piece, rows of group 0 first, with Gemm's alpha and a folded BatchNormalization's scale in it. Newly read
     /// at every call.
     /// </summary>
-    public Matrix ReadWeight() => Read(Weight.Open(), 0, Out, step: 1, isTransposed: false);
+    public Matrix ReadWeight() => Read(Weight.Open(), Scales(), 0, Out, step: 1, isTransposed: false);
 
     /// <summary>The same in pieces of consecutive rows, one after the other: of a large layer, whose weight in double precision takes much memory.</summary>
     /// <param name="step">Only every so-many-th row.</param>
@@ -147,11 +147,12 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     IEnumerable<Matrix> InPieces(int step, bool isTransposed)
     {
         var stored = Weight.Open();
+        double[] scales = Scales();
         var (height, width) = isTransposed ? (In, Out) : (Out, In);
         int rows = (height - 1) / step + 1, most = Math.Max(1, ElementsOfPiece / width);
         for (int first = 0; first < rows; first += most)
         {
-            yield return Read(stored, first * step, Math.Min(most, rows - first), step, isTransposed);
+            yield return Read(stored, scales, first * step, Math.Min(most, rows - first), step, isTransposed);
             if (first / most % CollectedEvery == CollectedEvery - 1)
             {
                 Garbage.Collect((long)CollectedEvery * ElementsOfPiece);
@@ -169,9 +170,8 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
     const int Side = 64;
 
     /// <summary>Rows of W, or of Wᵀ: first, first + step, …</summary>
-    Matrix Read(Kept stored, int first, int count, int step, bool isTransposed)
+    Matrix Read(Kept stored, double[] scales, int first, int count, int step, bool isTransposed)
     {
-        double[] scales = [.. Enumerable.Range(0, Out).Select(ScaleOf)];
         var piece = new Matrix(count, isTransposed ? Out : In);
         var from = stored.Span;
         for (int tile = 0; tile < piece.Cols; tile += Side)
@@ -225,6 +225,8 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
 
     /// <summary>Which input of the nodes is the weight.</summary>
     public int OperandIndex => Kind == LayerKind.LeftMatMul ? 0 : 1;
+
+    double[] Scales() => [.. Enumerable.Range(0, Out).Select(ScaleOf)];
 
     /// <summary>What the nodes multiply an output channel of the stored weight by.</summary>
     double ScaleOf(int output) => Uses[0].Alpha * (Uses[0].OutScale?[output] ?? 1);

@@ -1,3 +1,4 @@
+using System.IO.MemoryMappedFiles;
 using Google.Protobuf;
 using OnnxLowRank.Storage;
 
@@ -15,7 +16,7 @@ sealed class ExternalFile(string path) : IDisposable
 
     readonly FileStream _file = RegularFile.Open(path);
     readonly Dictionary<(long Offset, int Length), ByteString> _known = [];
-    Func<long, int, ReadOnlyMemory<byte>>? _map;
+    Func<long, int, Memory<byte>>? _map;
 
     public long Length => _file.Length;
 
@@ -29,7 +30,7 @@ sealed class ExternalFile(string path) : IDisposable
         {
             BytesRead += length;
             _known[(offset, length)] = bytes = length >= SmallestMapped && offset % ElementAlignment == 0
-                ? UnsafeByteOperations.UnsafeWrap((_map ??= MappedMemory.Map(_file))(offset, length))
+                ? UnsafeByteOperations.UnsafeWrap((_map ??= MappedMemory<byte>.Map(_file, MemoryMappedFileAccess.Read))(offset, length))
                 : UnsafeByteOperations.UnsafeWrap(Copy(offset, length));
         }
         return bytes;

@@ -225,12 +225,7 @@ sealed class Refitter(
             TensorPrimitives.MultiplyAdd(use.CovarianceH(group).Data, use.Count / total, hh.Data, hh.Data);
             TensorPrimitives.MultiplyAdd(use.CovarianceYH(group).Data, use.Count / total, yh.Data, yh.Data);
         }
-        double trace = 0;
-        for (int i = 0; i < rank; i++)
-        {
-            trace += hh[i, i];
-        }
-        double damping = Math.Max(relativeDamping * trace / rank, 1e-30);
+        double damping = Math.Max(relativeDamping * hh.Trace() / rank, 1e-30);
         for (int i = 0; i < rank; i++)
         {
             hh[i, i] += damping;

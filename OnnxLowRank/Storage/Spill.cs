@@ -1,3 +1,4 @@
+using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 
 namespace OnnxLowRank.Storage;
@@ -32,7 +33,7 @@ sealed class Spill
     /// <summary>The same numbers, wherever they are.</summary>
     /// <exception cref="IOException">The disk is full.</exception>
     public ReadOnlyMemory<byte> Keep(ReadOnlyMemory<byte> bytes) =>
-        _beside == null || bytes.Length < SmallestSpilled || MappedMemory.Holds(bytes) ? bytes : OnDisk(bytes.Span, _beside);
+        _beside == null || bytes.Length < SmallestSpilled || IsInFile(bytes) ? bytes : OnDisk(bytes.Span, _beside);
 
     /// <inheritdoc cref="Keep(ReadOnlyMemory{byte})"/>
     public Kept Keep(float[] values) =>
@@ -40,17 +41,26 @@ sealed class Spill
 
     /// <summary>Room for numbers that change; zeros at first.</summary>
     /// <exception cref="IOException">The disk is full.</exception>
-    public Memory<double> Room(int count) => _beside == null || count * (long)sizeof(double) < SmallestSpilled
-        ? new double[count]
-        : InFile(_beside, count * (long)sizeof(double), [], (file, _) =>
+    public Memory<double> Room(int count)
+    {
+        long bytes = count * (long)sizeof(double);
+        if (_beside == null || bytes < SmallestSpilled)
+        {
+            return new double[count];
+        }
+        return InFile(_beside, bytes, [], (file, _) =>
         {
             byte[] zeros = new byte[SmallestSpilled];
-            for (long left = count * (long)sizeof(double); left > 0; left -= zeros.Length)
+            for (long left = bytes; left > 0; left -= zeros.Length)
             {
-                file.Write(zeros, 0, (int)Math.Min(left, zeros.Length));
+                file.Write(zeros, 0, (int)Math.Min(left, zeros.Length)); // a page without room on disk must not be found when it is written back
             }
-            return new MappedNumbers(file, count).Memory;
+            return MappedMemory<double>.Map(file, MemoryMappedFileAccess.ReadWrite)(0, count);
         });
+    }
+
+    /// <summary>Whether these bytes need no other file.</summary>
+    static bool IsInFile(ReadOnlyMemory<byte> bytes) => MemoryMarshal.TryGetMemoryManager<byte, MappedMemory<byte>>(bytes, out _);
 
     ReadOnlyMemory<byte> OnDisk(ReadOnlySpan<byte> bytes, string beside)
     {
@@ -63,12 +73,13 @@ sealed class Spill
         return InFile(beside, bytes.Length, bytes, (file, bytes) =>
         {
             file.Write(bytes);
-            return MappedMemory.Map(file)(0, bytes.Length);
+            return MappedMemory<byte>.Map(file, MemoryMappedFileAccess.Read)(0, bytes.Length);
         });
     }
 
     /// <summary>Makes a file that nobody sees and that goes with the last reference to what is mapped of it.</summary>
-    static T InFile<T>(string beside, long length, ReadOnlySpan<byte> bytes, Func<FileStream, ReadOnlySpan<byte>, T> use)
+    /// <param name="bytes">Handed on.</param>
+    static Memory<T> InFile<T>(string beside, long length, ReadOnlySpan<byte> bytes, Func<FileStream, ReadOnlySpan<byte>, Memory<T>> use)
     {
         string path = Path.Combine(Path.GetDirectoryName(beside)!, $".{Path.GetFileName(beside)}.{Path.GetRandomFileName()}.tmp");
         try

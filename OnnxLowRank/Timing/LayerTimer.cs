@@ -96,7 +96,7 @@ sealed class LayerTimer(
             {
                 cancellation.ThrowIfCancellationRequested();
                 byte[] small = Model(plan, use).ToBytes();
-                Garbage.Collect(layer.Elements);
+                Garbage.Collect(layer.Elements); // what the bytes were made of, before ONNX Runtime copies them
                 // The rest of the model is as much smaller as this layer.
                 long rest = (long)(Rest(layer) * Math.Min(1, (double)small.Length / layer.Bytes));
                 open.Add(new(ModelSession.OpenProfiled(small, device, threads, Path.Combine(folder, $"{times.Count + open.Count}")), rest));
