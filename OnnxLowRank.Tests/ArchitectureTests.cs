@@ -22,7 +22,7 @@ public partial class ArchitectureTests
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples", "Storage"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization", "Storage"],
         ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime", "Storage"],
-        ["StatsFiles"] = ["Calibration", "Layers", "Samples", "Storage"],
+        ["StatsFiles"] = ["Calibration", "Layers", "Numerics", "Samples", "Storage"],
         ["Timing"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Rewriting", "Runtime", "Samples", "Storage"],
         ["Utilization"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Runtime", "Samples", "Statistics", "Validation"],
         ["Validation"] = ["Calibration", "Onnx", "Runtime", "Samples", "Statistics"],

@@ -44,12 +44,13 @@ sealed record Analysis(
         var int4 = new Dictionary<Layer, Int4Weights>();
         var grids = new Dictionary<string, UInt8Grid>();
         var spreads = new Dictionary<Layer, double>();
+        var sketched = new List<(string Layer, int Channels, int Width)>();
         foreach (var wave in Calibrator.Waves(found.Layers, shapes, options.Memory))
         {
             clock.Enter("calibrate");
             Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
-            var measured = workspace.Stats?.Measured(running, shapes, wantsInt8)
-                ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8);
+            var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, options.Memory)
+                ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, options.Memory);
             foreach (var (value, grid) in measured.Grids)
             {
                 grids[value] = grid;
@@ -58,6 +59,7 @@ sealed record Analysis(
             {
                 spreads[layer] = spread;
             }
+            sketched.AddRange(measured.Sketches.Select(item => (item.Key.Name, item.Value[0].Size, item.Value[0].Width)));
             clock.Enter("decompose");
             var moments = new ConditionalWeakTable<Moments, InputMoment?>();
             foreach (var layer in wave)
@@ -75,6 +77,13 @@ sealed record Analysis(
                 measured.Forget(layer); // the next layers' decompositions take its place in memory
                 Garbage.Collect(layer.Elements);
             }
+        }
+
+        if (sketched.Count > 0)
+        {
+            var (name, channels, width) = sketched.MaxBy(item => item.Channels);
+            workspace.Notes.Add(FormattableString.Invariant(
+                $"moments of {sketched.Count} layers take more than --memory: sketched, the widest ({name}, {channels:N0} channels) with {width:N0} mixtures of its channels, which no rank exceeds"));
         }
 
         clock.Enter("calibrate");

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -21,6 +22,7 @@ static class Decomposing
         var spill = workspace.Model.Spill;
         return layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer, spill)
             : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
+            : measured.Sketches.TryGetValue(layer, out var sketches) ? OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill)
             : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), spill);
     }
 
@@ -56,13 +58,14 @@ static class Decomposing
 
     /// <param name="rank">The largest that is to be cut.</param>
     /// <param name="spill">Where it waits; in memory when null.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static Decomposition Decompose(
         ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null)
     {
         var moments = measured.Moments[layer];
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
         double vectors = moments.Sum(use => use.Count);
-        double shrinkage = layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, IsSolvedAtInput(layer) ? layer.In : layer.OutPerGroup);
+        double shrinkage = ShrinkageOf(layer, vectors);
         bool looksAtWeight = method is Method.Svd or Method.Randomized;
         var weight = layer.Groups > 1 || looksAtWeight ? layer.ReadWeight() : null;
         OutputBasis[] groups = [.. Enumerable.Range(0, layer.Groups).Select(g =>
@@ -70,16 +73,36 @@ static class Decomposing
             var part = weight == null ? null : layer.GroupOf(weight, g);
             var second = Moments.Pooled(moments, g, isCentred);
             return looksAtWeight
-                ? OutputMethod.Along(algebra, OfWeight(part!, seed + g).Vectors, second, isAtInput ? part : null)
+                ? OutputMethod.Along(algebra, OfWeight(algebra, part!, method, rank, seed + g).Vectors, second, isAtInput ? part : null)
                 : FromMoments(algebra, layer, part, second, shrinkage, rank);
         })];
-        return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i], isAtInput))], input, spill);
+        return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill);
+    }
 
-        OutputBasis OfWeight(Matrix part, int seed) => method == Method.Svd ? SvdMethod.Of(algebra, part, rank) : RandomizedMethod.Of(algebra, part, rank, seed);
+    static OutputBasis OfWeight(ILinearAlgebra algebra, Matrix part, Method method, int rank, int seed) =>
+        method == Method.Svd ? SvdMethod.Of(algebra, part, rank) : RandomizedMethod.Of(algebra, part, rank, seed);
+
+    static double ShrinkageOf(Layer layer, double vectors) =>
+        layer.Kind == LayerKind.Gather ? TableShrinkage(vectors, layer.In) : Shrinkage(vectors, IsSolvedAtInput(layer) ? layer.In : layer.OutPerGroup);
+
+    /// <summary>The decomposition of a layer too wide for moments.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
+    static Decomposition OfSketch(ILinearAlgebra algebra, Layer layer, SketchedMoments[] moments, Method method, int seed, Spill spill)
+    {
+        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
+        double vectors = moments.Sum(use => use.Count);
+        var second = SketchedMoments.Pooled(moments, isCentred);
+        int rank = Math.Min(layer.BreakEvenRank, second.TestMatrix.Cols - RandomizedMethod.Oversampling);
+        double shrinkage = ShrinkageOf(layer, vectors);
+        var basis = method is Method.Svd or Method.Randomized ? SketchMethod.Along(algebra, OfWeight(algebra, layer.ReadWeight(), method, rank, seed).Vectors, second, isAtInput ? layer.ReadWeight() : null)
+            : isAtInput ? SketchMethod.FromInput(algebra, second, layer.ReadRows(), layer.ReadTransposed(), layer.Out, shrinkage, rank)
+            : SketchMethod.FromOutput(algebra, second, layer.ReadRows(), layer.ReadTransposed(), layer.In, shrinkage, rank);
+        return new(algebra, layer, [basis], [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], spill: spill);
     }
 
     /// <param name="part">W of the group; null for a layer of one group, whose weight is read in pieces.</param>
     /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix? part, Matrix second, double shrinkage, int rank)
     {
         if (IsSolvedAtInput(layer))
@@ -127,13 +150,12 @@ static class Decomposing
     public static double TableShrinkage(double vectors, int rows) => rows / Math.Max(1, vectors);
 
     /// <summary>E[W·x] of one use, or null where a bias cannot be corrected.</summary>
-    static double[]? Mean(ILinearAlgebra algebra, Layer layer, LayerUse use, Moments moments, bool isAtInput)
+    static double[]? Mean(ILinearAlgebra algebra, Layer layer, LayerUse use, double[] mean, bool isAtInput)
     {
         if (use.Addend != null)
         {
             return null;
         }
-        double[] mean = moments.Mean();
         return isAtInput
             ? [.. layer.ReadRows().SelectMany(rows => algebra.Multiply(rows, new Matrix(mean.Length, 1, mean)).Data)]
             : [.. mean.Select((value, i) => value - (use.Bias?[i] ?? 0))];

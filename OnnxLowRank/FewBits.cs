@@ -24,6 +24,10 @@ static class FewBits
         {
             return new(algebra, layer, decomposition, null, new double[layer.Uses.Count][], spill);
         }
+        if (measured.Sketches.TryGetValue(layer, out var sketches))
+        {
+            return new(algebra, layer, decomposition, null, [.. sketches.Select(use => use.Mean())], spill); // how inputs vary together is not known well enough
+        }
         var moments = isConv ? measured.InputMoments[layer] : measured.Moments[layer];
         double[] taps = isConv ? Patches.Shares(layer, layer.Uses[0], shapes) : [1];
         double[][] means = [.. moments.Select(use => Patches.Repeat(use.Mean(), taps))];

@@ -1,24 +1,41 @@
 #!/usr/bin/env bash
-# Memory of compressing a model of Phi-2's shape (scripts/make-shaped: random weights, external data), most of it at once in every stage: the
+# Memory of compressing a large model (scripts/make-shaped: random weights, external data), most of it at once in every stage: the
 # process's own (RssAnon), what of its files is in memory beside it (RssFile: mapped, the system takes it back when it needs to), and the bound for its
 # own: 1 GiB for activations and remembered outputs, three times the largest layer, and --memory for moments.
 #
-#   scripts/bench-memory.sh [BLOCKS]
+#   scripts/bench-memory.sh [phi BLOCKS | mlp WIDTH | bert]
 #
-# BLOCKS (1; Phi-2 has 32), SAMPLES (8), MEMORY (200, in MB), OPTIONS, THREADS, WORK as in zoo.sh. Linux only.
+# phi: Phi-2's shape with so many of its 32 blocks (1). mlp: two square layers of this width (10240). bert: BERT-base's shape, in one file.
+# SAMPLES (8 for phi, 256 for mlp, 64 for bert), MEMORY (200, in MB), TOLERANCE (0.05), OPTIONS, THREADS, WORK as in zoo.sh. Linux only.
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 build_programs scripts/make-shaped
 
-blocks=${1:-${BLOCKS:-1}}
+shape=${1:-phi}
 memory=${MEMORY:-200}
-"$repository/artifacts/bin/make-shaped/release/make-shaped" phi "$WORK" --layers "$blocks" --samples "${SAMPLES:-8}" || exit 1
-report=$WORK/phi.json
+case $shape in
+  phi)
+    options=(--layers "${2:-1}" --samples "${SAMPLES:-8}")
+    largest_layer=$((51200 * 2560 * 4))
+    ;;
+  mlp)
+    width=${2:-10240}
+    options=(--layers 3 --width "$width" --samples "${SAMPLES:-256}" --external)
+    largest_layer=$((width * width * 4))
+    ;;
+  bert)
+    options=(--samples "${SAMPLES:-64}")
+    largest_layer=$((30522 * 768 * 4))
+    ;;
+  *) echo "no shape $shape: phi, mlp or bert" >&2; exit 2 ;;
+esac
+"$repository/artifacts/bin/make-shaped/release/make-shaped" "$shape" "$WORK" "${options[@]}" || exit 1
+report=$WORK/$shape.json
 rm -f "$report"
-log=$WORK/phi.log
+log=$WORK/$shape.log
 # shellcheck disable=SC2086
-"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/phi.onnx" "$WORK/phi-out.onnx" --calib "$WORK/phi-calib" --metric relative --tolerance 0.05 --memory "${memory}MB" \
-  --threads "$threads" --report "$report" ${OPTIONS:-} 2>"$log" >"$WORK/phi.txt" &
+"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/$shape.onnx" "$WORK/$shape-out.onnx" --calib "$WORK/$shape-calib" --metric relative --tolerance "${TOLERANCE:-0.05}" --memory "${memory}MB" \
+  --threads "$threads" --report "$report" ${OPTIONS:-} 2>"$log" >"$WORK/$shape.txt" &
 process=$!
 declare -A own files
 stages=()
@@ -34,13 +51,12 @@ done
 wait "$process"
 code=$?
 grep -v '^\[' "$log"
-cat "$WORK/phi.txt"
+cat "$WORK/$shape.txt"
 printf '%-10s %12s %14s\n' stage 'own MB' 'of files MB'
 largest=0
 for stage in "${stages[@]}"; do
   printf '%-10s %12d %14d\n' "$stage" "$((own[$stage] * 1024 / 1000000))" "$((files[$stage] * 1024 / 1000000))"
   [ "${own[$stage]}" -gt "$largest" ] && largest=${own[$stage]}
 done
-layer=$((51200 * 2560 * 4))
-bound=$(((1 << 30) + 3 * layer + memory * 1000000))
-echo "exit $code; most of its own $((largest * 1024 / 1000000)) MB, bound $((bound / 1000000)) MB, largest layer $((layer / 1000000)) MB, model $(($(stat -c %s "$WORK"/phi.onnx*.data | awk '{ sum += $1 } END { print sum }') / 1000000)) MB"
+bound=$(((1 << 30) + 3 * largest_layer + memory * 1000000))
+echo "exit $code; most of its own $((largest * 1024 / 1000000)) MB, bound $((bound / 1000000)) MB, largest layer $((largest_layer / 1000000)) MB, model $(($(stat -c %s "$WORK/$shape".onnx "$WORK/$shape".onnx*.data 2>/dev/null | awk '{ sum += $1 } END { print sum }') / 1000000)) MB"

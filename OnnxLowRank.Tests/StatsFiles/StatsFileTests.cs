@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Text;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
@@ -61,7 +62,7 @@ public sealed class StatsFileTests : IDisposable
         var set = StatsSet.Open([.. Enumerable.Range(1, shards).Select(shard => Write(subject, shard, shards))], s_model);
         using (set)
         {
-            var measured = set.Measured(subject.Layers, subject.Shapes, withRanges: true);
+            var measured = set.Measured(LinearAlgebra.Create(1), subject.Layers, subject.Shapes, withRanges: true, Spill.None);
             return measured with // read while files are open
             {
                 Moments = measured.Moments.ToDictionary(item => item.Key, item => item.Value.Select(Copy).ToArray()),
@@ -218,7 +219,7 @@ public sealed class StatsFileTests : IDisposable
 
         using var set = StatsSet.Open([path], s_model);
 
-        Assert.Contains("not finite", Assert.Throws<DataException>(() => set.Measured(subject.Layers, subject.Shapes, withRanges: true)).Message);
+        Assert.Contains("not finite", Assert.Throws<DataException>(() => set.Measured(LinearAlgebra.Create(1), subject.Layers, subject.Shapes, withRanges: true, Spill.None)).Message);
     }
 
     [Fact]
@@ -257,7 +258,7 @@ public sealed class StatsFileTests : IDisposable
 
         using var set = StatsSet.Open([path], s_model);
 
-        Assert.Contains($"{path}: was measured without 'x'", Assert.Throws<DataException>(() => set.Measured(other.Layers, other.Shapes, withRanges: false)).Message);
+        Assert.Contains($"{path}: was measured without 'x'", Assert.Throws<DataException>(() => set.Measured(LinearAlgebra.Create(1), other.Layers, other.Shapes, withRanges: false, Spill.None)).Message);
     }
 
     /// <summary>Padding is not part of a sample, and neither is where it lies.</summary>

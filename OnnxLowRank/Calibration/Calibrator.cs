@@ -12,27 +12,36 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
 /// <param name="InputMoments">Per Conv layer whose input channels may be combined, the moments of those channels.</param>
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
+/// <param name="Sketches">The same of layers whose value is too wide for moments.</param>
 /// <param name="Spreads">Per MatMul and Gemm layer, <see cref="RowMaxima.Spread"/> of its input; the largest where it has several.</param>
 sealed record Measured(
     Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids,
-    IReadOnlyDictionary<Layer, double> Spreads)
+    Dictionary<Layer, SketchedMoments[]> Sketches, IReadOnlyDictionary<Layer, double> Spreads)
 {
     /// <summary>What was measured of values, as layers look at it.</summary>
+    /// <param name="sums">Its <see cref="Calibration.Moments"/> or <see cref="SketchedMoments"/>.</param>
     /// <param name="range">Smallest and largest element of a value.</param>
     /// <param name="spread"><see cref="RowMaxima.Spread"/> of a value's vectors.</param>
     public static Measured Of(
-        IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Func<Tap, Moments> moments,
-        Func<string, (double Low, double High)> range, Func<Tap, double> spread) => new(
-        layers.ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments(Tap.Of(layer, use, shapes))).ToArray()),
-        layers.Where(Probes.IsCombinable).ToDictionary(layer => layer, layer => layer.Uses.Select(use => moments(Tap.AtConvInput(layer, use, shapes))).ToArray()),
-        withRanges ? Probes.RangedValues(layers).ToDictionary(item => item.Value, item => UInt8Grid.Covering(range(item.Value).Low, range(item.Value).High)) : [],
-        withRanges ? layers.Where(Probes.HasRows).ToDictionary(layer => layer, layer => layer.Uses.Max(use => spread(Tap.AtInput(layer, use, shapes)))) : []);
+        IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Func<Tap, object> sums,
+        Func<string, (double Low, double High)> range, Func<Tap, double> spread)
+    {
+        Dictionary<Layer, T[]> Known<T>(IEnumerable<Layer> layers, Func<Layer, LayerUse, IReadOnlyDictionary<string, long[]>, Tap> tap) => layers
+            .Where(layer => sums(tap(layer, layer.Uses[0], shapes)) is T)
+            .ToDictionary(layer => layer, layer => layer.Uses.Select(use => (T)sums(tap(layer, use, shapes))).ToArray());
+        return new(
+            Known<Moments>(layers, Tap.Of), Known<Moments>(layers.Where(Probes.IsCombinable), Tap.AtConvInput),
+            withRanges ? Probes.RangedValues(layers).ToDictionary(item => item.Value, item => UInt8Grid.Covering(range(item.Value).Low, range(item.Value).High)) : [],
+            Known<SketchedMoments>(layers, Tap.Of),
+            withRanges ? layers.Where(Probes.HasRows).ToDictionary(layer => layer, layer => layer.Uses.Max(use => spread(Tap.AtInput(layer, use, shapes)))) : []);
+    }
 
     /// <summary>Lets go of a layer's moments, which are among the largest things of a job.</summary>
     public void Forget(Layer layer)
     {
         Moments.Remove(layer);
         InputMoments.Remove(layer);
+        Sketches.Remove(layer);
     }
 }
 
@@ -98,12 +107,12 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         foreach (var layer in layers)
         {
             Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes)] : [];
-            long more = own.Where(tap => !taps.Contains(tap)).Sum(Bytes);
+            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => Bytes(tap, limit));
             if (waves.Count == 0 || bytes + more > limit)
             {
                 waves.Add([]);
                 taps.Clear();
-                (bytes, more) = (0, own.Sum(Bytes));
+                (bytes, more) = (0, own.Sum(tap => Bytes(tap, limit)));
             }
             waves[^1].Add(layer);
             taps.UnionWith(own);
@@ -114,28 +123,41 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
 
     static long Bytes(Tap tap) => (sizeof(double) + sizeof(float)) * Products(tap);
 
+    static long Bytes(Tap tap, long limit) => SketchWidth(tap, limit) is > 0 and var width ? SketchedMoments.Bytes(tap.Size, width) : Bytes(tap);
+
+    /// <summary>
+    /// How many random mixtures of a value's channels are measured, because moments of all channels would take more than a limit; 0 where they do not. Half as many as there are
+    /// channels tell all that is worth a rank. Values whose channels do not come last have few of them.
+    /// </summary>
+    public static int SketchWidth(Tap tap, long limit) => tap.Groups > 1 || tap.Axis < tap.Rank - 1 || Bytes(tap) <= limit
+        ? 0 : (int)Math.Clamp(limit / SketchedMoments.Bytes(tap.Size, 1), Math.Min(NarrowestSketch, tap.Size), Math.Max(NarrowestSketch, tap.Size / 2));
+
+    const int NarrowestSketch = 32;
+
     /// <summary>Numbers in the products of a tap's vectors with themselves.</summary>
     static long Products(Tap tap) => (long)tap.Groups * tap.Size * tap.Size;
 
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
+    /// <param name="memory">Bytes that one value's moments may take; of wider ones a sketch is measured.</param>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     /// <exception cref="DataException">An activation is empty in every sample.</exception>
-    public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
+    public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, long memory = long.MaxValue)
     {
-        var tally = new Tally<SummedMoments>(Probes.Of(layers, shapes, withRanges), tap => new(tap.Groups, tap.Size));
+        var tally = new Tally<IMomentSums>(
+            Probes.Of(layers, shapes, withRanges), tap => SketchWidth(tap, memory) is > 0 and var width ? new SketchedMoments(tap.Size, width, model.Spill) : new SummedMoments(tap.Groups, tap.Size, model.Spill));
         Fill(tally, sampling, sampling.WholeRuns(samples));
         for (int i = 0; i < tally.Moments.Length; i++)
         {
             var tap = tally.Probes.Taps[i];
             if (Tap.Vectors(tap, shapes[tap.Value]) > 0) // what is empty in the run that shapes are from is left alone
             {
-                RequireSeen(tally.Moments[i], tap.Value);
+                RequireSeen(tally.Moments[i].Count, tap.Value);
             }
         }
-        var moments = Enumerable.Range(0, tally.Moments.Length).ToDictionary(i => tally.Probes.Taps[i], i => (Moments)tally.Moments[i]);
+        var sums = Enumerable.Range(0, tally.Moments.Length).ToDictionary(i => tally.Probes.Taps[i], i => tally.Moments[i]);
         var ranges = Enumerable.Range(0, tally.Lowest.Length).ToDictionary(i => tally.Probes.Ranged[i].Value, i => (tally.Lowest[i], tally.Highest[i]));
         var spreads = Enumerable.Range(0, tally.Maxima.Length).ToDictionary(i => tally.Probes.Rows[i], i => tally.Maxima[i].Spread);
-        return Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
+        return Measured.Of(layers, shapes, withRanges, tap => sums[tap], value => ranges[value], tap => spreads[tap]);
     }
 
     /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
@@ -197,9 +219,9 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     {
         var taps = tally.Probes.Taps.AsMemory(firstTap, count);
         var (ranged, rows) = withRanges ? (tally.Probes.Ranged, tally.Probes.Rows) : ([], []);
-        foreach (var tap in taps.Span)
+        for (int i = 0; i < count; i++)
         {
-            graph.AddMoments(tap);
+            graph.AddMoments(taps.Span[i], (tally.Moments[firstTap + i] as SketchedMoments)?.TestMatrix);
         }
         foreach (var (value, type) in ranged)
         {
@@ -242,8 +264,8 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     {
         var graph = new ProbeGraph(model);
         Tap[] taps = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Tap.AtPatches(layer, use, graph.AddPatches(layer, use), shapes) : Tap.AtInput(layer, use, shapes))];
-        Array.ForEach(taps, graph.AddMoments);
-        SummedMoments[] moments = Array.ConvertAll(taps, tap => new SummedMoments(tap.Groups, tap.Size));
+        Array.ForEach(taps, tap => graph.AddMoments(tap));
+        SummedMoments[] moments = Array.ConvertAll(taps, tap => new SummedMoments(tap.Groups, tap.Size, model.Spill));
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
@@ -255,7 +277,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         });
         for (int i = 0; i < taps.Length; i++)
         {
-            RequireSeen(moments[i], layer.Uses[i].Input);
+            RequireSeen(moments[i].Count, layer.Uses[i].Input);
         }
         return moments;
     }
@@ -275,9 +297,9 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     }
 
     /// <summary>Where some dimension is 0 in every sample there is no mean.</summary>
-    static void RequireSeen(Moments moments, string value)
+    static void RequireSeen(double count, string value)
     {
-        if (moments.Count == 0)
+        if (count == 0)
         {
             throw new DataException($"activation '{value}' has no elements on any calibration sample");
         }

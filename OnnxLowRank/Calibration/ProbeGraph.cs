@@ -40,7 +40,10 @@ sealed class ProbeGraph
     /// Adds three outputs: the value's shape, and over its vectors v their mean c (groups, size) and Σ(v − c)·(v − c)ᵀ (groups, size, size).
     /// About the mean, because single precision would lose a small variance beside a large mean.
     /// </summary>
-    public void AddMoments(Tap tap)
+    /// <param name="testMatrix">
+    /// Ω (size, k) of a tap whose channels come last: then c is followed by Σ(v − c)² of every channel (2, size), and the third output is Σ(v − c)·(v − c)ᵀ·Ω (size, k).
+    /// </param>
+    public void AddMoments(Tap tap, ReadOnlyMemory<byte>? testMatrix = null)
     {
         AddOutput(Node("Shape", [tap.Value]), TensorProto.Types.DataType.Int64);
         string value = Single(tap.Value, tap.Type), mean, products;
@@ -50,7 +53,15 @@ sealed class ProbeGraph
             string rows = Node("Reshape", [value, Shape([-1, tap.Size])]);
             mean = Reduced("ReduceMean", 18, rows, 0);
             string centred = Node("Sub", [rows, mean]);
-            products = Node("MatMul", [Node("Transpose", [centred], node => node.With("perm", [1, 0])), centred]);
+            string right = centred;
+            if (testMatrix is { } floats)
+            {
+                mean = Node("Concat", [mean, Reduced("ReduceSumSquare", 18, centred, 0)], node => node.With("axis", 0));
+                string factors = Fresh("test_matrix");
+                _model.Graph.Initializer.Add(TensorData.Wrap(factors, TensorProto.Types.DataType.Float, floats, tap.Size, floats.Length / sizeof(float) / tap.Size));
+                right = Node("MatMul", [centred, factors]);
+            }
+            products = Node("MatMul", [Node("Transpose", [centred], node => node.With("perm", [1, 0])), right]);
         }
         else if (tap.IsLong)
         {

@@ -1,14 +1,16 @@
 using System.Numerics.Tensors;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Calibration;
 
 /// <summary>Moments of vectors seen in this process: Σv and Σv·vᵀ, summed in double from each run's mean and products about it.</summary>
 /// <param name="groups">Groups of channels, treated apart.</param>
 /// <param name="size">Channels per group.</param>
-sealed class SummedMoments(int groups, int size) : Moments(size), IMomentSums
+/// <param name="spill">Where large sums are.</param>
+sealed class SummedMoments(int groups, int size, Spill spill) : Moments(size), IMomentSums
 {
     readonly double[] _sums = new double[groups * size];
-    readonly double[] _products = new double[checked(groups * size * size)];
+    readonly Memory<double> _products = spill.Room(checked(groups * size * size));
     double _count;
 
     /// <inheritdoc/>
@@ -18,7 +20,7 @@ sealed class SummedMoments(int groups, int size) : Moments(size), IMomentSums
     protected override ReadOnlySpan<double> Sums => _sums;
 
     /// <inheritdoc/>
-    protected override double[] Products(int group) => _products.AsSpan(group * Size * Size, Size * Size).ToArray();
+    protected override double[] Products(int group) => _products.Span.Slice(group * Size * Size, Size * Size).ToArray();
 
     /// <inheritdoc/>
     public bool Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
@@ -31,7 +33,7 @@ sealed class SummedMoments(int groups, int size) : Moments(size), IMomentSums
         {
             int square = Size * Size;
             var part = mean.Slice(g * Size, Size);
-            Accumulate(count, part, part, products.Slice(g * square, square), _products.AsSpan(g * square, square));
+            Accumulate(count, part, part, products.Slice(g * square, square), _products.Span.Slice(g * square, square));
         }
         return isFinite;
     }

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Storage;
@@ -12,7 +13,7 @@ sealed class DownFactor(ILinearAlgebra algebra, Layer layer, Kept up, int rank)
 {
     /// <param name="substitute">What the factors stand for where it is not W itself (out, in).</param>
     public float[] Make(Matrix? substitute) =>
-        substitute == null && layer.Groups == 1 ? layer.In > layer.Out ? ByColumns() : ByRows() : ByGroups(substitute ?? layer.ReadWeight());
+        substitute == null && layer.Groups == 1 ? layer.In >= layer.Out ? ByColumns() : ByRows() : ByGroups(substitute ?? layer.ReadWeight());
 
     float[] ByGroups(Matrix whole)
     {
@@ -38,7 +39,8 @@ sealed class DownFactor(ILinearAlgebra algebra, Layer layer, Kept up, int rank)
         return down;
     }
 
-    /// <summary>For more inputs than outputs, where Down is the large factor.</summary>
+    /// <summary>For no fewer inputs than outputs, where Down is the large factor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     float[] ByColumns()
     {
         var directions = Directions(0, layer.Out);

@@ -1,5 +1,7 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
@@ -11,23 +13,24 @@ namespace OnnxLowRank.Factorization;
 static class OutputMethod
 {
     /// <summary>From the output's covariance: the eigenvectors of K = Cov(y).</summary>
-    /// <param name="covariance">K (m, m), in squared units of y.</param>
+    /// <param name="covariance">K (m, m), in squared units of y; it is changed.</param>
     /// <param name="columns">Wᵀ (n, m) in pieces of consecutive rows; see <paramref name="shrinkage"/>.</param>
     /// <param name="shrinkage">
     /// ρ: share of the weight-only objective W·Wᵀ mixed in, scaled to K's trace; keeps directions that few samples did not excite.
     /// </param>
     /// <param name="rank">How many directions are wanted, at most m.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static OutputBasis FromOutput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> columns, double shrinkage, int rank)
     {
-        var mixed = covariance.Copy();
         if (shrinkage > 0)
         {
             var gram = Gram(algebra, columns);
             double traceOfGram = gram.Trace(), factor = traceOfGram > 0 ? shrinkage * covariance.Trace() / traceOfGram : 0;
-            TensorPrimitives.MultiplyAdd(gram.Data, factor, mixed.Data, mixed.Data);
+            TensorPrimitives.MultiplyAdd(gram.Data, factor, covariance.Data, covariance.Data);
         }
-        var eigen = algebra.Eigen(mixed);
-        return new(eigen.Vectors.LeftCols(rank), NonNegative(eigen.Values, rank), Math.Max(0, mixed.Trace()));
+        Garbage.Collect(covariance.Data.Length); // what mixing took
+        var eigen = algebra.Eigen(covariance);
+        return new(eigen.Vectors.LeftCols(rank), NonNegative(eigen.Values, rank), Math.Max(0, covariance.Trace()));
     }
 
     /// <summary>
@@ -36,6 +39,7 @@ static class OutputMethod
     /// </summary>
     /// <param name="covariance">G (n, n), in squared units of x.</param>
     /// <param name="rows">W (m, n) in pieces of consecutive rows; gone through twice.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static OutputBasis FromInput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> rows, double shrinkage, int rank)
     {
         int outputs = 0;
@@ -83,10 +87,14 @@ static class OutputMethod
     }
 
     /// <summary>AᵀA of a matrix in pieces of rows.</summary>
-    public static Matrix Gram(ILinearAlgebra algebra, IEnumerable<Matrix> rows) => Matrix.Sum(rows.Select(piece => algebra.Gram(piece, transpose: true)));
+    public static Matrix Gram(ILinearAlgebra algebra, IEnumerable<Matrix> rows) => Matrix.Sum(rows.Select(piece =>
+    {
+        Garbage.Collect((long)piece.Cols * piece.Cols); // the piece before, which is in the sum
+        return algebra.Gram(piece, transpose: true);
+    }));
 
-    /// <summary>W·A (m, k).</summary>
-    static Matrix Times(ILinearAlgebra algebra, IEnumerable<Matrix> rows, Matrix right, int outputs)
+    /// <summary>W·A (m, k), W in pieces of consecutive rows.</summary>
+    public static Matrix Times(ILinearAlgebra algebra, IEnumerable<Matrix> rows, Matrix right, int outputs)
     {
         var product = new Matrix(outputs, right.Cols);
         int done = 0;

@@ -87,21 +87,16 @@ abstract class CheckedAlgebra : ILinearAlgebra
     /// <summary>A·Aᵀ, or Aᵀ·A; what it leaves above the diagonal is overwritten.</summary>
     protected abstract Matrix LowerGramOf(Matrix matrix, bool transpose);
 
-    /// <summary>From eigenvalues, smallest first, with one eigenvector per row — column-major LAPACK read as row-major.</summary>
+    /// <summary>From eigenvalues, smallest first, with one eigenvector per row — column-major LAPACK read as row-major; both arguments become the result.</summary>
     protected static SymmetricEigen LargestFirst(double[] ascending, Matrix vectorRows)
     {
-        int n = ascending.Length;
-        var vectors = new Matrix(n, n);
-        for (int i = 0; i < n; i++)
+        vectorRows.Transpose();
+        for (int i = 0; i < vectorRows.Rows; i++)
         {
-            var vector = vectorRows.Row(n - 1 - i);
-            for (int k = 0; k < n; k++)
-            {
-                vectors.Data[k * n + i] = vector[k];
-            }
+            vectorRows.Row(i).Reverse();
         }
         Array.Reverse(ascending);
-        return new(ascending, vectors);
+        return new(ascending, vectorRows);
     }
 
     /// <summary>A copy of the lower triangle, zero above the diagonal.</summary>

@@ -65,6 +65,25 @@ sealed class Matrix
         return transposed;
     }
 
+    /// <summary>Transposes a square matrix where it lies, a pair of tiles at a time: rows of both fit the cache.</summary>
+    public void Transpose()
+    {
+        const int Side = 64;
+        for (int top = 0; top < Rows; top += Side)
+        {
+            for (int left = 0; left <= top; left += Side)
+            {
+                for (int row = top; row < Math.Min(Rows, top + Side); row++)
+                {
+                    for (int col = left; col < Math.Min(row, left + Side); col++)
+                    {
+                        (Data[row * Cols + col], Data[col * Cols + row]) = (Data[col * Cols + row], Data[row * Cols + col]);
+                    }
+                }
+            }
+        }
+    }
+
     /// <summary>A copy whose column j is multiplied by factor j.</summary>
     public Matrix WithColumnsTimes(ReadOnlySpan<double> factors)
     {

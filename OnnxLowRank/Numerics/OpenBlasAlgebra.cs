@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace OnnxLowRank.Numerics;
 
 /// <summary>
@@ -29,6 +31,7 @@ sealed unsafe class OpenBlasAlgebra : CheckedAlgebra
     public override int Threads { get; }
 
     /// <summary>Divide and conquer, dsyevd. Our lower triangle is LAPACK's upper one; its eigenvector columns are our rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     protected override SymmetricEigen EigenOf(Matrix symmetric)
     {
         int n = symmetric.Rows;

@@ -163,9 +163,10 @@ sealed class StatsFile : IDisposable
     /// <param name="value">Its place in the header.</param>
     public void AddSums(int value, Span<double> high, Span<double> low) => Add(_layout.SumsOf(value), high, low);
 
-    /// <summary>Adds Σv·vᵀ of one of a value's groups: the lower triangle.</summary>
+    /// <summary>Adds Σv·vᵀ of one of a value's groups: the lower triangle, or a part of it.</summary>
     /// <param name="value">Its place in the header.</param>
-    public void AddProducts(int value, int group, Span<double> high, Span<double> low) => Add(_layout.ProductsOf(value, group), high, low);
+    /// <param name="first">Number of the first product.</param>
+    public void AddProducts(int value, int group, Span<double> high, Span<double> low, int first = 0) => Add(_layout.ProductsOf(value, group), high, low, first);
 
     /// <summary>Adds a histogram.</summary>
     /// <param name="rows">Its place in the header.</param>
@@ -181,15 +182,15 @@ sealed class StatsFile : IDisposable
         maxima.Add(counts, Header.Rows[rows].Largest);
     }
 
-    void Add((long High, long Low) start, Span<double> high, Span<double> low)
+    void Add((long High, long Low) start, Span<double> high, Span<double> low, int first = 0)
     {
         double[] numbers = new double[Math.Min(Piece, high.Length)];
         for (int done = 0; done < high.Length; done += numbers.Length)
         {
             var part = numbers.AsSpan(0, Math.Min(numbers.Length, high.Length - done));
-            ReadFinite(part, start.High + 8L * done);
+            ReadFinite(part, start.High + 8L * (first + done));
             WideSums.Add(part, high.Slice(done, part.Length), low.Slice(done, part.Length));
-            ReadFinite(part, start.Low + 8L * done);
+            ReadFinite(part, start.Low + 8L * (first + done));
             var lost = low.Slice(done, part.Length);
             TensorPrimitives.Add<double>(lost, part, lost);
         }

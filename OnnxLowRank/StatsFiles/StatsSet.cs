@@ -1,6 +1,8 @@
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.StatsFiles;
 
@@ -80,11 +82,18 @@ sealed class StatsSet : IDisposable
 
     /// <summary>What calibration would have measured on these samples.</summary>
     /// <param name="shapes">Shape of every layer's inputs and outputs in one run.</param>
+    /// <param name="spill">Where sketches are.</param>
+    /// <param name="memory">As for <see cref="Calibrator.Collect"/>.</param>
     /// <exception cref="DataException">A file lacks what a layer needs; the message names both.</exception>
-    public Measured Measured(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges)
+    public Measured Measured(
+        ILinearAlgebra algebra, IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Spill spill, long memory = long.MaxValue)
     {
         var probes = Probes.Of(layers, shapes, withRanges);
-        var moments = probes.Taps.ToDictionary(tap => tap, tap => new StoredMoments(Find(file => file.Header.Values, value => value.Key, StatsValue.KeyOf(tap), tap.Value)));
+        var sums = probes.Taps.ToDictionary(tap => tap, tap =>
+        {
+            var stored = new StoredMoments(Find(file => file.Header.Values, value => value.Key, StatsValue.KeyOf(tap), tap.Value));
+            return Calibrator.SketchWidth(tap, memory) is > 0 and var width ? (object)stored.Sketch(algebra, spill, width) : stored;
+        });
         var ranges = probes.Ranged.ToDictionary(item => item.Value, item => Find(file => file.Header.Ranges, range => range.Value, item.Value, item.Value)
             .Select(part => part.File.Header.Ranges[part.Place]).Aggregate((Low: 0.0, High: 0.0), (all, range) => (Math.Min(all.Low, range.Low), Math.Max(all.High, range.High))));
         var spreads = probes.Rows.ToDictionary(tap => tap, tap =>
@@ -96,7 +105,7 @@ sealed class StatsSet : IDisposable
             }
             return maxima.Spread;
         });
-        return Calibration.Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
+        return Calibration.Measured.Of(layers, shapes, withRanges, tap => sums[tap], value => ranges[value], tap => spreads[tap]);
     }
 
     /// <summary>Where something is in every file.</summary>

@@ -1,6 +1,8 @@
 using System.Numerics.Tensors;
 using OnnxLowRank.Calibration;
+using OnnxLowRank.Numerics;
 using OnnxLowRank.Samples;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.StatsFiles;
 
@@ -46,6 +48,27 @@ sealed class StoredMoments : Moments
             }
         }
         return square;
+    }
+
+    /// <summary>What <see cref="SketchedMoments"/> would have summed of the same vectors; products are read a few rows at a time.</summary>
+    public SketchedMoments Sketch(ILinearAlgebra algebra, Spill spill, int width) => SketchedMoments.Of(algebra, spill, width, Count, _sums, Triangle(Math.Max(1, ElementsOfPiece / Size)));
+
+    /// <summary>16 MiB in double precision.</summary>
+    const int ElementsOfPiece = 1 << 21;
+
+    IEnumerable<(int First, Matrix Rows)> Triangle(int most)
+    {
+        for (int first = 0; first < Size; first += most)
+        {
+            int end = Math.Min(Size, first + most), start = WideMoments.Triangle(first);
+            double[] stored = Merged(WideMoments.Triangle(end) - start, (part, high, low) => part.File.AddProducts(part.Value, 0, high, low, start));
+            var rows = new Matrix(end - first, end);
+            for (int i = first; i < end; i++)
+            {
+                stored.AsSpan(WideMoments.Triangle(i) - start, i + 1).CopyTo(rows.Row(i - first));
+            }
+            yield return (first, rows);
+        }
     }
 
     delegate void Adder((StatsFile File, int Value) part, Span<double> high, Span<double> low);

@@ -17,6 +17,7 @@ using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Storage;
 using DataType = OnnxLowRank.Onnx.Proto.TensorProto.Types.DataType;
+using Sketch = MakeShaped.Sketch;
 
 string? Option(string name) => Array.IndexOf(args, name) is >= 0 and var at && at + 1 < args.Length ? args[at + 1] : null;
 int Number(string name, int otherwise) => int.Parse(Option(name) ?? $"{otherwise}", CultureInfo.InvariantCulture);
