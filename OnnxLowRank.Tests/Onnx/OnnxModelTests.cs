@@ -1,6 +1,8 @@
+using System.Runtime.InteropServices;
 using Google.Protobuf;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Tests.Samples;
 using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
@@ -159,6 +161,28 @@ public class OnnxModelTests
         string path = folder.File("old.onnx", proto.ToByteArray());
 
         Assert.Equal(proto, OnnxModel.Load(path).Proto);
+    }
+
+    /// <summary>A megabyte is worth a file, less is not.</summary>
+    [Fact]
+    public void Weights_of_a_model_in_one_file_can_wait_on_disk()
+    {
+        using var folder = new TempFolder();
+        var tiny = new TinyModel();
+        tiny.Input("x", null, 512);
+        tiny.Node("MatMul", ["x", tiny.Weight("large", 512, 1024)], "a");
+        tiny.Node("MatMul", ["a", tiny.Weight("small", 1024, 2)], "y");
+        tiny.Outputs("y");
+        var expected = tiny.Build().Proto;
+        string path = Path.Combine(folder.Path, "model.onnx");
+        File.WriteAllBytes(path, expected.ToByteArray());
+
+        var model = OnnxModel.Load(path).KeepingIn(Spill.Beside(path));
+
+        bool IsInMemory(string name) => MemoryMarshal.TryGetArray(model.Graph.Initializer.Single(tensor => tensor.Name == name).RawData.Memory, out _);
+        Assert.Equal((false, true), (IsInMemory("large"), IsInMemory("small")));
+        Assert.Equal(expected, model.Proto);
+        Assert.Equal([path], Directory.EnumerateFileSystemEntries(folder.Path)); // nobody sees the other one
     }
 
     [Fact]

@@ -31,7 +31,7 @@ sealed class OnnxModel
     /// <summary>Real paths of the files of their own that weights came from.</summary>
     public IEnumerable<string> ExternalFiles => _external.Keys;
 
-    /// <summary>Where weights that are added are kept.</summary>
+    /// <summary>Where weights are kept.</summary>
     public Spill Spill { get; private init; } = Spill.None;
 
     /// <summary>Bytes of all tensors, as stored; what tensors share counts each time.</summary>
@@ -87,8 +87,20 @@ sealed class OnnxModel
     /// <summary>A copy to change; tensors' raw bytes are shared, as they are immutable.</summary>
     public OnnxModel Copy() => new(Proto.Clone(), _external) { Spill = Spill };
 
-    /// <summary>The same model, whose copies keep what is added to them there.</summary>
-    public OnnxModel KeepingIn(Spill spill) => new(Proto, _external) { Spill = spill };
+    /// <summary>The same model with its weights, and what is added to its copies, there. This one's weights move along.</summary>
+    /// <exception cref="IOException">The disk is full.</exception>
+    public OnnxModel KeepingIn(Spill spill)
+    {
+        foreach (var tensor in Proto.Tensors())
+        {
+            var kept = spill.Keep(tensor.RawData.Memory);
+            if (!kept.Equals(tensor.RawData.Memory)) // tensors that share bytes go on sharing them
+            {
+                tensor.RawData = UnsafeByteOperations.UnsafeWrap(kept);
+            }
+        }
+        return new(Proto, _external) { Spill = spill };
+    }
 
     /// <summary>The model as one message, as a runtime takes it.</summary>
     /// <exception cref="ModelException">It is larger than the 2 GiB that the format allows.</exception>
