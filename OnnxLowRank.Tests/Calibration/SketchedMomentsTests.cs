@@ -112,11 +112,11 @@ public class SketchedMomentsTests
         Tap tap = new("x", 2, 3, 1, Channels, TensorProto.Types.DataType.Float);
         const long All = 12L * Channels * Channels;
 
-        Assert.Equal(0, Calibrator.SketchWidth(tap, All));
-        Assert.Equal(Channels / 2, Calibrator.SketchWidth(tap, All - 1));
-        Assert.Equal(Width, Calibrator.SketchWidth(tap, Memory));
-        Assert.Equal(Width - 1, Calibrator.SketchWidth(tap, Memory - 1));
-        Assert.Equal(0, Calibrator.SketchWidth(tap with { Axis = 1 }, Memory));
-        Assert.InRange(Calibrator.SketchWidth(tap, 1), 11, Channels);
+        Assert.Equal(0, MomentChoice.SketchWidth(tap, All));
+        Assert.Equal(Channels / 2, MomentChoice.SketchWidth(tap, All - 1));
+        Assert.Equal(Width, MomentChoice.SketchWidth(tap, Memory));
+        Assert.Equal(Width - 1, MomentChoice.SketchWidth(tap, Memory - 1));
+        Assert.Equal(0, MomentChoice.SketchWidth(tap with { Axis = 1 }, Memory));
+        Assert.InRange(MomentChoice.SketchWidth(tap, 1), 11, Channels);
     }
 }

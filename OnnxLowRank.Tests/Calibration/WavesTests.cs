@@ -98,8 +98,8 @@ public class WavesTests
         WideMoments Summed(Spill spill)
         {
             var moments = new WideMoments(1, size, spill);
-            Assert.True(moments.Add(3, mean, products));
-            Assert.True(moments.Add(1, mean, products));
+            moments.Add(3, mean, products);
+            moments.Add(1, mean, products);
             return moments;
         }
 

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
@@ -11,28 +12,27 @@ namespace OnnxLowRank.Calibration;
 /// <summary>What calibration measured.</summary>
 /// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
 /// <param name="InputMoments">Per Conv layer whose input channels may be combined, the moments of those channels.</param>
+/// <param name="Sketches">Per layer whose value is too wide for moments, one sketch per use.</param>
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
-/// <param name="Sketches">The same of layers whose value is too wide for moments.</param>
 /// <param name="Spreads">Per MatMul and Gemm layer, <see cref="RowMaxima.Spread"/> of its input; the largest where it has several.</param>
 sealed record Measured(
-    Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, IReadOnlyDictionary<string, UInt8Grid> Grids,
-    Dictionary<Layer, SketchedMoments[]> Sketches, IReadOnlyDictionary<Layer, double> Spreads)
+    Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, Dictionary<Layer, SketchedMoments[]> Sketches,
+    IReadOnlyDictionary<string, UInt8Grid> Grids, IReadOnlyDictionary<Layer, double> Spreads)
 {
     /// <summary>What was measured of values, as layers look at it.</summary>
-    /// <param name="sums">Its <see cref="Calibration.Moments"/> or <see cref="SketchedMoments"/>.</param>
+    /// <param name="moments">Its <see cref="Calibration.Moments"/> or <see cref="SketchedMoments"/>.</param>
     /// <param name="range">Smallest and largest element of a value.</param>
     /// <param name="spread"><see cref="RowMaxima.Spread"/> of a value's vectors.</param>
     public static Measured Of(
-        IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Func<Tap, object> sums,
+        IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Func<Tap, IMoments> moments,
         Func<string, (double Low, double High)> range, Func<Tap, double> spread)
     {
-        Dictionary<Layer, T[]> Known<T>(IEnumerable<Layer> layers, Func<Layer, LayerUse, IReadOnlyDictionary<string, long[]>, Tap> tap) => layers
-            .Where(layer => sums(tap(layer, layer.Uses[0], shapes)) is T)
-            .ToDictionary(layer => layer, layer => layer.Uses.Select(use => (T)sums(tap(layer, use, shapes))).ToArray());
+        Dictionary<Layer, T[]> Known<T>(IEnumerable<Layer> layers, Func<Layer, LayerUse, IReadOnlyDictionary<string, long[]>, Tap> tap) where T : IMoments => layers
+            .Where(layer => moments(tap(layer, layer.Uses[0], shapes)) is T)
+            .ToDictionary(layer => layer, layer => layer.Uses.Select(use => (T)moments(tap(layer, use, shapes))).ToArray());
         return new(
-            Known<Moments>(layers, Tap.Of), Known<Moments>(layers.Where(Probes.IsCombinable), Tap.AtConvInput),
+            Known<Moments>(layers, Tap.Of), Known<Moments>(layers.Where(Probes.IsCombinable), Tap.AtConvInput), Known<SketchedMoments>(layers, Tap.Of),
             withRanges ? Probes.RangedValues(layers).ToDictionary(item => item.Value, item => UInt8Grid.Covering(range(item.Value).Low, range(item.Value).High)) : [],
-            Known<SketchedMoments>(layers, Tap.Of),
             withRanges ? layers.Where(Probes.HasRows).ToDictionary(layer => layer, layer => layer.Uses.Max(use => spread(Tap.AtInput(layer, use, shapes)))) : []);
     }
 
@@ -107,12 +107,12 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         foreach (var layer in layers)
         {
             Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes)] : [];
-            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => Bytes(tap, limit));
+            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => MomentChoice.Bytes(tap, limit));
             if (waves.Count == 0 || bytes + more > limit)
             {
                 waves.Add([]);
                 taps.Clear();
-                (bytes, more) = (0, own.Sum(tap => Bytes(tap, limit)));
+                (bytes, more) = (0, own.Sum(tap => MomentChoice.Bytes(tap, limit)));
             }
             waves[^1].Add(layer);
             taps.UnionWith(own);
@@ -121,43 +121,26 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         return waves;
     }
 
-    static long Bytes(Tap tap) => (sizeof(double) + sizeof(float)) * Products(tap);
-
-    static long Bytes(Tap tap, long limit) => SketchWidth(tap, limit) is > 0 and var width ? SketchedMoments.Bytes(tap.Size, width) : Bytes(tap);
-
-    /// <summary>
-    /// How many random mixtures of a value's channels are measured, because moments of all channels would take more than a limit; 0 where they do not. Half as many as there are
-    /// channels tell all that is worth a rank. Values whose channels do not come last have few of them.
-    /// </summary>
-    public static int SketchWidth(Tap tap, long limit) => tap.Groups > 1 || tap.Axis < tap.Rank - 1 || Bytes(tap) <= limit
-        ? 0 : (int)Math.Clamp(limit / SketchedMoments.Bytes(tap.Size, 1), Math.Min(NarrowestSketch, tap.Size), Math.Max(NarrowestSketch, tap.Size / 2));
-
-    const int NarrowestSketch = 32;
-
-    /// <summary>Numbers in the products of a tap's vectors with themselves.</summary>
-    static long Products(Tap tap) => (long)tap.Groups * tap.Size * tap.Size;
-
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
     /// <param name="memory">Bytes that one value's moments may take; of wider ones a sketch is measured.</param>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, long memory = long.MaxValue)
     {
-        var tally = new Tally<IMomentSums>(
-            Probes.Of(layers, shapes, withRanges), tap => SketchWidth(tap, memory) is > 0 and var width ? new SketchedMoments(tap.Size, width, model.Spill) : new SummedMoments(tap.Groups, tap.Size, model.Spill));
+        var tally = new Tally<IMomentSums>(Probes.Of(layers, shapes, withRanges), tap => MomentChoice.Of<IMomentSums>(
+            tap, memory, () => new SummedMoments(tap.Groups, tap.Size, model.Spill), width => new SketchedMoments(tap.Size, width, model.Spill)));
         Fill(tally, sampling, sampling.WholeRuns(samples));
-        for (int i = 0; i < tally.Moments.Length; i++)
+        var moments = tally.Probes.Taps.Zip(tally.Moments.Cast<IMoments>()).ToDictionary();
+        foreach (var tap in tally.Probes.Taps)
         {
-            var tap = tally.Probes.Taps[i];
             if (Tap.Vectors(tap, shapes[tap.Value]) > 0) // what is empty in the run that shapes are from is left alone
             {
-                RequireSeen(tally.Moments[i].Count, tap.Value);
+                RequireSeen(moments[tap].Count, tap.Value);
             }
         }
-        var sums = Enumerable.Range(0, tally.Moments.Length).ToDictionary(i => tally.Probes.Taps[i], i => tally.Moments[i]);
         var ranges = Enumerable.Range(0, tally.Lowest.Length).ToDictionary(i => tally.Probes.Ranged[i].Value, i => (tally.Lowest[i], tally.Highest[i]));
         var spreads = Enumerable.Range(0, tally.Maxima.Length).ToDictionary(i => tally.Probes.Rows[i], i => tally.Maxima[i].Spread);
-        return Measured.Of(layers, shapes, withRanges, tap => sums[tap], value => ranges[value], tap => spreads[tap]);
+        return Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
     }
 
     /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
@@ -204,7 +187,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         int count = 0;
         for (double bytes = 0; count < taps.Length; count++)
         {
-            bytes += sizeof(float) * (double)Products(taps[count]);
+            bytes += sizeof(float) * (double)taps[count].Groups * taps[count].Size * taps[count].Size;
             if (count > 0 && bytes > limit)
             {
                 break;
@@ -252,8 +235,10 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <param name="value">The activation that the tap reads, as errors name it.</param>
     static void AddMoments(IMomentSums sums, Tap tap, IDisposableReadOnlyCollection<OrtValue> results, int first, string value)
     {
-        double vectors = Tap.Vectors(tap, results[first].GetTensorDataAsSpan<long>());
-        RequireFinite(sums.Add(vectors, Floats(results[first + 1]), Floats(results[first + 2])), value);
+        ReadOnlySpan<float> mean = Floats(results[first + 1]), products = Floats(results[first + 2]);
+        // The largest magnitude is NaN or infinite exactly when an element is; the diagonal alone would miss infinities that cancel.
+        RequireFinite(float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products)), value);
+        sums.Add(Tap.Vectors(tap, results[first].GetTensorDataAsSpan<long>()), mean, products);
     }
 
     /// <summary>Moments of what a layer's weight is applied to, one set per use: vectors of the input, patches of a Conv, per group.</summary>

@@ -5,11 +5,11 @@ namespace OnnxLowRank.Calibration;
 
 /// <summary>First and second moments of vectors that were seen, per group of channels.</summary>
 /// <param name="size">Channels per group.</param>
-abstract class Moments(int size)
+abstract class Moments(int size) : IMoments
 {
     public int Size => size;
 
-    /// <summary>Vectors seen.</summary>
+    /// <inheritdoc/>
     public abstract double Count { get; }
 
     /// <summary>What sums are divided by; without vectors, all averages are zero.</summary>
@@ -45,7 +45,7 @@ abstract class Moments(int size)
         }
     }
 
-    /// <summary>E[v], (groups·size).</summary>
+    /// <inheritdoc/>
     public double[] Mean() => Array.ConvertAll(Sums.ToArray(), sum => sum / Divisor);
 
     /// <summary>E[v·vᵀ] of one group, (size, size), about the mean or, when not <paramref name="centred"/>, about zero.</summary>

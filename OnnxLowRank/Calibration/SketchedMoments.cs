@@ -9,7 +9,7 @@ namespace OnnxLowRank.Calibration;
 /// Moments of vectors with too many channels to keep the products of any two: the products of every channel with some random mixtures of all of them, which
 /// tell the directions in which the vectors vary most.
 /// </summary>
-sealed class SketchedMoments : IMomentSums
+sealed class SketchedMoments : IMoments, IMomentSums
 {
     /// <summary>The same mixtures for every value of a width, so that moments of several values can be pooled.</summary>
     const long Seed = 1;
@@ -39,7 +39,7 @@ sealed class SketchedMoments : IMomentSums
     /// <summary>Ω (n, k) in floats: a mixture in every column.</summary>
     public ReadOnlyMemory<byte> TestMatrix { get; }
 
-    /// <summary>Vectors seen.</summary>
+    /// <inheritdoc/>
     public double Count { get; private set; }
 
     /// <summary>The same of moments that are known in full.</summary>
@@ -101,7 +101,7 @@ sealed class SketchedMoments : IMomentSums
         return new(moments[0].Widened(), products, Math.Max(0, trace));
     }
 
-    /// <summary>E[v], (n).</summary>
+    /// <inheritdoc/>
     public double[] Mean() => Array.ConvertAll(_sums, sum => sum / Math.Max(1, Count));
 
     /// <summary>Bytes of mixtures and sums, and of what one run adds.</summary>
@@ -111,10 +111,9 @@ sealed class SketchedMoments : IMomentSums
     /// <param name="count">Vectors in the run.</param>
     /// <param name="mean">c, and Σ(v − c)² of every channel: (2, n).</param>
     /// <param name="products">Σ(v − c)·(v − c)ᵀ·Ω (n, k).</param>
-    public bool Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
+    public void Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
     {
         Count += count;
-        bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
         double[] row = new double[Width], about = new double[Size];
         TensorPrimitives.ConvertTruncating<float, double>(mean[..Size], about);
         double[] mixed = Mixed(about);
@@ -128,7 +127,6 @@ sealed class SketchedMoments : IMomentSums
             _sums[i] += count * about[i];
             _squares += mean[Size + i] + count * about[i] * about[i];
         }
-        return isFinite;
     }
 
     /// <summary>Ωᵀ·v.</summary>

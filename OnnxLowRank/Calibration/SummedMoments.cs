@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Calibration;
@@ -22,12 +21,13 @@ sealed class SummedMoments(int groups, int size, Spill spill) : Moments(size), I
     /// <inheritdoc/>
     protected override double[] Products(int group) => _products.Span.Slice(group * Size * Size, Size * Size).ToArray();
 
+    /// <summary>Bytes of products, and of those that one run adds.</summary>
+    public static long Bytes(int groups, int size) => (sizeof(double) + sizeof(float)) * (long)groups * size * size;
+
     /// <inheritdoc/>
-    public bool Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
+    public void Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
     {
         _count += count;
-        // The largest magnitude is NaN or infinite exactly when an element is; the diagonal alone would miss infinities that cancel.
-        bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
         Accumulate(count, mean, _sums);
         for (int g = 0; g < groups; g++)
         {
@@ -35,6 +35,5 @@ sealed class SummedMoments(int groups, int size, Spill spill) : Moments(size), I
             var part = mean.Slice(g * Size, Size);
             Accumulate(count, part, part, products.Slice(g * square, square), _products.Span.Slice(g * square, square));
         }
-        return isFinite;
     }
 }

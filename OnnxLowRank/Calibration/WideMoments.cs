@@ -36,10 +36,9 @@ sealed class WideMoments(int groups, int size, Spill spill) : IMomentSums
     public static int Triangle(int rows) => checked((int)((long)rows * (rows + 1) / 2));
 
     /// <inheritdoc/>
-    public bool Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
+    public void Add(double count, ReadOnlySpan<float> mean, ReadOnlySpan<float> products)
     {
         Count += count;
-        bool isFinite = float.IsFinite(TensorPrimitives.MaxMagnitude(mean)) && float.IsFinite(TensorPrimitives.MaxMagnitude(products));
         Span<double> sumsHigh = SumsHigh.Span, sumsLow = SumsLow.Span, productsHigh = ProductsHigh.Span, productsLow = ProductsLow.Span;
         for (int g = 0; g < groups; g++)
         {
@@ -55,6 +54,5 @@ sealed class WideMoments(int groups, int size, Spill spill) : IMomentSums
                 WideSums.Add(row, productsHigh.Slice(start, i + 1), productsLow.Slice(start, i + 1));
             }
         }
-        return isFinite;
     }
 }

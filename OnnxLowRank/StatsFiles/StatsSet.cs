@@ -89,10 +89,10 @@ sealed class StatsSet : IDisposable
         ILinearAlgebra algebra, IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Spill spill, long memory = long.MaxValue)
     {
         var probes = Probes.Of(layers, shapes, withRanges);
-        var sums = probes.Taps.ToDictionary(tap => tap, tap =>
+        var moments = probes.Taps.ToDictionary(tap => tap, tap =>
         {
             var stored = new StoredMoments(Find(file => file.Header.Values, value => value.Key, StatsValue.KeyOf(tap), tap.Value));
-            return Calibrator.SketchWidth(tap, memory) is > 0 and var width ? (object)stored.Sketch(algebra, spill, width) : stored;
+            return MomentChoice.Of<IMoments>(tap, memory, () => stored, width => stored.Sketch(algebra, spill, width));
         });
         var ranges = probes.Ranged.ToDictionary(item => item.Value, item => Find(file => file.Header.Ranges, range => range.Value, item.Value, item.Value)
             .Select(part => part.File.Header.Ranges[part.Place]).Aggregate((Low: 0.0, High: 0.0), (all, range) => (Math.Min(all.Low, range.Low), Math.Max(all.High, range.High))));
@@ -105,7 +105,7 @@ sealed class StatsSet : IDisposable
             }
             return maxima.Spread;
         });
-        return Calibration.Measured.Of(layers, shapes, withRanges, tap => sums[tap], value => ranges[value], tap => spreads[tap]);
+        return Calibration.Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
     }
 
     /// <summary>Where something is in every file.</summary>
