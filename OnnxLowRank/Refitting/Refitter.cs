@@ -96,8 +96,17 @@ sealed class Refitter(
     /// <summary>The layers, in their order, without those whose moments, or all of which in as many blocks as there may be, would take too much memory.</summary>
     List<LayerPlan.Factorize> Affordable(List<LayerPlan.Factorize> plans)
     {
+        var affordable = new HashSet<LayerPlan.Factorize>();
         double all = 0;
-        var affordable = plans.OrderBy(Bytes).TakeWhile(plan => Solving * Bytes(plan) <= memory && (all += Bytes(plan)) <= MostBlocks * memory).ToHashSet();
+        foreach (var plan in plans.OrderBy(Bytes))
+        {
+            all += Bytes(plan);
+            if (Solving * Bytes(plan) > memory || all > MostBlocks * memory)
+            {
+                break;
+            }
+            affordable.Add(plan);
+        }
         return plans.FindAll(affordable.Contains);
     }
 
