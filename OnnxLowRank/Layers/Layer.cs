@@ -149,19 +149,16 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         var stored = Weight.Open();
         double[] scales = Scales();
         var (height, width) = isTransposed ? (In, Out) : (Out, In);
-        int rows = (height - 1) / step + 1, most = Math.Max(1, ElementsOfPiece / width);
+        int rows = (height - 1) / step + 1, most = Matrix.RowsOfPiece(width);
         for (int first = 0; first < rows; first += most)
         {
             yield return Read(stored, scales, first * step, Math.Min(most, rows - first), step, isTransposed);
             if (first / most % CollectedEvery == CollectedEvery - 1)
             {
-                Garbage.Collect((long)CollectedEvery * ElementsOfPiece);
+                Garbage.Collect((long)CollectedEvery * Matrix.ElementsOfPiece);
             }
         }
     }
-
-    /// <summary>16 MiB in double precision: more makes products no faster.</summary>
-    const int ElementsOfPiece = 1 << 21;
 
     /// <summary>Pieces after which they, and what was made of them, are given back.</summary>
     const int CollectedEvery = 2;

@@ -90,7 +90,7 @@ abstract class CheckedAlgebra : ILinearAlgebra
     /// <summary>From eigenvalues, smallest first, with one eigenvector per row — column-major LAPACK read as row-major; both arguments become the result.</summary>
     protected static SymmetricEigen LargestFirst(double[] ascending, Matrix vectorRows)
     {
-        vectorRows.Transpose();
+        vectorRows.TransposeInPlace();
         for (int i = 0; i < vectorRows.Rows; i++)
         {
             vectorRows.Row(i).Reverse();

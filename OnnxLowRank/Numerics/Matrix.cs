@@ -36,6 +36,12 @@ sealed class Matrix
 
     public Span<double> Row(int row) => Data.AsSpan(row * Cols, Cols);
 
+    /// <summary>Elements of the pieces that large matrices are read in: 16 MiB. More makes products no faster.</summary>
+    public const int ElementsOfPiece = 1 << 21;
+
+    /// <summary>Rows of such a piece, at least one.</summary>
+    public static int RowsOfPiece(int cols) => Math.Max(1, ElementsOfPiece / cols);
+
     /// <summary>A copy of the first <paramref name="count"/> rows.</summary>
     public Matrix TopRows(int count) => new(count, Cols, Data.AsSpan(0, count * Cols).ToArray());
 
@@ -66,7 +72,7 @@ sealed class Matrix
     }
 
     /// <summary>Transposes a square matrix where it lies, a pair of tiles at a time: rows of both fit the cache.</summary>
-    public void Transpose()
+    public void TransposeInPlace()
     {
         const int Side = 64;
         for (int top = 0; top < Rows; top += Side)

@@ -36,32 +36,31 @@ sealed class StoredMoments : Moments
     /// <inheritdoc/>
     protected override double[] Products(int group)
     {
-        double[] triangle = Merged(WideMoments.Triangle(Size), (part, high, low) => part.File.AddProducts(part.Value, group, high, low));
-        double[] square = new double[Size * Size];
-        for (int i = 0; i < Size; i++)
+        var square = new Matrix(Size, Size);
+        foreach (var (first, rows) in Triangle(group))
         {
-            var row = triangle.AsSpan(WideMoments.Triangle(i), i + 1);
-            row.CopyTo(square.AsSpan(i * Size));
-            for (int j = 0; j < i; j++)
+            for (int i = 0; i < rows.Rows; i++)
             {
-                square[j * Size + i] = row[j];
+                for (int j = 0; j <= first + i; j++)
+                {
+                    square[first + i, j] = square[j, first + i] = rows[i, j];
+                }
             }
         }
-        return square;
+        return square.Data;
     }
 
     /// <summary>What <see cref="SketchedMoments"/> would have summed of the same vectors; products are read a few rows at a time.</summary>
-    public SketchedMoments Sketch(ILinearAlgebra algebra, Spill spill, int width) => SketchedMoments.Of(algebra, spill, width, Count, _sums, Triangle(Math.Max(1, ElementsOfPiece / Size)));
+    public SketchedMoments Sketch(ILinearAlgebra algebra, Spill spill, int width) => SketchedMoments.Of(algebra, spill, width, Count, _sums, Triangle(group: 0));
 
-    /// <summary>16 MiB in double precision.</summary>
-    const int ElementsOfPiece = 1 << 21;
-
-    IEnumerable<(int First, Matrix Rows)> Triangle(int most)
+    /// <summary>The lower triangle of Σv·vᵀ of one group, in pieces of consecutive rows up to the last one's diagonal.</summary>
+    IEnumerable<(int First, Matrix Rows)> Triangle(int group)
     {
+        int most = Matrix.RowsOfPiece(Size);
         for (int first = 0; first < Size; first += most)
         {
             int end = Math.Min(Size, first + most), start = WideMoments.Triangle(first);
-            double[] stored = Merged(WideMoments.Triangle(end) - start, (part, high, low) => part.File.AddProducts(part.Value, 0, high, low, start));
+            double[] stored = Merged(WideMoments.Triangle(end) - start, (part, high, low) => part.File.AddProducts(part.Value, group, high, low, start));
             var rows = new Matrix(end - first, end);
             for (int i = first; i < end; i++)
             {
