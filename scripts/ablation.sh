@@ -11,7 +11,7 @@
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 build_programs scripts/ablation
 
 seeds=${SEEDS:-0 1 2}

@@ -9,7 +9,7 @@
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 build_programs
 
 seeds=${SEEDS:-0 1 2 3 4} samples=${SAMPLES:-2000} tolerance=${TOLERANCE:-0.005}

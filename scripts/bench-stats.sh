@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 [ -n "${BUILT:-}" ] || build_programs
 samples=${SAMPLES:-200}
 

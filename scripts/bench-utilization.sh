@@ -9,7 +9,7 @@
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 build_programs
 
 # model, samples

@@ -9,7 +9,7 @@
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 build_programs
 
 samples=${SAMPLES:-2000} kinds=${KINDS:-dense8 lowrank32 lowrank8 size time auto}

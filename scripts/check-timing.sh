@@ -9,7 +9,7 @@ set -uo pipefail
 export THREADS=${THREADS:-1}
 source "$(dirname "$0")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 build_programs OnnxLowRank.Tests
 
 if [ $# -eq 0 ]; then

@@ -8,7 +8,7 @@
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 build_programs scripts/random-samples
 
 row='%-24s %4s %10s %10s %6s %-10s %9s %11s %7s %-20s %s\n'

@@ -21,7 +21,7 @@ add() { names+=("$1") models+=("$2") samples+=("$3"); }
 for name in ${MODELS:-digits-cnn lenet5_mnist resnet20_cifar10}; do
   if [ "$name" = digits-cnn ]; then
     add "$name" "$repository/models/digits-cnn.onnx" "$repository/models/digits-calib"
-  elif find_zoo 2>/dev/null && find_python && make_data "$name" "${COUNT:-256}"; then
+  elif find_zoo 2>/dev/null && find_python numpy && make_data "$name" "${COUNT:-256}"; then
     add "$name" "$ZOO/$name.onnx" "$data/calib"
   else
     echo "$name: skipped, no folder of trained models" >&2

@@ -8,7 +8,7 @@
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 find_zoo
-find_python
+find_python numpy
 build_programs
 
 samples=${SAMPLES:-2000}

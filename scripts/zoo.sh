@@ -1,6 +1,6 @@
 # Sourced by the other scripts: builds the programs, finds the folder of trained models, makes data for them.
-# Settings by environment: ZOO (folder with make_calib.py; found by walking up to ../shared/zoo otherwise), PYTHON (with numpy),
-# WORK (folder for data and results; a temporary one otherwise), THREADS.
+# Settings by environment: ZOO (folder with make_calib.py; found by walking up to ../shared/zoo otherwise), PYTHON (with numpy where
+# data is made), WORK (folder for data and results; a temporary one otherwise), THREADS.
 
 export ORT_DISABLE_TELEMETRY=1
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -28,15 +28,16 @@ find_zoo() {
   exit 1
 }
 
+# find_python [MODULE]: one that has the module, where one is named.
 find_python() {
   local candidate
   for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
-    if "$candidate" -c 'import numpy' 2>/dev/null; then
+    if "$candidate" -c "${1:+import $1}" 2>/dev/null; then
       PYTHON=$candidate
       return
     fi
   done
-  echo "python3 with numpy is needed for make_calib.py; set PYTHON" >&2
+  echo "python3${1:+ with $1} is needed; set PYTHON" >&2
   exit 1
 }
 
