@@ -87,7 +87,7 @@ public sealed class BenchTests : IDisposable
         Assert.True(result.Exit == 0, result.ToString());
         Assert.Matches(@"(?m)^ *1 +100 +A .* 1 *$", result.Output);
         Assert.Matches(@"(?m)^ *1 +100 +B .* \d\.\d{3} +\d+\.\d{3}-\d+\.\d{3} *$", result.Output);
-        var report = JsonDocument.Parse(File.ReadAllText(_playground.PathOf("all.json"))).RootElement;
+        var report = _playground.Json("all.json");
         Assert.Equal("calib", report.GetProperty("calibration").GetString());
     }
 

@@ -29,7 +29,7 @@ public sealed partial class CalibrateTests : IDisposable
         Assert.DoesNotContain(_playground.Contents().Keys, name => name.Contains(".tmp", StringComparison.Ordinal));
     }
 
-    JsonElement Report => JsonDocument.Parse(File.ReadAllText(_playground.PathOf("out.json"))).RootElement;
+    JsonElement Report => _playground.Json("out.json");
 
     string[] Notes => [.. Report.GetProperty("notes").EnumerateArray().Select(note => note.GetString()!)];
 
@@ -97,7 +97,7 @@ public sealed partial class CalibrateTests : IDisposable
         Assert.Matches(@"(?m)^x +hidden +1 +16 +32 +0\.\d{3} ", first.Output);
         AssertExit(0, again);
         Assert.Contains("32 samples, all from before: nothing was to be done", again.Output);
-        var report = JsonDocument.Parse(File.ReadAllText(_playground.PathOf("a.json"))).RootElement;
+        var report = _playground.Json("a.json");
         Assert.Equal((32, 0, "1/1"), (report.GetProperty("samples").GetInt32(), report.GetProperty("resumed").GetInt32(), report.GetProperty("shard").GetString()));
         Assert.Equal(report.GetProperty("source").GetProperty("sha256").GetString(), report.GetProperty("model").GetString());
         Assert.Equal("x", report.GetProperty("values")[0].GetProperty("name").GetString());

@@ -25,7 +25,7 @@ public sealed class CompareTests : IDisposable
         var result = Run("--labels", "labels.npy", "--json", "all.json", "--worst", "3", "--top", "2");
 
         Assert.True(result.Exit == 0, result.ToString());
-        var report = JsonDocument.Parse(File.ReadAllText(_playground.PathOf("all.json"))).RootElement;
+        var report = _playground.Json("all.json");
         Assert.Equal(("in.onnx", "b.onnx", Playground.Samples),
             (report.GetProperty("a").GetProperty("path").GetString(), report.GetProperty("b").GetProperty("path").GetString(), report.GetProperty("samples").GetInt32()));
         Assert.Equal(4, report.GetProperty("classes").GetArrayLength());

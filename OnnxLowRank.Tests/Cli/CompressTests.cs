@@ -1,7 +1,5 @@
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
-using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
@@ -22,10 +20,8 @@ public sealed class CompressTests : IDisposable
         var result = _playground.Run(["--report", "report.json", "--tolerance", "0.2", .. options]);
 
         Assert.True(result.Exit == 0, result.ToString());
-        return Read("report.json");
+        return _playground.Json("report.json");
     }
-
-    JsonElement Read(string name) => JsonDocument.Parse(File.ReadAllText(_playground.PathOf(name))).RootElement;
 
     ModelProto Written(string name = "out.onnx") => ModelProto.Parser.ParseFrom(File.ReadAllBytes(_playground.PathOf(name)));
 
@@ -43,7 +39,7 @@ public sealed class CompressTests : IDisposable
         using var session = new InferenceSession(_playground.Output);
         Assert.Equal(["image"], session.InputMetadata.Keys);
         Assert.Equal(["logits"], session.OutputMetadata.Keys);
-        var verified = Read("report.json").GetProperty("verified");
+        var verified = _playground.Json("report.json").GetProperty("verified");
         Assert.Equal("accuracy", verified.GetProperty("metric").GetString());
         Assert.InRange(verified.GetProperty("loss").GetDouble(), -1, 0.01);
     }
@@ -197,83 +193,6 @@ public sealed class CompressTests : IDisposable
     }
 
     [Fact]
-    public void Little_memory_gives_the_same_bytes()
-    {
-        const int Narrow = 256, Wide = 4096; // moments of 256 channels fit into the least memory
-        var model = new TinyModel();
-        model.Input("x", null, Narrow);
-        model.Node("MatMul", ["x", model.Weight("w1", Narrow, Wide)], "a");
-        model.Node("Relu", ["a"], "b");
-        model.Node("MatMul", ["b", model.Weight("w2", Wide, Narrow)], "y");
-        model.Outputs("y");
-        var proto = model.Build().Proto;
-        ExternalData.Save(proto, _playground.PathOf("large.onnx"));
-        File.WriteAllBytes(_playground.PathOf("large.onnx"), proto.ToByteArray());
-        float[] samples = [.. Enumerable.Range(0, 32 * Narrow).Select(i => MathF.Sin(i * i % 10007))];
-        _playground.Npy("x.npy", [32, Narrow], samples);
-
-        var reports = new List<JsonElement>();
-        foreach (var (output, memory) in new[] { ("a.onnx", "1GiB"), ("b.onnx", "1MiB") })
-        {
-            var result = CommandLine.Run(_playground.Folder,
-                "large.onnx", output, "--calib", "x.npy", "--metric", "relative", "--tolerance", "0.1", "--no-timing", "--memory", memory, "--report", "report.json", "-q");
-            Assert.True(result.Exit == 0, result.ToString());
-            reports.Add(Read("report.json"));
-        }
-
-        string[] weights = [.. new[] { "a.onnx", "b.onnx" }.Select(output => Assert.Single(WeightsFile.NamesOf(_playground.PathOf(output))!))];
-        Assert.Equal(weights[1], "b" + weights[0][1..]);
-        Assert.Equal(File.ReadAllBytes(_playground.PathOf(weights[0])), File.ReadAllBytes(_playground.PathOf(weights[1])));
-        // The file with weights has the output's name, which is as long in both.
-        string Text(string output) => Encoding.Latin1.GetString(File.ReadAllBytes(_playground.PathOf(output)));
-        Assert.Equal(Text("a.onnx").Replace(weights[0], weights[1], StringComparison.Ordinal), Text("b.onnx"));
-        Assert.All(reports, report => Assert.True(report.GetProperty("after").GetProperty("bytes").GetInt64() < 4 * Narrow * Wide));
-        Assert.Equal(reports[0].GetProperty("verified").GetRawText(), reports[1].GetProperty("verified").GetRawText());
-        Assert.DoesNotContain("not timed", Notes(reports[0]), StringComparison.Ordinal);
-        Assert.Contains("whole models are not timed: loading both takes more than --memory 1,048,576 bytes", Notes(reports[1]), StringComparison.Ordinal);
-        Assert.Equal(JsonValueKind.Null, reports[1].GetProperty("after").GetProperty("milliseconds").ValueKind);
-        Assert.DoesNotContain(Directory.EnumerateFileSystemEntries(_playground.Folder), path => path.EndsWith(".tmp", StringComparison.Ordinal));
-    }
-
-    /// <summary>Moments of 1,024 channels take 12 MB.</summary>
-    [Fact]
-    public void Layers_too_wide_for_the_memory_are_measured_by_a_sketch()
-    {
-        const int Wide = 1024;
-        var model = new TinyModel();
-        model.Input("x", null, Wide);
-        model.Node("MatMul", ["x", model.Weight("w1", Wide, Wide)], "a");
-        model.Node("MatMul", ["a", model.Weight("w2", Wide, Wide)], "y");
-        model.Outputs("y");
-        File.WriteAllBytes(_playground.PathOf("wide.onnx"), model.Build().Proto.ToByteArray());
-        // Mixtures of some waves, the later ones weaker.
-        _playground.Npy("x.npy", [64, Wide], [.. Enumerable.Range(0, 64 * Wide).Select(i =>
-            Enumerable.Range(1, 30).Sum(wave => MathF.Sin(i / Wide * wave * wave) * MathF.Sin(i % Wide * wave * 0.37f) / wave))]);
-        string[] usual = ["--calib", "x.npy", "--metric", "relative", "--tolerance", "0.1", "--format", "fp32", "--no-timing", "--report", "report.json", "-q"];
-
-        (int Exit, long Bytes, string Notes) Compress(params string[] options)
-        {
-            var result = CommandLine.Run(_playground.Folder, ["wide.onnx", "out.onnx", .. usual, .. options]);
-            Assert.True(result.Exit == 0, result.ToString());
-            var report = Read("report.json");
-            return (result.Exit, report.GetProperty("after").GetProperty("bytes").GetInt64(), Notes(report));
-        }
-        var all = Compress("--memory", "1GiB");
-        var sketched = Compress("--memory", "1MiB");
-        Assert.Equal(0, CommandLine.Run(_playground.Folder, "calibrate", "wide.onnx", "--calib", "x.npy", "--stats", "wide.stats", "--memory", "1MiB", "-q").Exit);
-        var fromStats = Compress("--memory", "1MiB", "--stats", "wide.stats");
-
-        const string Expected = "moments of 2 layers take more than --memory: sketched, the widest (a_node, 1,024 channels) with 64 mixtures of its channels";
-        Assert.Equal((0, 0, 0), (all.Exit, sketched.Exit, fromStats.Exit));
-        Assert.DoesNotContain(Expected, all.Notes, StringComparison.Ordinal);
-        Assert.All(new[] { sketched, fromStats }, run => Assert.Contains(Expected, run.Notes, StringComparison.Ordinal));
-        Assert.True(all.Bytes < 4 * Wide * Wide, $"{all.Bytes:N0} bytes");
-        Assert.All(new[] { sketched, fromStats }, run => Assert.InRange(run.Bytes, 0.9 * all.Bytes, 1.1 * all.Bytes));
-    }
-
-    static string Notes(JsonElement report) => report.GetProperty("notes").GetRawText();
-
-    [Fact]
     public void Without_timing_the_plan_does_not_depend_on_the_machine()
     {
         string cache = _playground.PathOf("cache");
@@ -287,8 +206,8 @@ public sealed class CompressTests : IDisposable
 
         Assert.Equal(File.ReadAllBytes(_playground.PathOf("a.onnx")), File.ReadAllBytes(_playground.PathOf("b.onnx")));
         Assert.False(Directory.Exists(cache));
-        Assert.Equal("true", Read("report.json").GetProperty("options").GetProperty("no-timing").GetString());
-        Assert.All(Read("report.json").GetProperty("layers").EnumerateArray(), layer => Assert.Equal(JsonValueKind.Null, layer.GetProperty("microsecondsAfter").ValueKind));
+        Assert.Equal("true", _playground.Json("report.json").GetProperty("options").GetProperty("no-timing").GetString());
+        Assert.All(_playground.Json("report.json").GetProperty("layers").EnumerateArray(), layer => Assert.Equal(JsonValueKind.Null, layer.GetProperty("microsecondsAfter").ValueKind));
     }
 
     [Fact]
@@ -298,7 +217,7 @@ public sealed class CompressTests : IDisposable
             "--labels", CommandLine.DigitsLabels, "--format", "int8", "--report", "report.json");
 
         Assert.True(result.Exit == 0, result.ToString());
-        var rewritten = Read("report.json").GetProperty("layers").EnumerateArray().Where(layer => layer.GetProperty("action").GetString() != "keep").ToList();
+        var rewritten = _playground.Json("report.json").GetProperty("layers").EnumerateArray().Where(layer => layer.GetProperty("action").GetString() != "keep").ToList();
         Assert.NotEmpty(rewritten);
         Assert.All(rewritten, layer =>
         {
@@ -319,7 +238,7 @@ public sealed class CompressTests : IDisposable
             "in.onnx", "out.onnx", "--calib", "calib", "--tolerance", "0.2", "--report", "report.json");
 
         Assert.True(result.Exit == 0, result.ToString());
-        Assert.Contains(Read("report.json").GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("measured times cannot be kept in", StringComparison.Ordinal));
+        Assert.Contains(_playground.Json("report.json").GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("measured times cannot be kept in", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -418,7 +337,7 @@ public sealed class CompressTests : IDisposable
             var result = CommandLine.Run(_playground.Folder, CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration, "--labels", CommandLine.DigitsLabels,
                 "--format", format, "--method", "none", "--objective", "size", "--dialect", "onnx", "--no-timing", "--report", "report.json");
             Assert.True(result.Exit == 0, result.ToString());
-            return Read("report.json");
+            return _playground.Json("report.json");
         }
 
         var (eight, four) = (Of("int8"), Of("int4"));
@@ -521,7 +440,7 @@ public sealed class CompressTests : IDisposable
         Assert.True(refused.Exit == 5 && !wasWritten, refused.ToString());
         Assert.True(written.Exit == 5, written.ToString());
         Assert.Equal("onnx-lowrank: written, but the tolerance is missed", Assert.Single(written.ErrorLines));
-        Assert.Equal("BestEffort", Read("report.json").GetProperty("outcome").GetString());
+        Assert.Equal("BestEffort", _playground.Json("report.json").GetProperty("outcome").GetString());
         using var session = new InferenceSession(_playground.Output);
     }
 
@@ -539,7 +458,7 @@ public sealed class CompressTests : IDisposable
         Assert.True(result.Exit == 0, result.ToString());
         long bytes = new FileInfo(_playground.Output).Length;
         Assert.InRange(bytes, 0.9 * limit, limit);
-        var report = Read("report.json");
+        var report = _playground.Json("report.json");
         Assert.Equal(JsonValueKind.Null, report.GetProperty("verified").GetProperty("tolerance").ValueKind);
         Assert.InRange(report.GetProperty("verified").GetProperty("loss").GetDouble(), -1, 0.05); // half of this model is spare
         Assert.StartsWith(target.EndsWith("KB", StringComparison.Ordinal) ? "450000" : $"{target} of", report.GetProperty("options").GetProperty("target-size").GetString());
@@ -566,7 +485,7 @@ public sealed class CompressTests : IDisposable
             var result = CommandLine.Run(_playground.Folder, CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration,
                 "--labels", CommandLine.DigitsLabels, "--objective", objective, "--format", "fp32", "--no-timing", "--report", "report.json");
             Assert.True(result.Exit == 0, result.ToString());
-            var after = Read("report.json").GetProperty("after");
+            var after = _playground.Json("report.json").GetProperty("after");
             return (after.GetProperty("bytes").GetDouble(), after.GetProperty("macs").GetDouble());
         }
 
@@ -584,7 +503,7 @@ public sealed class CompressTests : IDisposable
         var result = _playground.Run("--metric", "relative", "--tolerance", "0", "--format", format, "--no-timing", "--best-effort", "--report", "report.json");
 
         Assert.True(result.Exit == 5, result.ToString());
-        var report = Read("report.json");
+        var report = _playground.Json("report.json");
         var probes = report.GetProperty("probes").EnumerateArray()
             .Select(probe => (Step: probe.GetProperty("step").GetString(), Bytes: probe.GetProperty("bytes").GetDouble(), Loss: probe.GetProperty("loss").GetDouble()))
             .ToLookup(probe => probe.Step);
@@ -601,7 +520,7 @@ public sealed class CompressTests : IDisposable
         var result = _playground.Run("--metric", "relative", "--tolerance", "0", "--report", "report.json");
 
         Assert.True(result.Exit == 5, result.ToString());
-        Assert.Equal(JsonValueKind.Null, Read("report.json").GetProperty("result").ValueKind);
+        Assert.Equal(JsonValueKind.Null, _playground.Json("report.json").GetProperty("result").ValueKind);
         Assert.False(File.Exists(_playground.Output));
     }
 

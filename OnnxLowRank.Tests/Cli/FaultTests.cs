@@ -13,7 +13,7 @@ public sealed class FaultTests : IDisposable
 
     string[] Names => [.. Directory.EnumerateFileSystemEntries(_playground.Folder).Select(entry => Path.GetFileName(entry)).Order(StringComparer.Ordinal)];
 
-    JsonElement Report() => JsonDocument.Parse(File.ReadAllText(_playground.PathOf("report.json"))).RootElement;
+    JsonElement Report() => _playground.Json("report.json");
 
     [Theory]
     [InlineData(0)]

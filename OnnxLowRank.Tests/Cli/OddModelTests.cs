@@ -38,7 +38,7 @@ public sealed class OddModelTests : IDisposable
 
     CommandResult Run(params string[] options) => _playground.Run(["--no-timing", "--report", "r.json", .. options]);
 
-    JsonElement[] Layers() => [.. JsonDocument.Parse(File.ReadAllText(_playground.PathOf("r.json"))).RootElement.GetProperty("layers").EnumerateArray()];
+    JsonElement[] Layers() => [.. _playground.Json("r.json").GetProperty("layers").EnumerateArray()];
 
     static (string?, string?) Fate(JsonElement layer) => (layer.GetProperty("action").GetString(), layer.GetProperty("reason").GetString());
 
@@ -150,7 +150,7 @@ public sealed class OddModelTests : IDisposable
 
         AssertExit(0, Run("--metric", metric, "--tolerance", "0.1", "--method", "none", "--format", "int8"));
         // With the output that is always empty as the only one compared, whatever becomes of the other would do.
-        Assert.True(JsonDocument.Parse(File.ReadAllText(_playground.PathOf("r.json"))).RootElement.GetProperty("verified").GetProperty("loss").GetDouble() > 1e-7);
+        Assert.True(_playground.Json("r.json").GetProperty("verified").GetProperty("loss").GetDouble() > 1e-7);
     }
 
     [Fact]

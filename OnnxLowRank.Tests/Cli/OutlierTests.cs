@@ -23,7 +23,7 @@ public sealed class OutlierTests : IDisposable
         _playground.WriteSamples(values, Playground.Samples, Playground.Inputs);
         var result = _playground.Run(["--no-timing", "--tolerance", "0.2", "--report", "report.json", .. options]);
         Assert.True(result.Exit == 0, result.ToString());
-        return JsonDocument.Parse(File.ReadAllText(_playground.PathOf("report.json"))).RootElement;
+        return _playground.Json("report.json");
     }
 
     static Dictionary<string, int> Kernels(JsonElement report) => report.GetProperty("kernels").EnumerateObject().ToDictionary(item => item.Name, item => item.Value.GetInt32());

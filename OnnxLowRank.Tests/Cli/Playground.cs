@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using Google.Protobuf;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
@@ -34,6 +35,8 @@ sealed class Playground : IDisposable
     public string Output => PathOf("out.onnx");
 
     public string PathOf(string name) => Path.Combine(Folder, name);
+
+    public JsonElement Json(string name) => JsonDocument.Parse(File.ReadAllText(PathOf(name))).RootElement;
 
     public string Write(string name, byte[] content) => _folder.File(name, content);
 

@@ -95,7 +95,7 @@ public sealed class SweepTests : IDisposable
         Assert.Equal(1 + points.Count, lines.Length);
         int bytes = Array.IndexOf(lines[0].Split(','), "bytes");
         Assert.Equal(points.Select(point => point.GetProperty("bytes").GetInt64()), lines.Skip(1).Select(line => long.Parse(line.Split(',')[bytes], CultureInfo.InvariantCulture)));
-        Assert.Equal(points.Count, JsonDocument.Parse(File.ReadAllText(_playground.PathOf("found/sweep.json"))).RootElement.GetProperty("points").GetArrayLength());
+        Assert.Equal(points.Count, _playground.Json("found/sweep.json").GetProperty("points").GetArrayLength());
     }
 
     /// <summary>Names come from files: they are shown, never run. The page's script draws its charts, as tests of the other report see in a browser.</summary>
@@ -113,7 +113,7 @@ public sealed class SweepTests : IDisposable
         Assert.DoesNotContain(Name, page);
         Assert.Contains("<h1>a&lt;script&gt;b</h1>", page);
         Assert.Contains("data-charts=\"2\"", page); // accuracy, and the likelihood of the labels
-        var points = JsonDocument.Parse(File.ReadAllText(_playground.PathOf("found/sweep.json"))).RootElement.GetProperty("points").EnumerateArray().ToList();
+        var points = _playground.Json("found/sweep.json").GetProperty("points").EnumerateArray().ToList();
         Assert.Equal(3, points.Count);
         Assert.All(points, point => Assert.Contains($"<data value=\"{point.GetProperty("loss").GetDouble().ToString("R", CultureInfo.InvariantCulture)}\">", page));
         Assert.All(points, point => Assert.True(point.GetProperty("nll").GetDouble() > 0));

@@ -32,7 +32,7 @@ public sealed class UtilizationTests : IDisposable
 
         Assert.True(first.Exit == 0 && second.Exit == 0, $"{first}\n{second}");
         Assert.Empty(first.Output);
-        JsonElement one = JsonDocument.Parse(File.ReadAllText(_playground.PathOf("first.json"))).RootElement, two = JsonDocument.Parse(second.Output).RootElement;
+        JsonElement one = _playground.Json("first.json"), two = JsonDocument.Parse(second.Output).RootElement;
         Assert.Equal((0, 2), (one.GetProperty("resumed").GetInt32(), two.GetProperty("resumed").GetInt32()));
         Assert.Equal(one.GetProperty("layers").GetRawText(), two.GetProperty("layers").GetRawText());
         Assert.Equal("accuracy", one.GetProperty("metric").GetString());
@@ -50,7 +50,7 @@ public sealed class UtilizationTests : IDisposable
 
         Assert.True(result.Exit == 0, result.ToString());
         string page = File.ReadAllText(_playground.PathOf("used.html"));
-        var report = JsonDocument.Parse(File.ReadAllText(_playground.PathOf("used.json"))).RootElement;
+        var report = _playground.Json("used.json");
         string Value(JsonElement number) => $"<data value=\"{number.GetDouble().ToString("R", System.Globalization.CultureInfo.InvariantCulture)}\">";
         Assert.Contains($"data-field=\"before.meanLayerUtilization\">{Value(report.GetProperty("meanLayerUtilization"))}", page);
         Assert.Contains($"data-field=\"after.parameters\">{Value(report.GetProperty("after").GetProperty("parameters"))}", page);

@@ -19,7 +19,7 @@ public sealed partial class CompressionPageTests : IDisposable
         var result = _playground.Run(["--report", "r.html", "--report", "r.json", .. options]);
 
         Assert.True(result.Exit == exit, result.ToString());
-        return (File.ReadAllText(_playground.PathOf("r.html")), JsonDocument.Parse(File.ReadAllText(_playground.PathOf("r.json"))).RootElement);
+        return (File.ReadAllText(_playground.PathOf("r.html")), _playground.Json("r.json"));
     }
 
     /// <summary>The exact numbers of the headline, by their names in the report.</summary>
