@@ -39,6 +39,7 @@ sealed record Analysis(
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
         var positions = found.Layers.ToDictionary(layer => layer, layer => layer.IsMeasured ? PositionsOf(layer, shapes) : default);
         var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
+        var downstream = Downstream.Find(workspace.Model.Graph, found.Layers);
         int done = 0;
         var decompositions = new Dictionary<Layer, Decomposition>();
         var int4 = new Dictionary<Layer, Int4Weights>();
@@ -67,7 +68,8 @@ sealed record Analysis(
                 bool isSeen = IsSeen(layer, positions);
                 if (isSeen && options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
                 {
-                    decompositions[layer] = Decomposing.Of(algebra, layer, measured, options, workspace, utilized);
+                    decompositions[layer] = Decomposing.Of(
+                        algebra, layer, measured, options, workspace, utilized, OutputMetric.Bytes(layer) <= options.Memory ? downstream.GetValueOrDefault(layer) : null);
                 }
                 if (isSeen && options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
                 {

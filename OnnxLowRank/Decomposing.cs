@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
@@ -16,14 +17,15 @@ static class Decomposing
 
     /// <summary>The decomposition of a layer that some rank makes smaller.</summary>
     /// <param name="utilized">What finds the spaces that the task uses, with <see cref="Method.Utilized"/>; null otherwise.</param>
+    /// <param name="downstream">Where the layer's output goes, if that is to count.</param>
     public static Decomposition Of(
-        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized)
+        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, Downstream? downstream)
     {
         var spill = workspace.Model.Spill;
         return layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer, spill)
             : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
             : measured.Sketches.TryGetValue(layer, out var sketches) ? OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill)
-            : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), spill);
+            : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), spill, downstream);
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
@@ -58,9 +60,11 @@ static class Decomposing
 
     /// <param name="rank">The largest that is to be cut.</param>
     /// <param name="spill">Where it waits; in memory when null.</param>
+    /// <param name="downstream">Where the layer's output goes, if that is to count; only for a layer of one group and one use.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static Decomposition Decompose(
-        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null)
+        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null,
+        Downstream? downstream = null)
     {
         var moments = measured.Moments[layer];
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
@@ -74,7 +78,7 @@ static class Decomposing
             var second = Moments.Pooled(moments, g, isCentred);
             return looksAtWeight
                 ? OutputMethod.Along(algebra, OfWeight(algebra, part!, method, rank, seed + g).Vectors, second, isAtInput ? part : null)
-                : FromMoments(algebra, layer, part, second, shrinkage, rank);
+                : FromMoments(algebra, layer, part, second, shrinkage, rank, downstream == null ? null : MetricOf(algebra, layer, downstream, moments[0].Mean(), second));
         })];
         return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill);
     }
@@ -103,14 +107,33 @@ static class Decomposing
     /// <param name="part">W of the group; null for a layer of one group, whose weight is read in pieces.</param>
     /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
-    static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix? part, Matrix second, double shrinkage, int rank)
+    static OutputBasis FromMoments(ILinearAlgebra algebra, Layer layer, Matrix? part, Matrix second, double shrinkage, int rank, OutputMetric? metric = null)
     {
         if (IsSolvedAtInput(layer))
         {
-            return OutputMethod.FromInput(algebra, second, part == null ? layer.ReadRows() : [part], shrinkage, rank);
+            return OutputMethod.FromInput(algebra, second, part == null ? layer.ReadRows() : [part], shrinkage, rank, metric);
         }
         var covariance = Tap.IsAtInput(layer) ? Through(algebra, part ?? layer.ReadWeight(), second) : second;
-        return OutputMethod.FromOutput(algebra, covariance, part == null ? layer.ReadTransposed() : [part.Transposed()], shrinkage, rank);
+        return OutputMethod.FromOutput(algebra, covariance, part == null ? layer.ReadTransposed() : [part.Transposed()], shrinkage, rank, metric);
+    }
+
+    /// <param name="mean">Of the value that <see cref="Tap"/> chose.</param>
+    /// <param name="second">Of the same value, about the mean.</param>
+    static OutputMetric? MetricOf(ILinearAlgebra algebra, Layer layer, Downstream downstream, double[] mean, Matrix second)
+    {
+        if (!Tap.IsAtInput(layer))
+        {
+            return OutputMetric.Of(algebra, downstream, mean, [.. Enumerable.Range(0, second.Rows).Select(i => second[i, i])], metric => TensorPrimitives.Dot<double>(metric.Data, second.Data));
+        }
+        var weight = layer.ReadWeight();
+        var seen = algebra.Multiply(weight, second); // W·G
+        double[] variances = [.. Enumerable.Range(0, layer.Out).Select(i => Math.Max(0, TensorPrimitives.Dot<double>(seen.Row(i), weight.Row(i))))];
+        double[] means = algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data;
+        if (layer.Uses[0].Bias is { } bias)
+        {
+            TensorPrimitives.Add<double>(means, bias, means);
+        }
+        return OutputMetric.Of(algebra, downstream, means, variances, metric => TensorPrimitives.Dot<double>(algebra.Multiply(metric, seen).Data, weight.Data));
     }
 
     /// <summary>Whether the layer's basis follows from its input's moments without its output's.</summary>

@@ -9,7 +9,7 @@ namespace OnnxLowRank.Factorization;
 sealed class Decomposition
 {
     readonly Spectrum[] _groups;
-    readonly Kept _up, _down;
+    readonly Kept _up, _dual, _down;
 
     /// <param name="layer">Whose weight it is.</param>
     /// <param name="groups">One basis per group, of the same size.</param>
@@ -24,17 +24,24 @@ sealed class Decomposition
         Means = means;
         _groups = [.. groups.Select(group => new Spectrum(group.Energy, group.Total))];
         MaxRank = groups[0].Vectors.Cols;
-        var up = new float[layer.Out * MaxRank];
-        int rows = layer.OutPerGroup;
+        spill ??= Spill.None;
+        _up = spill.Keep(Floats(groups, group => group.Vectors));
+        _dual = groups.All(group => group.Dual == group.Vectors) ? _up : spill.Keep(Floats(groups, group => group.Dual));
+        _down = spill.Keep(new DownFactor(algebra, layer, _dual, MaxRank).Make(substitute));
+        Energy = groups.Sum(group => group.Total);
+        Tucker = input == null ? null : new(algebra, layer, input, groups[0].Dual);
+    }
+
+    /// <summary>(out, k), group after group.</summary>
+    static float[] Floats(OutputBasis[] groups, Func<OutputBasis, Matrix> part)
+    {
+        int elements = part(groups[0]).Data.Length;
+        var floats = new float[groups.Length * elements];
         for (int g = 0; g < groups.Length; g++)
         {
-            TensorPrimitives.ConvertTruncating<double, float>(groups[g].Vectors.Data, up.AsSpan(g * rows * MaxRank));
+            TensorPrimitives.ConvertTruncating<double, float>(part(groups[g]).Data, floats.AsSpan(g * elements));
         }
-        spill ??= Spill.None;
-        _up = spill.Keep(up);
-        _down = spill.Keep(new DownFactor(algebra, layer, _up, MaxRank).Make(substitute));
-        Energy = groups.Sum(group => group.Total);
-        Tucker = input == null ? null : new(algebra, layer, input, groups[0].Vectors);
+        return floats;
     }
 
     public Layer Layer { get; }
@@ -60,7 +67,7 @@ sealed class Decomposition
     /// <summary>Share of the output's energy that combining the input's channels is predicted to lose.</summary>
     public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputTail(inputRank) / Energy : 0;
 
-    /// <summary>Down = Uᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
+    /// <summary>Down = Pᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)
     {
         var all = _down.Span;
@@ -74,7 +81,7 @@ sealed class Decomposition
 
     /// <summary>What each number between the factors is multiplied by, (groups·r).</summary>
     /// <param name="balanced">
-    /// Whether to split the spread evenly over both factors, h'ᵢ = hᵢ/σᵢ^½, which quantized factors need; otherwise Up is orthonormal.
+    /// Whether to split the spread evenly over both factors, h'ᵢ = hᵢ/σᵢ^½, which quantized factors need; otherwise Up's columns have length 1.
     /// </param>
     public double[] Scales(int rank, bool balanced)
     {
@@ -109,23 +116,23 @@ sealed class Decomposition
         return up;
     }
 
-    /// <summary>Uᵀ of every group, (groups, k, out/groups): what turns y into the numbers between the factors.</summary>
+    /// <summary>Pᵀ of every group, (groups, k, out/groups): what turns y into the numbers between the factors.</summary>
     public float[] ProjectionT()
     {
         int rows = Layer.OutPerGroup;
-        var basis = _up.Span;
-        var transposed = new float[basis.Length];
+        var dual = _dual.Span;
+        var transposed = new float[dual.Length];
         for (int o = 0; o < Layer.Out; o++)
         {
             for (int k = 0; k < MaxRank; k++)
             {
-                transposed[(o / rows * MaxRank + k) * rows + o % rows] = basis[o * MaxRank + k];
+                transposed[(o / rows * MaxRank + k) * rows + o % rows] = dual[o * MaxRank + k];
             }
         }
         return transposed;
     }
 
-    /// <summary>Uᵀ·b of every group, (groups·k): what a projected output holds beside Uᵀ·W·x.</summary>
+    /// <summary>Pᵀ·b of every group, (groups·k): what a projected output holds beside Pᵀ·W·x.</summary>
     public double[] ProjectedBias(int use)
     {
         var projected = new double[Layer.Groups * MaxRank];
@@ -133,20 +140,20 @@ sealed class Decomposition
         {
             return projected;
         }
-        var basis = _up.Span;
+        var dual = _dual.Span;
         for (int o = 0; o < Layer.Out; o++)
         {
             var part = projected.AsSpan(o / Layer.OutPerGroup * MaxRank, MaxRank);
             for (int k = 0; k < MaxRank; k++)
             {
-                part[k] += basis[o * MaxRank + k] * bias[o];
+                part[k] += dual[o * MaxRank + k] * bias[o];
             }
         }
         return projected;
     }
 
     /// <summary>
-    /// What the bias must gain so that the output's mean stays: (I − U_r·U_rᵀ)·E[W·x] per channel; null without a measured mean.
+    /// What the bias must gain so that the output's mean stays: (I − U_r·P_rᵀ)·E[W·x] per channel; null without a measured mean.
     /// </summary>
     public double[]? BiasCorrection(int rank, int use)
     {
@@ -160,7 +167,7 @@ sealed class Decomposition
             return correction; // nothing was projected
         }
         int rows = Layer.OutPerGroup;
-        var basis = _up.Span;
+        ReadOnlySpan<float> basis = _up.Span, dual = _dual.Span;
         for (int g = 0; g < Layer.Groups; g++)
         {
             var part = mean.AsSpan(g * rows, rows);
@@ -168,7 +175,7 @@ sealed class Decomposition
             var direction = new double[rank];
             for (int o = 0; o < rows; o++)
             {
-                TensorPrimitives.ConvertTruncating<float, double>(basis.Slice((g * rows + o) * MaxRank, rank), direction);
+                TensorPrimitives.ConvertTruncating<float, double>(dual.Slice((g * rows + o) * MaxRank, rank), direction);
                 TensorPrimitives.MultiplyAdd(direction, part[o], inner, inner);
             }
             for (int o = 0; o < rows; o++)

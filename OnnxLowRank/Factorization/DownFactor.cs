@@ -6,10 +6,10 @@ using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
-/// <summary>Down = Uᵀ·W of every group, (groups·k, in), made without the whole weight of a large layer in double precision.</summary>
-/// <param name="up">U (out, k), group after group.</param>
+/// <summary>Down = Pᵀ·W of every group, (groups·k, in), made without the whole weight of a large layer in double precision.</summary>
+/// <param name="dual">P (out, k), group after group.</param>
 /// <param name="rank">k.</param>
-sealed class DownFactor(ILinearAlgebra algebra, Layer layer, Kept up, int rank)
+sealed class DownFactor(ILinearAlgebra algebra, Layer layer, Kept dual, int rank)
 {
     /// <param name="substitute">What the factors stand for where it is not W itself (out, in).</param>
     public float[] Make(Matrix? substitute) =>
@@ -54,11 +54,11 @@ sealed class DownFactor(ILinearAlgebra algebra, Layer layer, Kept up, int rank)
         return down;
     }
 
-    /// <summary>U of consecutive outputs, (count, k).</summary>
+    /// <summary>P of consecutive outputs, (count, k).</summary>
     Matrix Directions(int first, int count)
     {
         var directions = new Matrix(count, rank);
-        TensorPrimitives.ConvertTruncating<float, double>(up.Span.Slice(first * rank, count * rank), directions.Data);
+        TensorPrimitives.ConvertTruncating<float, double>(dual.Span.Slice(first * rank, count * rank), directions.Data);
         return directions;
     }
 

@@ -44,8 +44,8 @@ static class InputMethod
             Math.Max(0, objective.Trace()));
     }
 
-    /// <summary>(C_out·taps, C_in) from (C_out, C_in·taps).</summary>
-    static Matrix Stacked(Matrix weight, int channels)
+    /// <summary>(C_out·taps, C_in) from (C_out, C_in·taps): the kernel's positions below each other.</summary>
+    public static Matrix Stacked(Matrix weight, int channels)
     {
         int taps = weight.Cols / channels;
         var stacked = new Matrix(weight.Rows * taps, channels);

@@ -14,7 +14,11 @@ record Spectrum(double[] Energy, double Total)
 
 /// <summary>
 /// Directions of a layer's output, most important first. Any method boils down to one: keeping the first r of them gives
-/// W ≈ U_r·(U_rᵀ·W), so a basis is computed once and cut at any rank.
+/// W ≈ U_r·(P_rᵀ·W), so a basis is computed once and cut at any rank.
 /// </summary>
-/// <param name="Vectors">U (m, k), orthonormal columns.</param>
-sealed record OutputBasis(Matrix Vectors, double[] Energy, double Total) : Spectrum(Energy, Total);
+/// <param name="Vectors">U (m, k), columns of length 1.</param>
+sealed record OutputBasis(Matrix Vectors, double[] Energy, double Total) : Spectrum(Energy, Total)
+{
+    /// <summary>P (m, k) with Pᵀ·U = I, what an output is projected by: U itself where its columns are orthogonal.</summary>
+    public Matrix Dual { get; init; } = Vectors;
+}

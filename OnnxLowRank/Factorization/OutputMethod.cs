@@ -7,8 +7,9 @@ namespace OnnxLowRank.Factorization;
 
 /// <summary>
 /// The data-aware method: the basis that loses least of the layer's output variance, so that with the bias corrected
-/// E‖y − Up·Down·x − b'‖² is the smallest possible at every rank. Source: reduced-rank regression (Izenman 1975); in the form
-/// used here no matrix is inverted, so samples that do not span the space cannot break it.
+/// E‖y − Up·Down·x − b'‖² is the smallest possible at every rank; with an <see cref="OutputMetric"/>, the error as the layers behind see it.
+/// Source: reduced-rank regression (Izenman 1975); in the form used here no matrix of samples is inverted, so samples that do not span the
+/// space cannot break it.
 /// </summary>
 static class OutputMethod
 {
@@ -19,8 +20,9 @@ static class OutputMethod
     /// ρ: share of the weight-only objective W·Wᵀ mixed in, scaled to K's trace; keeps directions that few samples did not excite.
     /// </param>
     /// <param name="rank">How many directions are wanted, at most m.</param>
+    /// <param name="metric">Which errors matter; all alike when null.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
-    public static OutputBasis FromOutput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> columns, double shrinkage, int rank)
+    public static OutputBasis FromOutput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> columns, double shrinkage, int rank, OutputMetric? metric = null)
     {
         if (shrinkage > 0)
         {
@@ -28,9 +30,12 @@ static class OutputMethod
             double traceOfGram = gram.Trace(), factor = traceOfGram > 0 ? shrinkage * covariance.Trace() / traceOfGram : 0;
             TensorPrimitives.MultiplyAdd(gram.Data, factor, covariance.Data, covariance.Data);
         }
+        double total = Math.Max(0, covariance.Trace());
+        covariance = metric == null ? covariance : metric.Seen(algebra, covariance);
         Garbage.Collect(covariance.Data.Length); // what mixing took
         var eigen = algebra.Eigen(covariance);
-        return new(eigen.Vectors.LeftCols(rank), NonNegative(eigen.Values, rank), Math.Max(0, covariance.Trace()));
+        var (directions, energy) = (eigen.Vectors.LeftCols(rank), NonNegative(eigen.Values, rank));
+        return metric == null ? new(directions, energy, total) : metric.Basis(algebra, directions, energy, total);
     }
 
     /// <summary>
@@ -40,7 +45,7 @@ static class OutputMethod
     /// <param name="covariance">G (n, n), in squared units of x.</param>
     /// <param name="rows">W (m, n) in pieces of consecutive rows; gone through twice.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
-    public static OutputBasis FromInput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> rows, double shrinkage, int rank)
+    public static OutputBasis FromInput(ILinearAlgebra algebra, Matrix covariance, IEnumerable<Matrix> rows, double shrinkage, int rank, OutputMetric? metric = null)
     {
         int outputs = 0;
         var gram = Gram(algebra, rows.Select(piece =>
@@ -56,6 +61,12 @@ static class OutputMethod
         {
             mixed[i, i] += ridge;
         }
+        double total = TensorPrimitives.Dot<double>(gram.Data, mixed.Data);
+        if (metric != null)
+        {
+            rows = [metric.RootTimes(algebra, rows)];
+            gram = Gram(algebra, rows);
+        }
         var input = algebra.Eigen(mixed);
         var root = input.Vectors.WithColumnsTimes(Array.ConvertAll(input.Values, value => Math.Sqrt(Math.Max(0, value))));
         var inner = algebra.Eigen(algebra.Multiply(root, algebra.Multiply(gram, root), transposeLeft: true));
@@ -64,9 +75,10 @@ static class OutputMethod
         var map = algebra.Multiply(root, inner.Vectors.LeftCols(kept));
         map = isSound ? Normalized(algebra, gram, map, inner.Values) : map;
         var vectors = Times(algebra, rows, map, outputs);
-        return new(
-            // Columns that carry nothing are zero or noise here; orthonormalizing replaces them by something harmless.
-            isSound ? vectors : algebra.Orthonormalize(vectors), NonNegative(inner.Values, kept), inner.Values.Sum(value => Math.Max(0, value)));
+        // Columns that carry nothing are zero or noise here; orthonormalizing replaces them by something harmless.
+        var directions = isSound ? vectors : algebra.Orthonormalize(vectors);
+        double[] energy = NonNegative(inner.Values, kept);
+        return metric == null ? new(directions, energy, inner.Values.Sum(value => Math.Max(0, value))) : metric.Basis(algebra, directions, energy, total);
     }
 
     /// <summary>Share of the largest energy below which an eigenvector is too uncertain to be normalized by its eigenvalue.</summary>

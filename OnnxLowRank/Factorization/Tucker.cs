@@ -17,15 +17,15 @@ sealed class Tucker
     readonly float[] _kernel;
     readonly float[] _core;
 
-    /// <param name="up">U (out, k), the output's basis.</param>
-    public Tucker(ILinearAlgebra algebra, Layer layer, InputBasis input, Matrix up)
+    /// <param name="dual">P (out, k), what the output is projected by.</param>
+    public Tucker(ILinearAlgebra algebra, Layer layer, InputBasis input, Matrix dual)
     {
         _input = input;
         _taps = layer.KernelSize;
         _entry = Floats(input.Entry);
         var kernel = ByOutput(input.Kernel, layer.Out);
         _kernel = Floats(kernel);
-        _core = Floats(algebra.Multiply(up, kernel, transposeLeft: true));
+        _core = Floats(algebra.Multiply(dual, kernel, transposeLeft: true));
     }
 
     /// <summary>The largest input rank that can be cut.</summary>

@@ -46,6 +46,12 @@ abstract class CheckedAlgebra : ILinearAlgebra
         return right.Rows == 0 ? new(0, right.Cols) : SolveOf(positiveDefinite, right);
     }
 
+    public Matrix Cholesky(Matrix positiveDefinite)
+    {
+        RequireSymmetric(positiveDefinite, nameof(positiveDefinite));
+        return positiveDefinite.Rows == 0 ? new(0, 0) : CholeskyOf(positiveDefinite);
+    }
+
     public Matrix Multiply(Matrix left, Matrix right, bool transposeLeft = false, bool transposeRight = false)
     {
         RequireFinite(left, nameof(left));
@@ -79,6 +85,8 @@ abstract class CheckedAlgebra : ILinearAlgebra
 
     /// <summary>Q (m, n) of a matrix with m ≥ n.</summary>
     protected abstract Matrix BasisOf(Matrix tall);
+
+    protected abstract Matrix CholeskyOf(Matrix positiveDefinite);
 
     protected abstract Matrix SolveOf(Matrix positiveDefinite, Matrix right);
 

@@ -35,6 +35,10 @@ interface ILinearAlgebra
     /// <exception cref="ArithmeticException">A is not positive definite; the message names the failing pivot.</exception>
     Matrix Solve(Matrix positiveDefinite, Matrix right);
 
+    /// <summary>L (n, n), zero above the diagonal, with A = L·Lᵀ for a symmetric positive definite A (n, n); only A's lower triangle is read.</summary>
+    /// <exception cref="ArithmeticException">A is not positive definite; the message names the failing pivot.</exception>
+    Matrix Cholesky(Matrix positiveDefinite);
+
     /// <summary>op(A)·op(B), where op transposes if asked to; no transposed copy is made.</summary>
     Matrix Multiply(Matrix left, Matrix right, bool transposeLeft = false, bool transposeRight = false);
 

@@ -57,12 +57,11 @@ sealed class ManagedAlgebra(int threads) : CheckedAlgebra
         return ManagedQr.Thin(scaled, _parallel).Q;
     }
 
-    /// <summary>A = L·Lᵀ row by row, then L·Y = B and Lᵀ·X = Y; all inner loops run along rows.</summary>
-    protected override Matrix SolveOf(Matrix positiveDefinite, Matrix right)
+    /// <summary>Row by row; the inner loops here and in <see cref="SolveOf"/> run along rows.</summary>
+    protected override Matrix CholeskyOf(Matrix positiveDefinite)
     {
-        int n = positiveDefinite.Rows;
-        var (l, x) = (LowerTriangle(positiveDefinite), right.Copy());
-        for (int i = 0; i < n; i++)
+        var l = LowerTriangle(positiveDefinite);
+        for (int i = 0; i < l.Rows; i++)
         {
             var row = l.Row(i);
             for (int j = 0; j < i; j++)
@@ -72,6 +71,14 @@ sealed class ManagedAlgebra(int threads) : CheckedAlgebra
             double pivot = row[i] - TensorPrimitives.Dot<double>(row[..i], row[..i]);
             row[i] = pivot > 0 ? Math.Sqrt(pivot) : throw new ArithmeticException(NotPositiveDefinite(i + 1));
         }
+        return l;
+    }
+
+    /// <summary>L·Y = B, then Lᵀ·X = Y.</summary>
+    protected override Matrix SolveOf(Matrix positiveDefinite, Matrix right)
+    {
+        int n = positiveDefinite.Rows;
+        var (l, x) = (CholeskyOf(positiveDefinite), right.Copy());
         for (int i = 0; i < n; i++)
         {
             for (int j = 0; j < i; j++)

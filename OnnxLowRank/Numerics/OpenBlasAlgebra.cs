@@ -135,17 +135,27 @@ sealed unsafe class OpenBlasAlgebra : CheckedAlgebra
         return basis;
     }
 
-    /// <summary>LAPACK's A = Rᵀ·R, R upper, is our A = L·Lᵀ; then L·Y = B and Lᵀ·X = Y in CBLAS, which knows row-major.</summary>
+    /// <summary>LAPACK's A = Rᵀ·R, R upper, is our A = L·Lᵀ.</summary>
+    protected override Matrix CholeskyOf(Matrix positiveDefinite)
+    {
+        int n = positiveDefinite.Rows, info;
+        var lower = LowerTriangle(positiveDefinite);
+        byte upper = (byte)'U';
+        fixed (double* a = lower.Data)
+        {
+            _blas.dpotrf(&upper, &n, a, &n, &info, 1);
+        }
+        Check("dpotrf", info);
+        return lower;
+    }
+
+    /// <summary>L·Y = B and Lᵀ·X = Y in CBLAS, which knows row-major.</summary>
     protected override Matrix SolveOf(Matrix positiveDefinite, Matrix right)
     {
         int n = positiveDefinite.Rows, cols = right.Cols;
-        var (lower, solution) = (LowerTriangle(positiveDefinite), right.Copy());
-        byte upper = (byte)'U';
-        int info;
+        var (lower, solution) = (CholeskyOf(positiveDefinite), right.Copy());
         fixed (double* a = lower.Data, x = solution.Data)
         {
-            _blas.dpotrf(&upper, &n, a, &n, &info, 1);
-            Check("dpotrf", info);
             if (cols > 0)
             {
                 _blas.cblas_dtrsm(RowMajor, Left, Lower, NoTrans, NonUnit, n, cols, 1, a, n, x, cols);
