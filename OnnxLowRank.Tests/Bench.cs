@@ -99,6 +99,11 @@ sealed class Bench
     public Rewritten Factorize(Func<Layer, int> rank, WeightFormat format = WeightFormat.Float32, Dialect dialect = Dialect.Ort) =>
         Rewrite(dialect, layer => new LayerPlan.Factorize(layer, rank(layer), format));
 
+    /// <summary>The model with one layer factorized in another way.</summary>
+    public Rewritten Factorize(Layer layer, Decomposition decomposition, int rank) =>
+        new Rewriter(Model, new Dictionary<Layer, Decomposition> { [layer] = decomposition }, new Dictionary<Layer, Int4Weights>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>())
+            .Apply([new LayerPlan.Factorize(layer, rank, WeightFormat.Float32)]);
+
     public static int FullRank(Layer layer) => Math.Min(layer.OutPerGroup, layer.In);
 
     /// <summary>A third of the ranks: what is lost is large, so that any wrong treatment of it shows.</summary>

@@ -100,8 +100,20 @@ public class LinearAlgebraTests
         AssertClose(right, Times(matrix, solution), Tolerance(n), Norm(matrix) * Norm(solution));
     }
 
+    [Theory, MemberData(nameof(SymmetricMatrices))]
+    public void Cholesky_is_lower_and_reproduces_the_matrix(string implementation, string kind, int n)
+    {
+        var root = Make(kind, n, n);
+        var matrix = Plus(Times(root, Scaled(root.Transposed(), 1 / Math.Max(Norm(root), 1e-200))), Matrix.Identity(n), kind switch { "huge" => 1e150, "tiny" => 1e-150, _ => 1 });
+
+        var lower = Use(implementation).Cholesky(matrix);
+
+        AssertClose(matrix, Times(lower, lower.Transposed()), Tolerance(n), Norm(matrix));
+        Assert.All(Enumerable.Range(0, n), i => Assert.True(lower[i, i] > 0 && lower.Row(i)[(i + 1)..].IndexOfAnyExcept(0) < 0));
+    }
+
     [Theory, MemberData(nameof(Implementations))]
-    public void Eigen_and_Solve_read_only_the_lower_triangle(string implementation)
+    public void Eigen_Cholesky_and_Solve_read_only_the_lower_triangle(string implementation)
     {
         const int n = 37;
         var matrix = Plus(MakeSymmetric("gaussian", n), Matrix.Identity(n), 40);
@@ -116,10 +128,12 @@ public class LinearAlgebraTests
         var (values, vectors) = algebra.Eigen(lower); // a NaN that is read is in all that follows
         AssertClose(matrix, Times(ScaledCols(vectors, values), vectors.Transposed()), Tolerance(n), Norm(matrix));
         AssertClose(right, Times(matrix, algebra.Solve(lower, right)), Tolerance(n), Norm(right));
+        var root = algebra.Cholesky(lower);
+        AssertClose(matrix, Times(root, root.Transposed()), Tolerance(n), Norm(matrix));
     }
 
     [Theory, MemberData(nameof(Implementations))]
-    public void Solve_names_the_pivot_where_a_matrix_is_not_positive_definite(string implementation)
+    public void Solve_and_Cholesky_name_the_pivot_where_a_matrix_is_not_positive_definite(string implementation)
     {
         var matrix = Matrix.Identity(5);
         matrix[3, 3] = -1;
@@ -128,6 +142,7 @@ public class LinearAlgebraTests
         var error = Assert.Throws<ArithmeticException>(() => algebra.Solve(matrix, new(5, 1)));
 
         Assert.Contains("pivot 4", error.Message, StringComparison.Ordinal);
+        Assert.Equal(error.Message, Assert.Throws<ArithmeticException>(() => algebra.Cholesky(matrix)).Message);
         Assert.Throws<ArithmeticException>(() => algebra.Solve(new(2, 2), new(2, 1)));
     }
 
@@ -178,6 +193,7 @@ public class LinearAlgebraTests
             Assert.Equal(new double[m * 2], algebra.Multiply(new(m, n), new(n, 2)).Data);
         }
         Assert.Equal(0, algebra.Solve(Matrix.Identity(3), new(3, 0)).Cols);
+        Assert.Equal(0, algebra.Cholesky(new(0, 0)).Rows);
         Assert.Equal(4, algebra.Solve(new(0, 0), new(0, 4)).Cols);
     }
 
@@ -190,6 +206,7 @@ public class LinearAlgebraTests
         AssertArgument(() => algebra.Multiply(new(2, 3), new(4, 5), transposeLeft: true, transposeRight: true), "3x2", "5x4");
         AssertArgument(() => algebra.Eigen(new(2, 3)), "2 rows", "3 columns");
         AssertArgument(() => algebra.Solve(new(2, 3), new(2, 1)), "2 rows", "3 columns");
+        AssertArgument(() => algebra.Cholesky(new(2, 3)), "2 rows", "3 columns");
         AssertArgument(() => algebra.Solve(Matrix.Identity(3), new(4, 1)), "3x3", "4 rows");
     }
 
