@@ -55,7 +55,7 @@ sealed class CompressCommand : IVerb
     readonly Option<int?> _seed = CommandOptions.Seed();
     readonly Option<int?> _threads = CommandOptions.Threads();
     readonly Option<int?> _batch = CommandOptions.Batch();
-    readonly Option<Target?> _memory = CommandOptions.Memory("For moments of layers in work; larger models keep results on disk [1GiB].");
+    readonly Option<Target?> _memory = CommandOptions.Memory("For moments of layers in work; larger models keep results on disk [as the weights, 256MiB to 1GiB].");
     readonly Option<string[]> _report = new("--report") { Description = "Write a report, FILE.json or FILE.html, or - for JSON on standard output; may be repeated.", HelpName = "FILE" };
     readonly Option<bool> _quiet = CommandOptions.Quiet();
     readonly Option<bool> _noColor = CommandOptions.NoColor();
@@ -133,7 +133,7 @@ sealed class CompressCommand : IVerb
             Seed = parsed.GetValue(_seed) ?? defaults.Seed,
             Threads = parsed.GetValue(_threads) ?? defaults.Threads,
             Batch = parsed.GetValue(_batch),
-            Memory = (long?)parsed.GetValue(_memory)?.Value ?? defaults.Memory,
+            Memory = (long?)parsed.GetValue(_memory)?.Value,
         };
         if (parsed.GetValue(_tolerance) != null && (options.TargetSize ?? options.TargetTime) != null)
         {

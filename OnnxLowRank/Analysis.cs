@@ -46,12 +46,12 @@ sealed record Analysis(
         var grids = new Dictionary<string, UInt8Grid>();
         var spreads = new Dictionary<Layer, double>();
         var sketched = new List<(string Layer, int Channels, int Width)>();
-        foreach (var wave in Calibrator.Waves(found.Layers, shapes, options.Memory))
+        foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory))
         {
             clock.Enter("calibrate");
             Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
-            var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, options.Memory)
-                ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, options.Memory);
+            var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, workspace.Memory)
+                ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, workspace.Memory);
             foreach (var (value, grid) in measured.Grids)
             {
                 grids[value] = grid;
@@ -69,7 +69,7 @@ sealed record Analysis(
                 if (isSeen && options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
                 {
                     decompositions[layer] = Decomposing.Of(
-                        algebra, layer, measured, options, workspace, utilized, OutputMetric.Bytes(layer) <= options.Memory ? downstream.GetValueOrDefault(layer) : null);
+                        algebra, layer, measured, options, workspace, utilized, OutputMetric.Bytes(layer) <= workspace.Memory ? downstream.GetValueOrDefault(layer) : null);
                 }
                 if (isSeen && options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
                 {

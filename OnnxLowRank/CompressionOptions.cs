@@ -163,9 +163,9 @@ public sealed record CompressionOptions
 
     /// <summary>
     /// Bytes that moments of the layers in work may take: more layers are measured in several passes. Models with a quarter of that in weights keep what
-    /// is made of them on disk, beside the output.
+    /// is made of them on disk, beside the output. Null for as many as the model's weights take, but at least 256 MiB and at most 1 GiB.
     /// </summary>
-    public long Memory { get; init; } = 1 << 30;
+    public long? Memory { get; init; }
 
     /// <summary>Whether success is a question of the loss, not of a target.</summary>
     internal bool HasTolerance => TargetSize == null && TargetTime == null;
@@ -202,7 +202,7 @@ public sealed record CompressionOptions
         Require(!Deterministic || TargetTime == null, "--deterministic and --target-time exclude each other: a time is measured");
         Require(Threads >= 1, $"--threads {Threads} is not ≥ 1");
         Require(Batch is null or >= 1, $"--batch {Batch} is not ≥ 1");
-        RequireMemory(Memory);
+        RequireMemory(Memory ?? SmallestMemory);
         Require(Metric != Validation.Metric.Accuracy || Labels != null, "--metric accuracy needs --labels");
         Require(Input.Length > 0 && Output.Length > 0, "an empty path names no file");
         Require(!RealPath.AreSame(Input, Output), $"{Output}: the output is the input {Input}, which is never changed");

@@ -93,7 +93,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["dialect"] = options.Dialect.ToString().ToLowerInvariant(),
         ["device"] = workspace.Device.Name,
         ["target-cpu"] = options.Cpu.ToString().ToLowerInvariant(),
-        ["memory"] = options.Memory.ToString(CultureInfo.InvariantCulture),
+        ["memory"] = workspace.Memory.ToString(CultureInfo.InvariantCulture),
         ["seed"] = options.Seed.ToString(CultureInfo.InvariantCulture),
         ["threads"] = options.Threads.ToString(CultureInfo.InvariantCulture),
     };
@@ -106,7 +106,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         workspace.Notes.AddRange(plan.Rewritten.InputsGone.Select(name => $"'{name}' was listed as a graph input but is a constant; it is gone from the inputs"));
         if (!workspace.MayLoadWhole)
         {
-            workspace.Notes.Add($"whole models are not timed: loading both takes more than --memory {options.Memory:n0} bytes");
+            workspace.Notes.Add($"whole models are not timed: loading both takes more than --memory {workspace.Memory:n0} bytes");
             return;
         }
         using var session = workspace.OpenWritten(stagedPath);

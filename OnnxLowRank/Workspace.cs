@@ -20,11 +20,11 @@ sealed class Workspace : IDisposable
     readonly CompressionOptions _options;
 
     Workspace(
-        CompressionOptions options, OnnxModel model, long sourceBytes, Device device, ModelSession original, SampleSource source, Sampling sampling, MetricChoice metric,
-        SampleShares shares, StatsSet? stats)
+        CompressionOptions options, OnnxModel model, long sourceBytes, long memory, Device device, ModelSession original, SampleSource source, Sampling sampling,
+        MetricChoice metric, SampleShares shares, StatsSet? stats)
     {
         _options = options;
-        (Model, SourceBytes, Device, Original, _source, Sampling, Metric, Shares, Stats) = (model, sourceBytes, device, original, source, sampling, metric, shares, stats);
+        (Model, SourceBytes, Memory, Device, Original, _source, Sampling, Metric, Shares, Stats) = (model, sourceBytes, memory, device, original, source, sampling, metric, shares, stats);
         Notes.AddRange(device.Note.Length > 0 ? source.Notes.Prepend(device.Note) : source.Notes);
         Evaluator = new(metric.Scorer, metric.Outputs, sampling, original);
         Divergence = new(new RelativeScorer(), metric.Outputs, sampling, original);
@@ -35,6 +35,9 @@ sealed class Workspace : IDisposable
 
     /// <summary>Bytes of the user's model on disk, external data included.</summary>
     public long SourceBytes { get; }
+
+    /// <summary>Bytes that moments of the layers in work may take: <see cref="CompressionOptions.Memory"/> or what follows from the model.</summary>
+    public long Memory { get; }
 
     public Device Device { get; }
 
@@ -65,7 +68,9 @@ sealed class Workspace : IDisposable
     /// <exception cref="DeviceException">The device or ONNX Runtime cannot be had.</exception>
     public static Workspace Open(CompressionOptions options, CancellationToken cancellation)
     {
-        var model = Kept(OnnxModel.Load(options.Input), options.Memory, options.Output.Length > 0 ? options.Output : Path.Combine(Path.GetTempPath(), "onnx-lowrank"));
+        var model = OnnxModel.Load(options.Input);
+        long memory = options.Memory ?? Math.Clamp(model.WeightBytes, LeastMemory, MostMemory);
+        model = Kept(model, memory, options.Output.Length > 0 ? options.Output : Path.Combine(Path.GetTempPath(), "onnx-lowrank"));
         var device = Device.Open(options.Device);
         ModelSession? original = null;
         SampleSource? source = null;
@@ -86,7 +91,7 @@ sealed class Workspace : IDisposable
             var flattened = Flattened.Of(model);
             var stacked = Siblings.Stacked(flattened, LayerFinder.Find(flattened, options.Layers).Layers);
             var workspace = new Workspace(
-                options, stacked, ModelFiles.Bytes(options.Input, model), device, original, source, new Sampling(source, options.Batch, cancellation), metric, unseen, stats);
+                options, stacked, ModelFiles.Bytes(options.Input, model), memory, device, original, source, new Sampling(source, options.Batch, cancellation), metric, unseen, stats);
             if (flattened.Opset != model.Opset)
             {
                 workspace.Notes.Add($"opset {model.Opset} becomes {flattened.Opset}, which defines every operator of the model alike");
@@ -107,6 +112,9 @@ sealed class Workspace : IDisposable
             throw;
         }
     }
+
+    /// <summary>What moments may take when nothing is said: as much as the weights do, in these bounds.</summary>
+    const long LeastMemory = 256L << 20, MostMemory = 1L << 30;
 
     /// <summary>A model whose weights take this share of the memory allowed, or more, keeps what is made of them on disk.</summary>
     const double LargeShare = 0.25;
@@ -161,7 +169,7 @@ sealed class Workspace : IDisposable
     }
 
     /// <summary>Whether models may be loaded as they are deployed, two at a time: each then copies its weights.</summary>
-    public bool MayLoadWhole => 2 * SourceBytes <= _options.Memory;
+    public bool MayLoadWhole => 2 * SourceBytes <= Memory;
 
     /// <summary>
     /// A written model: as ONNX Runtime loads it, or, where that would copy weights that are too large to be copied, with its weights where they lie in

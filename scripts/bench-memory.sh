@@ -6,13 +6,19 @@
 #   scripts/bench-memory.sh [phi BLOCKS | mlp WIDTH | bert]
 #
 # phi: Phi-2's shape with so many of its 32 blocks (1). mlp: two square layers of this width (10240). bert: BERT-base's shape, in one file.
-# SAMPLES (8 for phi, 256 for mlp, 64 for bert), MEMORY (200, in MB), TOLERANCE (0.05), OPTIONS, THREADS, WORK as in zoo.sh. Linux only.
+# SAMPLES (8 for phi, 256 for mlp, 64 for bert), MEMORY (200, in MB; auto for what the program chooses, at most 1 GiB), TOLERANCE (0.05), OPTIONS, THREADS, WORK as in zoo.sh. Linux only.
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 build_programs scripts/make-shaped
 
 shape=${1:-phi}
 memory=${MEMORY:-200}
+limit=()
+if [ "$memory" = auto ]; then
+  memory=1074
+else
+  limit=(--memory "${memory}MB")
+fi
 case $shape in
   phi)
     options=(--layers "${2:-1}" --samples "${SAMPLES:-8}")
@@ -34,7 +40,7 @@ report=$WORK/$shape.json
 rm -f "$report"
 log=$WORK/$shape.log
 # shellcheck disable=SC2086
-"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/$shape.onnx" "$WORK/$shape-out.onnx" --calib "$WORK/$shape-calib" --metric relative --tolerance "${TOLERANCE:-0.05}" --memory "${memory}MB" \
+"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/$shape.onnx" "$WORK/$shape-out.onnx" --calib "$WORK/$shape-calib" --metric relative --tolerance "${TOLERANCE:-0.05}" "${limit[@]}" \
   --threads "$threads" --report "$report" ${OPTIONS:-} 2>"$log" >"$WORK/$shape.txt" &
 process=$!
 declare -A own files

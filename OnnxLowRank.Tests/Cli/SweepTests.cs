@@ -90,7 +90,7 @@ public sealed class SweepTests : IDisposable
             OnnxModel.Load(file);
         }
         Assert.All(points.Take(2), point => Assert.True(point.GetProperty("loss").GetDouble() <= point.GetProperty("setting").GetDouble()));
-        Assert.True(points[1].GetProperty("bytes").GetInt64() <= points[0].GetProperty("bytes").GetInt64());
+        Assert.All(points.Take(2), point => Assert.True(point.GetProperty("bytes").GetInt64() < points[2].GetProperty("bytes").GetInt64(), "int8 alone is within both tolerances"));
         string[] lines = File.ReadAllLines(_playground.PathOf("found/sweep.csv"));
         Assert.Equal(1 + points.Count, lines.Length);
         int bytes = Array.IndexOf(lines[0].Split(','), "bytes");

@@ -26,8 +26,8 @@ sealed class OutputMetric
     /// <summary>L (m, m) with M = L·Lᵀ.</summary>
     public Matrix Root { get; }
 
-    /// <summary>Bytes it takes to use one of a layer, about: M, L and products with them.</summary>
-    public static double Bytes(Layer layer) => 4.0 * sizeof(double) * layer.Out * layer.Out;
+    /// <summary>Bytes of M and L.</summary>
+    public static double Bytes(Layer layer) => 2.0 * sizeof(double) * layer.Out * layer.Out;
 
     /// <param name="means">E[y] (m).</param>
     /// <param name="variances">Of y (m).</param>
