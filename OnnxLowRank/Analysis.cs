@@ -25,8 +25,9 @@ sealed record Analysis(
     IReadOnlyDictionary<string, RunShape> RunShapes, IReadOnlyDictionary<Layer, double> Spreads)
 {
     /// <summary>Shapes first, because the run's size depends on them; then moments, decompositions, and ranges where int8 is allowed.</summary>
+    /// <param name="looksBehind">Whether factors are chosen by what the layers behind them see (<see cref="OutputMetric"/>); otherwise all errors of an output count the same.</param>
     public static Analysis Of(
-        Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock)
+        Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock, bool looksBehind = true)
     {
         Layer[] layers = [.. found.Measured];
         var sampling = workspace.Sampling;
@@ -39,7 +40,7 @@ sealed record Analysis(
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
         var positions = found.Layers.ToDictionary(layer => layer, layer => layer.IsMeasured ? PositionsOf(layer, shapes) : default);
         var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
-        var downstream = Downstream.Find(workspace.Model.Graph, found.Layers);
+        var downstream = looksBehind ? Downstream.Find(workspace.Model.Graph, found.Layers) : new Dictionary<Layer, Downstream>();
         int done = 0;
         var decompositions = new Dictionary<Layer, Decomposition>();
         var int4 = new Dictionary<Layer, Int4Weights>();

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What the method reaches: parameters, bytes, verified and test loss, and latency against the original and against dense int8.
+# fp32-size is fp32 with --objective size, which counts parameters alone; the others weigh time, too.
 #
 #   scripts/show.sh [MODEL...]
 #
@@ -18,7 +19,7 @@ resnet20_cifar10 accuracy 0.005
 vgg11_cifar10 accuracy 0.005
 vit_cifar10 accuracy 0.005
 gpt_small perplexity 0.01"
-row='%-18s %-6s %4s %8s %8s %9s %19s %8s %9s %9s %10s %10s\n'
+row='%-18s %-9s %4s %8s %8s %9s %19s %8s %9s %9s %10s %10s\n'
 printf "$row" model format exit params bytes verified '[low, high]' test 'b1/orig' 'b32/orig' 'b1/dense8' 'b32/dense8'
 
 while read -r model metric tolerance; do
@@ -43,10 +44,13 @@ while read -r model metric tolerance; do
     labels=(--labels "$data/labels.npy")
   fi
   files=("$original")
-  for kind in fp32 auto dense8; do
+  for kind in fp32 fp32-size auto dense8; do
     output=$WORK/$model-$kind.onnx
     rm -f "$output" "$WORK/$model-$kind.json"
-    how=(--format "$kind")
+    how=(--format "${kind%-size}")
+    if [ "$kind" = fp32-size ]; then
+      how+=(--objective size)
+    fi
     if [ "$kind" = dense8 ]; then
       how=(--method none --format int8 --best-effort)
     fi
@@ -59,7 +63,7 @@ while read -r model metric tolerance; do
     fi
   done
   evaluate "$data/test" "${files[@]}" --latency --seconds "${SECONDS_PER_MODEL:-2}" --threads "$threads" --tsv >"$WORK/$model.tsv"
-  for kind in fp32 auto dense8; do
+  for kind in fp32 fp32-size auto dense8; do
     report=$WORK/$model-$kind.json
     code=$(cat "$WORK/$model-$kind.exit")
     if [ ! -f "$report" ]; then

@@ -44,6 +44,7 @@ var found = LayerFinder.Find(workspace.Model, options.Layers);
 found = found with { Layers = [.. found.Layers.Where(layer => !layer.IsTable)] }; // embeddings and other constants have methods of their own
 var clock = new StageClock(null);
 var analysis = Analysis.Of(workspace, found, options, algebra, clock);
+var alone = Analysis.Of(workspace, found, options, algebra, clock, looksBehind: false);
 var moments = new Calibrator(workspace.Model, found.Layers, workspace.Device, options.Threads)
     .Collect(workspace.Sampling, workspace.Shares.Moments, analysis.Shapes, withRanges: false).Moments;
 Analysis With(Func<Layer, Decomposition> decompose) =>
@@ -65,17 +66,19 @@ var plain = new Step("plain SVD, cut alike")
 };
 var global = plain with { Name = "+ one budget", CutsAlike = false };
 var fromData = global with { Name = "+ from data", Analysis = uncentred };
-var centred = fromData with { Name = "+ centred, biases corrected", Analysis = analysis };
-var sensitive = centred with { Name = "+ sensitivity", Damage = SensitivityTo(analysis) };
+var centred = fromData with { Name = "+ centred, biases corrected", Analysis = alone };
+var looking = centred with { Name = "+ seen by the layers behind", Analysis = analysis };
+var sensitive = looking with { Name = "+ sensitivity", Damage = SensitivityTo(analysis) };
 var refitted = sensitive with { Name = "+ refit", Refits = true };
 var int8 = refitted with { Name = "+ int8", Formats = [WeightFormat.Int8] };
 var schemes = int8 with { Name = "+ schemes", HasSchemes = true };
 var all = schemes with { Name = "+ int4, mixed", Formats = [WeightFormat.Int8, WeightFormat.Int4] };
 Step[] steps =
 [
-    plain, global, fromData, centred, sensitive, refitted, int8, schemes, all,
+    plain, global, fromData, centred, looking, sensitive, refitted, int8, schemes, all,
     sensitive with { Name = "up to sensitivity, but SVD", Analysis = svd, Damage = SensitivityTo(svd) },
     sensitive with { Name = "up to sensitivity, uncentred", Analysis = uncentred, Damage = SensitivityTo(uncentred) },
+    all with { Name = "all but the layers behind", Analysis = alone, Damage = SensitivityTo(alone) },
     all with { Name = "all but sensitivity", Damage = equal },
     all with { Name = "all but refit", Refits = false },
     all with { Name = "all but schemes", HasSchemes = false },
