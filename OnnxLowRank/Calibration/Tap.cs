@@ -29,7 +29,7 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, Tensor
     {
         int rank = RankOf(layer, shapes[use.Input]);
         int axis = layer.Kind == LayerKind.LeftMatMul ? rank - 2 : use.TransA ? 0 : rank - 1;
-        return new(use.Input, axis, rank, 1, layer.In, layer.Type);
+        return new(use.Input, axis, rank, 1, layer.In, layer.Type, IsLongBehind(axis, shapes[use.Input], layer.In));
     }
 
     /// <summary>The layer's output vectors.</summary>
