@@ -74,6 +74,25 @@ public class SketchedMomentsTests
             [bench.Measured.Moments[layers[0]][0], bench.Measured.Moments[layers[1]][0]], [sketched.Sketches[layers[0]][0], sketched.Sketches[layers[1]][0]], 1e-5);
     }
 
+    /// <summary>A weight to the left of a vector, whose channels come last too, and of matrices, whose channels do not.</summary>
+    [Fact]
+    public void What_is_measured_of_a_layer_is_one_for_all_its_uses()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, null, Channels);
+        string weight = model.Weight("w", Channels, Channels);
+        model.Node("MatMul", [weight, model.Node("ReduceMean", ["x"], "vector", ("axes", new long[] { 0, 1 }), ("keepdims", 0))], "a");
+        model.Node("MatMul", [weight, model.Node("Transpose", ["x"], "matrices", ("perm", new long[] { 0, 2, 1 }))], "b");
+        model.Node("Add", ["a", "b"], "y");
+        model.Outputs("y");
+        var bench = new Bench(model.Build(), s_samples);
+        Assert.Equal([1, 3], bench.Layer.Uses.Select(use => bench.Shapes[use.Input].Length));
+
+        var measured = Sketched(bench, batch: 10);
+
+        Assert.Equal(2, measured.Moments[bench.Layer].Length);
+    }
+
     /// <summary>Rows in pieces of any size.</summary>
     [Theory]
     [InlineData(1)]

@@ -34,6 +34,55 @@ public class FunctionCallsTests
         Assert.EndsWith("more than 100000", Refusal(Model(isReversed ? functions.Reverse() : functions)), StringComparison.Ordinal);
     }
 
+    /// <summary>Functions of a domain that call each other under the other name of it.</summary>
+    [Theory]
+    [InlineData("", "ai.onnx")]
+    [InlineData("ai.onnx", "")]
+    public void The_standards_domain_is_one_under_both_names(string domain, string called)
+    {
+        var model = Model(Enumerable.Range(0, 18).Select(i => Function($"f{i}", $"f{i + 1}", $"f{i + 1}")).Append(Function("f18", "Relu")));
+        foreach (var function in model.Functions)
+        {
+            function.Domain = domain;
+        }
+        foreach (var call in model.Functions.SelectMany(function => function.Node).Concat(model.Graph.Node))
+        {
+            call.Domain = called;
+        }
+
+        Assert.EndsWith("more than 100000", Refusal(model), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("local", "local")]
+    [InlineData("", "ai.onnx")]
+    public void Two_functions_of_one_name_are_refused(string domain, string other)
+    {
+        var model = Model(Function("f0", "Relu"), Function("f0", "Relu"));
+        (model.Functions[0].Domain, model.Functions[1].Domain) = (domain, other);
+
+        Assert.Equal("function 'f0' is there twice", Refusal(model));
+        model.Functions[1].Overload = "second";
+        FunctionCalls.Check(model);
+    }
+
+    /// <summary>The body's If puts what it is given in both branches: a call of the function itself, or calls in calls, which double.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Graphs_given_to_functions_are_refused(bool isDefault)
+    {
+        var function = Function("f0", "If");
+        function.Node[0].Attribute.Add(new AttributeProto { Name = "then_branch", RefAttrName = "g" });
+        function.Node[0].Attribute.Add(new AttributeProto { Name = "else_branch", RefAttrName = "g" });
+        var model = Model(function);
+        FunctionCalls.Check(model);
+
+        (isDefault ? function.AttributeProto : model.Graph.Node[0].Attribute).Add(new AttributeProto { Name = "g", G = new() { Node = { Call("f0") } } });
+
+        Assert.Equal("function 'f0' is given a graph, 'g', which is not supported", Refusal(model));
+    }
+
     [Fact]
     public void Many_calls_of_a_large_function_are_refused()
     {

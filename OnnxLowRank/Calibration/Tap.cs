@@ -6,7 +6,7 @@ namespace OnnxLowRank.Calibration;
 /// <summary>Vectors of a value inside the graph: one for every position of all axes but the channels'.</summary>
 /// <param name="Value">Name of the value.</param>
 /// <param name="Axis">The channels' axis, 0 … rank − 1.</param>
-/// <param name="Rank">Number of axes.</param>
+/// <param name="Rank">Number of axes; 2 of a vector that is multiplied from the left, a single column.</param>
 /// <param name="Groups">Groups the channels are split into.</param>
 /// <param name="Size">Channels per group.</param>
 /// <param name="Type">Element type of the value.</param>
@@ -27,19 +27,19 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, Tensor
     /// <summary>The input vectors of a MatMul or Gemm.</summary>
     public static Tap AtInput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
     {
-        int rank = shapes[use.Input].Length;
-        int axis = layer.Kind == LayerKind.LeftMatMul ? Math.Max(0, rank - 2) : use.TransA ? 0 : rank - 1;
-        return new(use.Input, axis, rank, 1, layer.In, layer.Type);
+        int rank = RankOf(layer, shapes[use.Input]);
+        int axis = layer.Kind == LayerKind.LeftMatMul ? rank - 2 : use.TransA ? 0 : rank - 1;
+        return new(use.Input, axis, rank, 1, layer.In, layer.Type, IsLongBehind(axis, shapes[use.Input], layer.In));
     }
 
     /// <summary>The layer's output vectors.</summary>
     public static Tap AtOutput(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
     {
-        int outputRank = shapes[use.Output].Length;
+        int outputRank = RankOf(layer, shapes[use.Output]);
         int outputAxis = layer.Kind switch
         {
             LayerKind.Conv or LayerKind.ConvTranspose => 1,
-            LayerKind.LeftMatMul => Math.Max(0, outputRank - 2), // 0 for a vector
+            LayerKind.LeftMatMul => outputRank - 2,
             _ => outputRank - 1,
         };
         return new(use.Output, outputAxis, outputRank, layer.Groups, layer.OutPerGroup, layer.Type, IsLongBehind(outputAxis, shapes[use.Output], layer.OutPerGroup));
@@ -59,6 +59,9 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, Tensor
         long[] shape = shapes[use.Output];
         return new(value, 1, shape.Length, layer.Groups, layer.In, layer.Type, IsLongBehind(1, shape, layer.In));
     }
+
+    /// <summary>What is measured follows from where channels are, and has to be the same for all uses of a layer, vectors and matrices.</summary>
+    static int RankOf(Layer layer, long[] shape) => layer.Kind == LayerKind.LeftMatMul ? Math.Max(2, shape.Length) : shape.Length;
 
     static bool IsLongBehind(int axis, long[] shape, int channels) =>
         axis == 1 && shape.Length > 2 && shape.Skip(2).Aggregate(1L, (product, dim) => product * dim) > channels;

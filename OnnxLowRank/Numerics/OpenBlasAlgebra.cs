@@ -7,7 +7,7 @@ namespace OnnxLowRank.Numerics;
 /// what it returns reads as transposed here. Each method says how that cancels out; only eigenvectors are really transposed.
 /// </summary>
 /// <remarks>
-/// The thread count is the process's, not this object's. On CPUs without AVX2 the last bits of LAPACK's results depend on
+/// The thread count is the process's, not this object's: one made later with another count changes the last bits of this one's results. On CPUs without AVX2 the last bits of LAPACK's results depend on
 /// where the runtime places an array (at a multiple of 8 or of 16 bytes), so there they may differ from run to run.
 /// </remarks>
 sealed unsafe class OpenBlasAlgebra : CheckedAlgebra

@@ -13,18 +13,24 @@ sealed class FunctionCalls
 
     const int Deepest = 100;
 
-    readonly Dictionary<(string Domain, string Name, string Overload), FunctionProto> _functions = [];
+    readonly Dictionary<FunctionKey, FunctionProto> _functions = [];
     readonly Dictionary<FunctionProto, (long Nodes, int Depth)> _known = new(ReferenceEqualityComparer.Instance);
 
     FunctionCalls(ModelProto model)
     {
         foreach (var function in model.Functions)
         {
-            _functions[(function.Domain, function.Name, function.Overload)] = function;
+            if (!_functions.TryAdd(FunctionKey.Of(function), function))
+            {
+                throw new ModelException($"function '{function.Name}' is there twice");
+            }
+            RequireNoGraph(function, function.AttributeProto);
         }
     }
 
-    /// <exception cref="ModelException">The calls become too many nodes, are nested too deeply or go in circles; the message names a function.</exception>
+    /// <exception cref="ModelException">
+    /// The calls become too many nodes, are nested too deeply or go in circles, or what they become cannot be told; the message names a function.
+    /// </exception>
     public static void Check(ModelProto model)
     {
         var calls = new FunctionCalls(model);
@@ -62,8 +68,9 @@ sealed class FunctionCalls
         foreach (var node in nodes.Concat(ModelWalk.Subgraphs(nodes).SelectMany(graph => graph.Node)))
         {
             count++;
-            if (_functions.TryGetValue((node.Domain, node.OpType, node.Overload), out var called))
+            if (_functions.TryGetValue(FunctionKey.Of(node), out var called))
             {
+                RequireNoGraph(called, node.Attribute);
                 RequireShallow(called, depth + 1);
                 var (inside, below) = Measure(called, depth + 1);
                 count += inside;
@@ -71,6 +78,15 @@ sealed class FunctionCalls
             }
         }
         return (count, deepest);
+    }
+
+    /// <summary>A body may put a graph that it is given in many places, and into what it calls.</summary>
+    static void RequireNoGraph(FunctionProto function, IEnumerable<AttributeProto> given)
+    {
+        if (given.FirstOrDefault(attribute => attribute.G != null || attribute.Graphs.Count > 0) is { } graph)
+        {
+            throw new ModelException($"function '{function.Name}' is given a graph, '{graph.Name}', which is not supported");
+        }
     }
 
     static void RequireShallow(FunctionProto function, int depth)

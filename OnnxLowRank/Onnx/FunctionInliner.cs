@@ -6,24 +6,22 @@ namespace OnnxLowRank.Onnx;
 /// <summary>
 /// Puts the bodies of a model's own functions where they are called, as the format defines a call: inputs and outputs by position,
 /// attributes by name with the function's defaults, all other names the call's own. A constant of a body becomes one initializer, which all
-/// calls share.
+/// calls share. Calls are as <see cref="FunctionCalls"/> requires.
 /// </summary>
 sealed class FunctionInliner
 {
     readonly OnnxModel _model;
     readonly UniqueNames _names;
-    readonly Dictionary<(string Domain, string Name, string Overload), FunctionProto> _functions = [];
+    readonly Dictionary<FunctionKey, FunctionProto> _functions;
+    readonly Dictionary<FunctionProto, bool> _known = new(ReferenceEqualityComparer.Instance);
     readonly HashSet<FunctionProto> _inlined = new(ReferenceEqualityComparer.Instance);
     readonly Dictionary<NodeProto, string> _constants = new(ReferenceEqualityComparer.Instance);
 
     FunctionInliner(OnnxModel model, Func<NodeProto, bool> isWanted)
     {
         (_model, _names) = (model, new(model));
-        foreach (var function in model.Proto.Functions)
-        {
-            _functions.TryAdd(Key(function), function);
-        }
-        _inlined.UnionWith(_functions.Values.Where(function => Obstacle(model, function).Length == 0 && Reaches(function, isWanted, [])));
+        _functions = model.Proto.Functions.ToDictionary(FunctionKey.Of);
+        _inlined.UnionWith(_functions.Values.Where(function => Obstacle(model, function).Length == 0 && Reaches(function, isWanted)));
     }
 
     /// <summary>The model without calls of functions that hold certain nodes, directly or through other functions; itself where there are none.</summary>
@@ -47,59 +45,37 @@ sealed class FunctionInliner
     {
         foreach (var import in function.OpsetImport)
         {
-            var own = model.Proto.OpsetImport.FirstOrDefault(other => Domain(other.Domain) == Domain(import.Domain));
+            var own = model.Proto.OpsetImport.FirstOrDefault(other => FunctionKey.DomainOf(other.Domain) == FunctionKey.DomainOf(import.Domain));
             if (own != null && own.Version != import.Version)
             {
-                return $"it is written for opset {import.Version}{(Domain(import.Domain).Length > 0 ? $" of {import.Domain}" : "")}, the model for {own.Version}";
+                return $"it is written for opset {import.Version}{(FunctionKey.DomainOf(import.Domain).Length > 0 ? $" of {import.Domain}" : "")}, the model for {own.Version}";
             }
         }
-        return CallsItself(model, function) ? "it calls itself" : "";
+        return "";
     }
-
-    static string Domain(string domain) => domain == "ai.onnx" ? "" : domain;
-
-    static (string Domain, string Name, string Overload) Key(FunctionProto function) => (Domain(function.Domain), function.Name, function.Overload);
-
-    static (string Domain, string Name, string Overload) Key(NodeProto call) => (Domain(call.Domain), call.OpType, call.Overload);
 
     static IEnumerable<NodeProto> AllNodes(IEnumerable<NodeProto> nodes) =>
         nodes.Concat(ModelWalk.Subgraphs(nodes).SelectMany(graph => graph.Node));
 
-    static bool CallsItself(OnnxModel model, FunctionProto function)
+    bool Reaches(FunctionProto function, Func<NodeProto, bool> isWanted)
     {
-        var functions = model.Proto.Functions.ToLookup(Key);
-        var seen = new HashSet<FunctionProto>(ReferenceEqualityComparer.Instance);
-        var pending = new Stack<FunctionProto>([function]);
-        while (pending.TryPop(out var caller))
+        if (!_known.TryGetValue(function, out bool reaches))
         {
-            foreach (var callee in AllNodes(caller.Node).SelectMany(node => functions[Key(node)]))
-            {
-                if (callee == function)
-                {
-                    return true;
-                }
-                if (seen.Add(callee))
-                {
-                    pending.Push(callee);
-                }
-            }
+            _known[function] = reaches = AllNodes(function.Node)
+                .Any(node => isWanted(node) || (_functions.TryGetValue(FunctionKey.Of(node), out var callee) && Reaches(callee, isWanted)));
         }
-        return false;
+        return reaches;
     }
 
-    bool Reaches(FunctionProto function, Func<NodeProto, bool> isWanted, HashSet<FunctionProto> seen) => seen.Add(function) && AllNodes(function.Node)
-        .Any(node => isWanted(node) || (_functions.TryGetValue(Key(node), out var callee) && Reaches(callee, isWanted, seen)));
-
-    FunctionProto? Called(NodeProto node) => _functions.TryGetValue(Key(node), out var function) && _inlined.Contains(function) ? function : null;
+    FunctionProto? Called(NodeProto node) => _functions.TryGetValue(FunctionKey.Of(node), out var function) && _inlined.Contains(function) ? function : null;
 
     void Run()
     {
         Expand(_model.Graph.Node);
-        var called = AllNodes(_model.Graph.Node).Concat(_model.Proto.Functions.Where(function => !_inlined.Contains(function)).SelectMany(function => AllNodes(function.Node))).Select(Key).ToHashSet();
-        foreach (var function in _model.Proto.Functions.Where(function => _inlined.Contains(function) && !called.Contains(Key(function))).ToList())
-        {
-            _model.Proto.Functions.Remove(function);
-        }
+        var called = AllNodes(_model.Graph.Node).Concat(_model.Proto.Functions.Where(function => !_inlined.Contains(function)).SelectMany(function => AllNodes(function.Node))).Select(FunctionKey.Of).ToHashSet();
+        var kept = _model.Proto.Functions.Where(function => !_inlined.Contains(function) || called.Contains(FunctionKey.Of(function))).ToList();
+        _model.Proto.Functions.Clear();
+        _model.Proto.Functions.AddRange(kept);
     }
 
     void Expand(RepeatedField<NodeProto> nodes)
@@ -129,7 +105,7 @@ sealed class FunctionInliner
 
     IEnumerable<NodeProto> Body(NodeProto call, FunctionProto function)
     {
-        foreach (var import in function.OpsetImport.Where(import => _model.Proto.OpsetImport.All(own => Domain(own.Domain) != Domain(import.Domain))))
+        foreach (var import in function.OpsetImport.Where(import => _model.Proto.OpsetImport.All(own => FunctionKey.DomainOf(own.Domain) != FunctionKey.DomainOf(import.Domain))))
         {
             _model.Proto.OpsetImport.Add(import.Clone());
         }

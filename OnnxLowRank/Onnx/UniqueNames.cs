@@ -4,6 +4,7 @@ namespace OnnxLowRank.Onnx;
 sealed class UniqueNames
 {
     readonly HashSet<string> _names = new(StringComparer.Ordinal);
+    readonly Dictionary<string, int> _tried = new(StringComparer.Ordinal);
 
     public UniqueNames(OnnxModel model)
     {
@@ -19,10 +20,12 @@ sealed class UniqueNames
     public string Fresh(string wanted)
     {
         string name = wanted;
-        for (int i = 2; !_names.Add(name); i++)
+        int number = _tried.GetValueOrDefault(wanted, 1);
+        while (!_names.Add(name))
         {
-            name = $"{wanted}_{i}";
+            name = $"{wanted}_{++number}";
         }
+        _tried[wanted] = number;
         return name;
     }
 }
