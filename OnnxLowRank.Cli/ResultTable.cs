@@ -67,7 +67,7 @@ static class ResultTable
 
     /// <summary>What was made of a layer, in short.</summary>
     public static string Became(LayerReport layer) =>
-        (layer.Rank is { } rank ? $"rank {rank} " : "") + (layer.Format ?? layer.Action) + (layer.WeightOnly ? ", weight-only" : "");
+        (layer.Rank is { } rank ? $"rank {rank} " : "") + (layer.Format ?? layer.Action) + (layer.Correction is { } correction ? $" + rank {correction}" : "") + (layer.WeightOnly ? ", weight-only" : "");
 
     static string Microseconds(double? time) => time is { } known ? Output.Text(known, "0.0") : "-";
 }

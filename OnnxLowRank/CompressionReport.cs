@@ -62,6 +62,9 @@ public sealed record LayerReport(
     /// <summary>Whether weights alone are in few bits: floats are made of them when the model is loaded.</summary>
     public bool WeightOnly { get; init; }
 
+    /// <summary>Rank of what is added to a weight in 4 bits when the model is loaded; null for nothing.</summary>
+    public int? Correction { get; init; }
+
     /// <summary>Share of the output's energy that the ranks keep, before anything is rounded; null where none was cut.</summary>
     public double? KeptEnergy { get; init; }
 

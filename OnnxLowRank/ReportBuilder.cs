@@ -248,7 +248,16 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         string? uneven = WhyUneven(layer) is { Length: > 0 } why ? why : null;
         return chosen?.Plan switch
         {
-            LayerPlan.Quantize quantize => kept with { Action = "quantize", Format = Name(quantize), WeightOnly = quantize.WeightOnly, BytesAfter = bytes, PredictedError = chosen.Value.Error, Reason = uneven },
+            LayerPlan.Quantize quantize => kept with
+            {
+                Action = "quantize",
+                Format = Name(quantize),
+                WeightOnly = quantize.WeightOnly,
+                Correction = quantize.Correction > 0 ? quantize.Correction : null,
+                BytesAfter = bytes,
+                PredictedError = chosen.Value.Error,
+                Reason = uneven,
+            },
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",

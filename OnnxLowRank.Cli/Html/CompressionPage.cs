@@ -93,7 +93,7 @@ static class CompressionPage
 
     static string Became(LayerReport layer) => layer.Action == "keep"
         ? "as it was"
-        : string.Join(", ", new[] { layer.Format ?? layer.Action, layer.Scheme, layer.WeightOnly ? "weight-only" : null }.OfType<string>());
+        : string.Join(", ", new[] { layer.Format ?? layer.Action, layer.Scheme, layer.Correction is { } correction ? $"corrected at rank {correction}" : null, layer.WeightOnly ? "weight-only" : null }.OfType<string>());
 
     /// <summary>Of the output; beside it that of the input, or that alone.</summary>
     static HtmlCell Rank(LayerReport layer) => layer.InputRank is { } input

@@ -169,6 +169,71 @@ public class Int4WeightsTests
         }
     }
 
+    /// <summary>Inputs of 128 numbers whose variances fall off, mixed, as those of trained models do.</summary>
+    static Bench Graded(int outputs)
+    {
+        const int inputs = 128, samples = 512;
+        var graded = Gaussian.Random(samples, inputs, seed: 5).WithColumnsTimes([.. Enumerable.Range(1, inputs).Select(i => 1 / (double)i)]);
+        var mixed = s_algebra.Multiply(graded, s_algebra.Orthonormalize(Gaussian.Random(inputs, inputs, seed: 6)));
+        var tiny = new TinyModel();
+        tiny.Input("x", null, inputs);
+        tiny.Node("Tanh", [tiny.Node("MatMul", ["x", tiny.Weight("w", inputs, outputs)], "y")], "out");
+        tiny.Outputs("out");
+        return new(tiny.Build(), new([new("x", Array.ConvertAll(mixed.Data, value => (float)value), inputs)]));
+    }
+
+    [Fact]
+    public void A_correction_makes_good_most_of_what_rounding_loses_and_more_of_it_at_a_larger_rank()
+    {
+        var bench = Graded(outputs: 160);
+        var int4 = bench.InFewBits(bench.Layer);
+
+        double[] errors = [int4.DenseError(0), .. int4.CorrectionRanks.Select(int4.CorrectedError)];
+
+        Assert.Equal([8, 16, 32], int4.CorrectionRanks);
+        for (int i = 1; i < errors.Length; i++)
+        {
+            Assert.True(errors[i] < 0.75 * errors[i - 1]);
+        }
+        Assert.InRange(errors[^1] / errors[0], 0, 0.2);
+    }
+
+    [Theory]
+    [InlineData(8)]
+    [InlineData(32)]
+    public void The_error_of_a_corrected_weight_is_what_the_samples_lose(int rank)
+    {
+        var bench = Graded(outputs: 130);
+        var int4 = bench.InFewBits(bench.Layer);
+        var dense = int4.Corrected(rank);
+        var sum = Matrix.Sum([dense.Weight.Dequantize(), dense.Correction!.Product(s_algebra)]);
+
+        // Damping the moment adds errors in directions that samples hardly have.
+        Assert.InRange(int4.CorrectedError(rank) / Measured(bench, sum), 1, 1.3);
+        for (int o = 0; o < sum.Rows; o++)
+        {
+            Assert.Equal(sum.Row(o).ToArray().Max(Math.Abs), dense.Correction.Largest[o], 1e-6);
+        }
+        double[] mean = bench.Measured.Moments[bench.Layer][0].Mean();
+        var weight = bench.Layer.ReadWeight();
+        double Lost(int o) => Enumerable.Range(0, mean.Length).Sum(i => (weight[o, i] - sum[o, i]) * mean[i]);
+        Assert.All(Enumerable.Range(0, sum.Rows), o => Assert.Equal(Lost(o), dense.Gains[0]![o], 9));
+    }
+
+    [Fact]
+    public void Only_matrices_whose_inputs_are_known_exactly_are_corrected()
+    {
+        var bench = Graded(outputs: 130);
+        var unknown = new Int4Weights(s_algebra, bench.Layer, bench.Decompose(bench.Layer), null, new double[1][]);
+        var uncut = new Int4Weights(s_algebra, bench.Layer, null, new(Matrix.Identity(bench.Layer.In), [1]), new double[1][]);
+
+        Assert.Empty(unknown.CorrectionRanks);
+        Assert.Empty(uncut.CorrectionRanks);
+        var (narrow, wider) = (Graded(outputs: 31), Graded(outputs: 32));
+        Assert.Empty(narrow.InFewBits(narrow.Layer).CorrectionRanks); // a quarter of it is below every rank
+        Assert.Equal([8], wider.InFewBits(wider.Layer).CorrectionRanks);
+    }
+
     [Fact]
     public void The_gains_restore_the_mean()
     {

@@ -49,6 +49,27 @@ sealed class InputMoment
         return feedback;
     }
 
+    /// <summary>
+    /// The same where Up·Down is fitted to what rounding leaves: what Down passes of the inputs does not matter then, so nearly all of
+    /// it is taken off G. A little stays, as Up is rounded too.
+    /// </summary>
+    /// <param name="solved">(Down·G·Downᵀ)⁻¹·(Down·G), (r, in); nothing may have been neglected in G.</param>
+    /// <param name="gram">Down·G·Downᵀ.</param>
+    public ErrorFeedback FeedbackBeside(ILinearAlgebra algebra, Matrix solved, Matrix gram)
+    {
+        const double MadeGood = 0.99;
+        var rest = _channels.Read();
+        var passed = algebra.Multiply(gram, solved);
+        for (int i = 0; i < rest.Rows; i++)
+        {
+            for (int k = 0; k < solved.Rows; k++)
+            {
+                TensorPrimitives.MultiplyAdd<double>(passed.Row(k), -MadeGood * solved[k, i], rest.Row(i), rest.Row(i));
+            }
+        }
+        return new(algebra, rest);
+    }
+
     /// <summary>The matrix in 4 bits with little of its output lost: see <see cref="Int4.WithFeedback"/>.</summary>
     /// <param name="feedback">From <see cref="Feedback"/>.</param>
     /// <param name="matrix">(rows, in).</param>

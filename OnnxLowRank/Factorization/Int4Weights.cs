@@ -9,7 +9,8 @@ namespace OnnxLowRank.Factorization;
 /// <summary>A dense weight in 4 bits.</summary>
 /// <param name="Weight">Q ≈ W, (out, in); Wᵀ for Gather and Constant, as scales belong to rows.</param>
 /// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
-sealed record Int4Dense(Int4Blocks Weight, double[]?[] Gains);
+/// <param name="Correction">What is added to Q, W ≈ Q + Up·Down; gains are then those that both together leave. Null for none.</param>
+sealed record Int4Dense(Int4Blocks Weight, double[]?[] Gains, Correction? Correction = null);
 
 /// <summary>Two thin weights in 4 bits, W ≈ Up·Down.</summary>
 /// <param name="Down">(r, in).</param>
@@ -22,8 +23,8 @@ sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double[]?[] Gains);
 /// nearest value is not enough; what the layer's inputs look like decides which errors matter.
 /// </summary>
 /// <remarks>
-/// Errors are remembered, and dense weights, of which there are few; of pairs only the one that was asked for last, which the next
-/// plan likely asks for again.
+/// Errors are remembered, and dense weights, of which there are few; of pairs and of corrected weights only the one that was asked for
+/// last, which the next plan likely asks for again.
 /// </remarks>
 /// <param name="decomposition">Null where no rank saves anything.</param>
 /// <param name="moment">
@@ -46,13 +47,18 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>Elements of a weight from which on what rounding loses is estimated from some of its rows, and of those rows.</summary>
     const long Large = 1 << 23, Sampled = 1 << 20;
 
-    readonly Dictionary<(int Rank, int Block), double> _errors = [];
+    readonly Dictionary<Way, double> _errors = [];
     readonly Dictionary<int, Int4Dense> _dense = [];
     (int Rank, int Block, Int4Pair Pair)? _last;
+    Int4Dense? _corrected;
     double? _energy;
 
     /// <summary>Whether the numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
     bool _hasAnyNumbers;
+
+    /// <summary>What a weight becomes.</summary>
+    /// <param name="Correction">Rank of what is added to a dense weight, or 0.</param>
+    readonly record struct Way(int Rank, int Block, int Correction = 0);
 
     /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels, or over some of them.</summary>
     double Energy => _energy ??= Rows(Step).Sum(EnergyOf);
@@ -92,19 +98,43 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     }
 
     /// <summary>Share of the layer's output energy that the dense weight loses; of a large one, as far as some rows tell.</summary>
-    public double DenseError(int block) => Error(NoRank, block, () => _ = Step == 1 ? Dense(block) : MakeDense(block, Step));
+    public double DenseError(int block) => Error(new(NoRank, block), () => _ = Step == 1 ? Dense(block) : MakeDense(block, Step));
+
+    /// <summary>
+    /// Ranks that a dense weight can be corrected at, with a scale per row; none where it is not known how inputs vary together, which
+    /// says what a correction is worth most for.
+    /// </summary>
+    public IEnumerable<int> CorrectionRanks => moment is { IsExact: true } && decomposition != null && layer.Kind is LayerKind.MatMul or LayerKind.Gemm
+        ? Correction.Ranks(layer.Out, layer.In).Where(rank => rank <= decomposition.MaxRank)
+        : [];
+
+    /// <summary>A dense weight, one scale per row, and what is added to it.</summary>
+    /// <param name="rank">Of <see cref="CorrectionRanks"/>.</param>
+    public Int4Dense Corrected(int rank)
+    {
+        if (_corrected?.Correction!.Rank != rank)
+        {
+            _corrected = null;
+            var made = MakeCorrected(rank, step: 1);
+            _corrected = made with { Weight = Kept(made.Weight) };
+        }
+        return _corrected;
+    }
+
+    /// <summary>As <see cref="DenseError"/>.</summary>
+    public double CorrectedError(int rank) => Error(new(NoRank, 0, rank), () => _ = Step == 1 ? Corrected(rank) : MakeCorrected(rank, Step));
 
     /// <summary>The same of a pair, by cutting and rounding.</summary>
-    internal double ErrorOfPair(int rank, int block) => Error(rank, block, () => _ = Step == 1 ? Pair(rank, block) : MakePair(rank, block, Step));
+    internal double ErrorOfPair(int rank, int block) => Error(new(rank, block), () => _ = Step == 1 ? Pair(rank, block) : MakePair(rank, block, Step));
 
     /// <param name="make">Finds the error on the way.</param>
-    double Error(int rank, int block, Action make)
+    double Error(Way way, Action make)
     {
-        if (!_errors.ContainsKey((rank, block)))
+        if (!_errors.ContainsKey(way))
         {
             make();
         }
-        return _errors[(rank, block)];
+        return _errors[way];
     }
 
     /// <summary>The same weight, waiting where it should.</summary>
@@ -118,7 +148,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             return new(Int4.Any(rows, cols, Fitting(cols, block)), AnyGains);
         }
         var feedback = moment?.Feedback(algebra);
-        var (rounded, gains) = ByRows(NoRank, block, step, null, rows => Rounded(feedback, rows, Fitting(rows.Cols, block)));
+        var (rounded, gains) = ByRows(new(NoRank, block), step, null, rows => AsStored(Rounded(feedback, rows, Fitting(rows.Cols, block))));
         return new(rounded, gains);
     }
 
@@ -130,8 +160,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// </summary>
     /// <param name="step">Only every so-many-th row, which is enough for the error.</param>
     /// <param name="down">What the made rows multiply, in a pair.</param>
-    /// <param name="make">From rows of W to what is stored of them.</param>
-    (Int4Blocks Rounded, double[]?[] Gains) ByRows(int rank, int block, int step, Matrix? down, Func<Matrix, Int4Blocks> make)
+    /// <param name="make">From rows of W to what is stored of them in 4 bits, and to what they become.</param>
+    (Int4Blocks Rounded, double[]?[] Gains) ByRows(Way way, int step, Matrix? down, Func<Matrix, (Int4Blocks Stored, Matrix Value)> make)
     {
         var stored = new List<Int4Blocks>();
         Matrix?[] inputs = [.. means.Select(mean => mean == null ? null : new Matrix(mean.Length, 1, mean))];
@@ -140,9 +170,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         double energy = 0;
         foreach (var rows in Rows(step))
         {
-            var made = make(rows);
+            var (made, value) = make(rows);
             stored.Add(made);
-            var value = made.Dequantize();
             for (int use = 0; use < means.Length; use++)
             {
                 gains[use]?.AddRange(Difference(algebra.Multiply(rows, inputs[use]!), algebra.Multiply(value, inner[use]!)).Data);
@@ -154,9 +183,43 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         }
         if (step == Step)
         {
-            _errors[(rank, block)] = Energy > 0 ? energy / Energy : 0;
+            _errors[way] = Energy > 0 ? energy / Energy : 0;
         }
         return (Int4Blocks.Joined(stored), [.. gains.Select(gain => gain?.ToArray())]);
+    }
+
+    static (Int4Blocks Stored, Matrix Value) AsStored(Int4Blocks rounded) => (rounded, rounded.Dequantize());
+
+    /// <summary>
+    /// Down is the layer's most important directions, rounded to 8 bits. Beside it W − Up·Down is rounded, Up being the best for W, with
+    /// regard only to errors that no Up can make good; then Up is solved again for what rounding left, so that its own rounding to 8 bits is all that it loses.
+    /// </summary>
+    Int4Dense MakeCorrected(int rank, int step)
+    {
+        if (_hasAnyNumbers)
+        {
+            var nothing = new Correction(Int8.PerRow(new float[layer.Out * rank], layer.Out), new sbyte[rank * layer.In], new float[layer.Out]);
+            return new(Int4.Any(layer.Out, layer.In, layer.In), AnyGains, nothing);
+        }
+        sbyte[] values = Int8.PerRow(decomposition!.CutDown(rank, decomposition.Scales(rank, balanced: false)), rank).Values;
+        var down = Correction.DownOf(values, rank);
+        var solved = Solved(algebra, moment!, down, out var gram);
+        var feedback = moment!.FeedbackBeside(algebra, solved, gram);
+        List<Int8Rows> parts = [];
+        var largest = new List<float>();
+        var (rounded, gains) = ByRows(new(NoRank, 0, rank), step, null, rows =>
+        {
+            Matrix Fitted(Matrix target) => algebra.Multiply(target, solved, transposeRight: true);
+            var stored = Int4.WithFeedback(algebra, Difference(rows, algebra.Multiply(Fitted(rows), down)), feedback, rows.Cols);
+            var value = stored.Dequantize();
+            var up = Int8.PerRow(Array.ConvertAll(Fitted(Difference(rows, value.Copy())).Data, number => (float)number), rows.Rows);
+            value = Matrix.Sum([value, algebra.Multiply(up.Dequantize(), down)]);
+            parts.Add(up);
+            largest.AddRange(Enumerable.Range(0, rows.Rows).Select(i => (float)Math.Abs(TensorPrimitives.MaxMagnitude<double>(value.Row(i)))));
+            return (stored, value);
+        });
+        Int8Rows joined = new([.. parts.SelectMany(part => part.Values)], [.. parts.SelectMany(part => part.Scales)]);
+        return new(rounded, gains, new(joined, values, [.. largest]));
     }
 
     /// <summary>
@@ -194,14 +257,14 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             var upper = ToMatrix(decomposition.CutUp(rank, scales), layer.Out, rank);
             var nearest = Int4.Nearest(upper, Fitting(rank, block));
             double noise = RoundingNoise(scales, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
-            _errors[(rank, block)] = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
+            _errors[new(rank, block)] = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
             return new(down, nearest, new double[means.Length][]);
         }
         var solved = Solved(algebra, moment, rounded, out var gram);
         var feedback = new ErrorFeedback(algebra, gram);
         var (up, gains) = ByRows(
-            rank, block, step, rounded,
-            rows => Int4.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block)));
+            new(rank, block), step, rounded,
+            rows => AsStored(Int4.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block))));
         return new(down, up, gains);
     }
 

@@ -68,6 +68,9 @@ static class Candidates
                 {
                     table.Add(Row(
                         new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block, allowed.WeightBits), int4!.DenseError(block) + (layer.IsTable ? 0 : Int8Noise)));
+                    table.AddRange(Corrections(block).Select(rank => Row(
+                        new LayerPlan.Quantize(layer, format, block, Correction: rank),
+                        Int4DenseBytes(layer, block, Quantization.Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, int4.CorrectedError(rank) + noise)));
                     table.AddRange((layer.IsTable ? [] : ranks).Select(rank => Row(
                         new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block, allowed.WeightBits), int4.PairError(rank, block) + 2 * Int8Noise)));
                 }
@@ -92,6 +95,9 @@ static class Candidates
             table.Add(Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true), (isInt4 ? Int4Weights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4),
                 isInt4 ? int4!.DenseError(0) : WeightNoise));
+            table.AddRange((isInt4 ? Corrections(block: 0) : []).Select(rank => Row(
+                new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
+                Int4Weights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4) + CorrectionBytes(layer, rank), int4!.CorrectedError(rank))));
             foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format).Where(plan => !isInt4 || plan.InputRank == null))
             {
                 var stored = plan with { WeightOnly = true };
@@ -99,6 +105,8 @@ static class Candidates
             }
         }
         return table;
+
+        IEnumerable<int> Corrections(int block) => allowed.Factorizes && block == 0 ? int4!.CorrectionRanks : [];
 
         double CutError(LayerPlan.Factorize plan) =>
             decomposition!.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
@@ -111,6 +119,12 @@ static class Candidates
         double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.Rank, 0) : plan.Elements + 4 * (Inner(plan) + layer.Out);
         return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, Weights(plan), isInt4) + (Weights(plan) - 1) * OverheadPerNode;
     }
+
+    /// <summary>Of what is added to a dense weight in 4 bits, and of the nodes that add it.</summary>
+    static double CorrectionBytes(Layer layer, int rank) => Correction.Bytes(layer.Out, layer.In, rank) + OverheadPerNode * CorrectingNodes;
+
+    /// <summary>As a file's bytes count them: nodes that add to a weight, and that make 8 bits of the sum.</summary>
+    const int CorrectingNodes = 5, RequantizingNodes = 4;
 
     /// <summary>Of the nodes that make floats of weights.</summary>
     static double WeightOnlyOverhead(Layer layer, int weights, bool isInt4) =>

@@ -22,7 +22,7 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>Elements of the weights that take the weight's place.</summary>
     internal virtual long Elements => Layer.Elements;
 
-    /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats.</summary>
+    /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats, of corrected ones that in 8 bits.</summary>
     internal virtual LayerPlan AsRun => this;
 
     /// <summary>The layer stays as it is.</summary>
@@ -31,9 +31,10 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>The weight stays dense and is stored in few bits.</summary>
     /// <param name="Block">Numbers that share a scale, in 4 bits; 0: those of an output channel.</param>
     /// <param name="WeightOnly">Whether floats are made of the weight when the model is loaded, and activations stay floats.</param>
-    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false) : LayerPlan(Layer)
+    /// <param name="Correction">Rank of what is added to a weight in 4 bits when the model is loaded; 0 for nothing.</param>
+    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false, int Correction = 0) : LayerPlan(Layer)
     {
-        internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : this;
+        internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Correction > 0 ? new Quantize(Layer, WeightFormat.Int8) : this;
     }
 
     /// <summary>W becomes Up·Down; a Conv's kernel may also read combinations of its input channels.</summary>

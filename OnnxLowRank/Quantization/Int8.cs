@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Quantization;
 
@@ -7,18 +8,17 @@ namespace OnnxLowRank.Quantization;
 readonly record struct Int8Rows(sbyte[] Values, float[] Scales)
 {
     /// <summary>The values transposed, (cols, rows), as MatMul's second operand wants them.</summary>
-    public sbyte[] TransposedValues()
+    public sbyte[] TransposedValues() => Int8.Transposed(Values, Scales.Length);
+
+    /// <summary>The matrix (rows, cols) that is stored.</summary>
+    public Matrix Dequantize()
     {
-        int rows = Scales.Length, cols = Values.Length / Math.Max(1, rows);
-        var transposed = new sbyte[Values.Length];
-        for (int i = 0; i < rows; i++)
+        var matrix = new Matrix(Scales.Length, Values.Length / Scales.Length);
+        for (int i = 0; i < Values.Length; i++)
         {
-            for (int j = 0; j < cols; j++)
-            {
-                transposed[j * rows + i] = Values[i * cols + j];
-            }
+            matrix.Data[i] = (double)Scales[i / matrix.Cols] * Values[i];
         }
-        return transposed;
+        return matrix;
     }
 }
 
@@ -34,6 +34,21 @@ static class Int8
     /// <summary>The largest magnitude of a weight.</summary>
     /// <param name="bits">8 or 7.</param>
     public static int Largest(int bits) => Math.Min(127, 1 << (bits - 1));
+
+    /// <summary>Values (rows, cols) as (cols, rows).</summary>
+    public static sbyte[] Transposed(sbyte[] values, int rows)
+    {
+        int cols = values.Length / Math.Max(1, rows);
+        var transposed = new sbyte[values.Length];
+        for (int i = 0; i < rows; i++)
+        {
+            for (int j = 0; j < cols; j++)
+            {
+                transposed[j * rows + i] = values[i * cols + j];
+            }
+        }
+        return transposed;
+    }
 
     /// <summary>Rounds each row to the grid of step max|row|/127; a row of zeros gets step 1. At 8 bits nothing cleverer pays.</summary>
     /// <param name="matrix">(rows, cols), row-major.</param>

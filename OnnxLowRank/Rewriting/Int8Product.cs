@@ -1,3 +1,4 @@
+using OnnxLowRank.Factorization;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Quantization;
@@ -42,6 +43,25 @@ static class Int8Product
     public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, int bits, List<NodeProto> nodes) => new(
         Unpacking.Add(graph, name, weight.Plain(transposed: true), [weight.Cols, weight.Rows], bits, nodes),
         graph.AddConstant(TensorData.Floats($"{name}_scale", Unpacking.Scales(weight, bits), weight.Rows)));
+
+    /// <summary>
+    /// Adds the constants of a weight (out, in) that is stored in 4 bits with a correction, and what makes 8 bits of their sum, in units
+    /// of its steps: <see cref="WeightOnly"/> → Round → Cast(int8). ONNX Runtime does it once, when the model is loaded.
+    /// </summary>
+    /// <param name="bits">Of the sum: 8 or 7.</param>
+    public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, Correction correction, int bits)
+    {
+        float[] steps = Array.ConvertAll(correction.Largest, largest => largest > 127 * float.Epsilon ? largest / Int8.Largest(bits) : 1);
+        float[] InSteps(float[] scales) => [.. scales.Zip(steps, (scale, step) => scale / step)];
+        string value = WeightOnly.Add(
+            graph, name, weight with { Scales = InSteps(weight.Scales) }, TensorProto.Types.DataType.Float, [weight.Cols, weight.Rows], transposed: true,
+            correction with { Up = correction.Up with { Scales = InSteps(correction.Up.Scales) } });
+        var nodes = new List<NodeProto>();
+        string whole = graph.Add(nodes, $"{name}_whole", "Round", [value]);
+        string integers = graph.Add(nodes, $"{name}_int8", "Cast", [whole], node => node.With("to", (long)TensorProto.Types.DataType.Int8));
+        graph.Graph.Node.AddRange(nodes);
+        return new(integers, graph.AddConstant(TensorData.Floats($"{name}_step", steps, steps.Length)));
+    }
 
     /// <param name="bias">Name of a constant with one number per output channel, or empty.</param>
     public static IEnumerable<NodeProto> Nodes(

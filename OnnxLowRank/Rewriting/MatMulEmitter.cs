@@ -32,7 +32,7 @@ static class MatMulEmitter
         double[]?[] biases = Emission.Biases(layer, rounded);
         if (plan.WeightOnly)
         {
-            string weight = AddWeightOnly(emission.Graph, layer, layer.Name, rounded == null ? layer.ReadFloats() : null, rounded?.Weight, layer.Out, layer.In);
+            string weight = AddWeightOnly(emission.Graph, layer, layer.Name, rounded == null ? layer.ReadFloats() : null, rounded?.Weight, layer.Out, layer.In, rounded?.Correction);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
@@ -40,9 +40,12 @@ static class MatMulEmitter
             }
             return;
         }
-        Quantize(emission, layer, rounded == null
-            ? Int8(emission, layer.Name, Quantization.Int8.PerRow(layer.ReadFloats(), layer.Out, bits: emission.WeightBits))
-            : Int4(emission, layer.Name, rounded.Weight, plan.Block), biases);
+        Quantize(emission, layer, rounded switch
+        {
+            null => Int8(emission, Int8Product.AddWeight(emission.Graph, layer.Name, Quantization.Int8.PerRow(layer.ReadFloats(), layer.Out, bits: emission.WeightBits))),
+            { Correction: { } correction } => Int8(emission, Int8Product.AddWeight(emission.Graph, layer.Name, rounded.Weight, correction, emission.WeightBits)),
+            _ => Int4(emission, layer.Name, rounded.Weight, plan.Block),
+        }, biases);
     }
 
     static void Quantize(Emission emission, Layer layer, Product product, double[]?[] biases)
@@ -72,8 +75,8 @@ static class MatMulEmitter
             ? rounded != null
                 ? QuantizedPair(emission, layer, Int4(emission, downName, rounded.Down, plan.Block), Int4(emission, upName, rounded.Up, plan.Block))
                 : QuantizedPair(
-                    emission, layer, Int8(emission, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits)),
-                    Int8(emission, upName, Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits)))
+                    emission, layer, Int8(emission, Int8Product.AddWeight(emission.Graph, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits))),
+                    Int8(emission, Int8Product.AddWeight(emission.Graph, upName, Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits))))
             : RealPair(
                 emission, layer, AddFactor(emission, plan, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
                 AddFactor(emission, plan, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
@@ -84,11 +87,8 @@ static class MatMulEmitter
         }
     }
 
-    static Product Int8(Emission emission, string layer, Int8Rows weight)
-    {
-        var operand = Int8Product.AddWeight(emission.Graph, layer, weight);
-        return (name, input, bias, output) => Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, operand, bias, output);
-    }
+    static Product Int8(Emission emission, Int8Operand weight) =>
+        (name, input, bias, output) => Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, weight, bias, output);
 
     static Product Int4(Emission emission, string layer, Int4Blocks weight, int block)
     {
@@ -195,13 +195,13 @@ static class MatMulEmitter
     }
 
     /// <summary>Adds a weight (rows, cols), given in floats, which become 8 bits, or in 4 bits; returns the name of its float value.</summary>
-    static string AddWeightOnly(GraphEditor graph, Layer layer, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols)
+    static string AddWeightOnly(GraphEditor graph, Layer layer, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols, Correction? correction = null)
     {
         bool transposed = layer.Kind == LayerKind.MatMul;
         long[] dims = transposed ? [cols, rows] : [rows, cols];
         return rounded == null
             ? WeightOnly.Add(graph, name, Quantization.Int8.PerRow(weight, rows), layer.Type, dims, transposed)
-            : WeightOnly.Add(graph, name, rounded, layer.Type, dims, transposed);
+            : WeightOnly.Add(graph, name, rounded, layer.Type, dims, transposed, correction);
     }
 
     /// <summary>A matrix (rows, cols) as (cols, rows).</summary>

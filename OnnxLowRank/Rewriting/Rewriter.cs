@@ -80,7 +80,7 @@ sealed class Rewriter(
                 }
                 break;
             case LayerPlan.Quantize quantize:
-                var dense = quantize.Format == WeightFormat.Int4 ? int4[layer].Dense(quantize.Block) : null;
+                var dense = quantize.Format != WeightFormat.Int4 ? null : quantize.Correction > 0 ? int4[layer].Corrected(quantize.Correction) : int4[layer].Dense(quantize.Block);
                 if (layer.IsTable)
                 {
                     TableEmitter.Quantize(emission, layer, dense);
