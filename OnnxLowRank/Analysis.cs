@@ -70,7 +70,7 @@ sealed record Analysis(
                 if (isSeen && options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
                 {
                     decompositions[layer] = Decomposing.Of(
-                        algebra, layer, measured, options, workspace, utilized, OutputMetric.Bytes(layer) <= workspace.Memory ? downstream.GetValueOrDefault(layer) : null);
+                        algebra, layer, measured, options, workspace, utilized, layer.Out <= OutputMetric.MostChannels ? downstream.GetValueOrDefault(layer) : null);
                 }
                 if (isSeen && options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
                 {

@@ -18,9 +18,10 @@ public sealed record LayerSpectrum(string Layer, string Side, int FullRank, int?
     internal static LayerSpectrum Of(string layer, string side, int fullRank, Spectrum spectrum, int? rank)
     {
         int[] ranks = Thinned(spectrum.Energy.Length);
-        double largest = spectrum.Energy[0];
+        double[] energies = [.. spectrum.Energy.OrderDescending()]; // directions are in the order in which they are kept
+        double largest = energies[0];
         return new(layer, side, fullRank, rank, rank is { } kept && spectrum.Total > 0 ? 1 - spectrum.Tail(kept) / spectrum.Total : null, ranks,
-            [.. ranks.Select(i => largest > 0 ? (float)Math.Sqrt(spectrum.Energy[i - 1] / largest) : 0)]);
+            [.. ranks.Select(i => largest > 0 ? (float)Math.Sqrt(energies[i - 1] / largest) : 0)]);
     }
 
     /// <summary>1…count, or some of them at about equal ratios, the first and the last among them.</summary>

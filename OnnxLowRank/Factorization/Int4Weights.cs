@@ -102,9 +102,9 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>
     /// Ranks that a dense weight can be corrected at, with a scale per row; none where it is not known how inputs vary together, which
-    /// says what a correction is worth most for.
+    /// says what a correction is worth most for, and for large weights, which take as long to correct as to round.
     /// </summary>
-    public IEnumerable<int> CorrectionRanks => moment is { IsExact: true } && decomposition != null && layer.Kind is LayerKind.MatMul or LayerKind.Gemm
+    public IEnumerable<int> CorrectionRanks => moment is { IsExact: true } && decomposition != null && layer.Kind is LayerKind.MatMul or LayerKind.Gemm && Step == 1
         ? Correction.Ranks(layer.Out, layer.In).Where(rank => rank <= decomposition.MaxRank)
         : [];
 
@@ -115,14 +115,14 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         if (_corrected?.Correction!.Rank != rank)
         {
             _corrected = null;
-            var made = MakeCorrected(rank, step: 1);
+            var made = MakeCorrected(rank);
             _corrected = made with { Weight = Kept(made.Weight) };
         }
         return _corrected;
     }
 
-    /// <summary>As <see cref="DenseError"/>.</summary>
-    public double CorrectedError(int rank) => Error(new(NoRank, 0, rank), () => _ = Step == 1 ? Corrected(rank) : MakeCorrected(rank, Step));
+    /// <summary>Share of the layer's output energy that a corrected weight loses.</summary>
+    public double CorrectedError(int rank) => Error(new(NoRank, 0, rank), () => _ = Corrected(rank));
 
     /// <summary>The same of a pair, by cutting and rounding.</summary>
     internal double ErrorOfPair(int rank, int block) => Error(new(rank, block), () => _ = Step == 1 ? Pair(rank, block) : MakePair(rank, block, Step));
@@ -194,7 +194,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// Down is the layer's most important directions, rounded to 8 bits. Beside it W − Up·Down is rounded, Up being the best for W, with
     /// regard only to errors that no Up can make good; then Up is solved again for what rounding left, so that its own rounding to 8 bits is all that it loses.
     /// </summary>
-    Int4Dense MakeCorrected(int rank, int step)
+    Int4Dense MakeCorrected(int rank)
     {
         if (_hasAnyNumbers)
         {
@@ -207,7 +207,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         var feedback = moment!.FeedbackBeside(algebra, solved, gram);
         List<Int8Rows> parts = [];
         var largest = new List<float>();
-        var (rounded, gains) = ByRows(new(NoRank, 0, rank), step, null, rows =>
+        var (rounded, gains) = ByRows(new(NoRank, 0, rank), step: 1, null, rows =>
         {
             Matrix Fitted(Matrix target) => algebra.Multiply(target, solved, transposeRight: true);
             var stored = Int4.WithFeedback(algebra, Difference(rows, algebra.Multiply(Fitted(rows), down)), feedback, rows.Cols);

@@ -26,8 +26,8 @@ sealed class OutputMetric
     /// <summary>L (m, m) with M = L·Lᵀ.</summary>
     public Matrix Root { get; }
 
-    /// <summary>Bytes of M and L.</summary>
-    public static double Bytes(Layer layer) => 2.0 * sizeof(double) * layer.Out * layer.Out;
+    /// <summary>The widest output it is worth its memory for: M and L take 256 MiB then, and products with them as much again.</summary>
+    public const int MostChannels = 4096;
 
     /// <param name="means">E[y] (m).</param>
     /// <param name="variances">Of y (m).</param>
