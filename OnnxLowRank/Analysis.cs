@@ -40,7 +40,7 @@ sealed record Analysis(
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
         var positions = found.Layers.ToDictionary(layer => layer, layer => layer.IsMeasured ? PositionsOf(layer, shapes) : default);
         var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
-        var downstream = looksBehind ? Downstream.Find(workspace.Model.Graph, found.Layers) : new Dictionary<Layer, Downstream>();
+        var downstream = looksBehind && options.Method == Method.Output ? Downstream.Find(workspace.Model.Graph, found.Layers) : new Dictionary<Layer, Downstream>();
         int done = 0;
         var decompositions = new Dictionary<Layer, Decomposition>();
         var int4 = new Dictionary<Layer, Int4Weights>();
@@ -70,7 +70,7 @@ sealed record Analysis(
                 if (isSeen && options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
                 {
                     decompositions[layer] = Decomposing.Of(
-                        algebra, layer, measured, options, workspace, utilized, layer.Out <= OutputMetric.MostChannels ? downstream.GetValueOrDefault(layer) : null);
+                        algebra, layer, measured, options, workspace, utilized, downstream.GetValueOrDefault(layer));
                 }
                 if (isSeen && options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
                 {

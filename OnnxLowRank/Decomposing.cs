@@ -78,7 +78,7 @@ static class Decomposing
             var second = Moments.Pooled(moments, g, isCentred);
             return looksAtWeight
                 ? OutputMethod.Along(algebra, OfWeight(algebra, part!, method, rank, seed + g).Vectors, second, isAtInput ? part : null)
-                : FromMoments(algebra, layer, part, second, shrinkage, rank, downstream == null ? null : MetricOf(algebra, layer, downstream, moments[0].Mean(), second));
+                : FromMoments(algebra, layer, part, second, shrinkage, rank, downstream == null || layer.Out > OutputMetric.MostChannels ? null : MetricOf(algebra, layer, downstream, moments[0].Mean(), second));
         })];
         return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill);
     }

@@ -6,7 +6,8 @@
 #   scripts/bench-memory.sh [phi BLOCKS | mlp WIDTH | bert]
 #
 # phi: Phi-2's shape with so many of its 32 blocks (1). mlp: two square layers of this width (10240). bert: BERT-base's shape, in one file.
-# SAMPLES (8 for phi, 256 for mlp, 64 for bert), MEMORY (200, in MB; auto for what the program chooses, at most 1 GiB), TOLERANCE (0.05), OPTIONS, THREADS, WORK as in zoo.sh. Linux only.
+# SAMPLES (8 for phi, 256 for mlp, 64 for bert), MEMORY (200, in MB; auto for what the program chooses, at most 1 GiB), TOLERANCE (0.05), OPTIONS,
+# THREADS, WORK as in zoo.sh. Linux only.
 set -uo pipefail
 source "$(dirname "$0")/zoo.sh"
 build_programs scripts/make-shaped
@@ -40,7 +41,8 @@ report=$WORK/$shape.json
 rm -f "$report"
 log=$WORK/$shape.log
 # shellcheck disable=SC2086
-"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/$shape.onnx" "$WORK/$shape-out.onnx" --calib "$WORK/$shape-calib" --metric relative --tolerance "${TOLERANCE:-0.05}" "${limit[@]}" \
+"$repository/artifacts/bin/OnnxLowRank.Cli/release/onnx-lowrank" "$WORK/$shape.onnx" "$WORK/$shape-out.onnx" --calib "$WORK/$shape-calib" \
+  --metric relative --tolerance "${TOLERANCE:-0.05}" "${limit[@]}" \
   --threads "$threads" --report "$report" ${OPTIONS:-} 2>"$log" >"$WORK/$shape.txt" &
 process=$!
 declare -A own files
@@ -65,4 +67,6 @@ for stage in "${stages[@]}"; do
   [ "${own[$stage]}" -gt "$largest" ] && largest=${own[$stage]}
 done
 bound=$(((1 << 30) + 3 * largest_layer + memory * 1000000))
-echo "exit $code; most of its own $((largest * 1024 / 1000000)) MB, bound $((bound / 1000000)) MB, largest layer $((largest_layer / 1000000)) MB, model $(($(stat -c %s "$WORK/$shape".onnx "$WORK/$shape".onnx*.data 2>/dev/null | awk '{ sum += $1 } END { print sum }') / 1000000)) MB"
+model=$(stat -c %s "$WORK/$shape".onnx "$WORK/$shape".onnx*.data 2>/dev/null | awk '{ sum += $1 } END { printf "%d", sum / 1000000 }')
+echo "exit $code; most of its own $((largest * 1024 / 1000000)) MB, bound $((bound / 1000000)) MB," \
+  "largest layer $((largest_layer / 1000000)) MB, model $model MB"

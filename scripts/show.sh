@@ -13,6 +13,7 @@ find_python numpy
 build_programs
 
 samples=${SAMPLES:-2000}
+kinds=(fp32 fp32-size auto dense8)
 cases="lenet5_mnist accuracy 0.005
 mnist_mlp_model0 accuracy 0.005
 resnet20_cifar10 accuracy 0.005
@@ -44,7 +45,7 @@ while read -r model metric tolerance; do
     labels=(--labels "$data/labels.npy")
   fi
   files=("$original")
-  for kind in fp32 fp32-size auto dense8; do
+  for kind in "${kinds[@]}"; do
     output=$WORK/$model-$kind.onnx
     rm -f "$output" "$WORK/$model-$kind.json"
     how=(--format "${kind%-size}")
@@ -63,7 +64,7 @@ while read -r model metric tolerance; do
     fi
   done
   evaluate "$data/test" "${files[@]}" --latency --seconds "${SECONDS_PER_MODEL:-2}" --threads "$threads" --tsv >"$WORK/$model.tsv"
-  for kind in fp32 fp32-size auto dense8; do
+  for kind in "${kinds[@]}"; do
     report=$WORK/$model-$kind.json
     code=$(cat "$WORK/$model-$kind.exit")
     if [ ! -f "$report" ]; then

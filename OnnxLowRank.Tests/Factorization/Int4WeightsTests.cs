@@ -206,7 +206,7 @@ public class Int4WeightsTests
         var bench = Graded(outputs: 130);
         var int4 = bench.InFewBits(bench.Layer);
         var dense = int4.Corrected(rank);
-        var sum = Matrix.Sum([dense.Weight.Dequantize(), dense.Correction!.Product(s_algebra)]);
+        var sum = Matrix.Sum([dense.Weight.Dequantize(), Times(dense.Correction!.Up.Dequantize(), Correction.DownOf(dense.Correction.Down, dense.Correction.Rank))]);
 
         // Damping the moment adds errors in directions that samples hardly have.
         Assert.InRange(int4.CorrectedError(rank) / Measured(bench, sum), 1, 1.3);

@@ -112,6 +112,28 @@ public class LinearAlgebraTests
         Assert.All(Enumerable.Range(0, n), i => Assert.True(lower[i, i] > 0 && lower.Row(i)[(i + 1)..].IndexOfAnyExcept(0) < 0));
     }
 
+    [Theory, MemberData(nameof(SymmetricMatrices))]
+    public void SolveTransposed_leaves_a_small_residual_and_reads_only_the_lower_triangle(string implementation, string kind, int n)
+    {
+        var lower = Make(kind, n, n);
+        double scale = kind switch { "huge" => 1e150, "tiny" => 1e-150, _ => 1 };
+        for (int i = 0; i < n; i++)
+        {
+            lower[i, i] = (1 + Math.Abs(lower[i, i] / scale)) * scale;
+            lower.Row(i)[(i + 1)..].Clear();
+        }
+        var asked = lower.Copy();
+        for (int i = 0; i < n; i++)
+        {
+            asked.Row(i)[(i + 1)..].Fill(double.NaN);
+        }
+        var right = Gaussian.Random(n, 3, seed: 6);
+
+        var solution = Use(implementation).SolveTransposed(asked, right);
+
+        AssertClose(right, Times(lower.Transposed(), solution), Tolerance(n), Norm(lower) * Norm(solution));
+    }
+
     [Theory, MemberData(nameof(Implementations))]
     public void Eigen_Cholesky_and_Solve_read_only_the_lower_triangle(string implementation)
     {

@@ -4,6 +4,7 @@ using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
+using static OnnxLowRank.Tests.Numerics.DenseMath;
 
 namespace OnnxLowRank.Tests.Rewriting;
 
@@ -45,7 +46,7 @@ public class CorrectionTests
     }
 
     /// <summary>Q + Up·Down (out, in).</summary>
-    static Matrix Sum(Int4Dense stored) => Matrix.Sum([stored.Weight.Dequantize(), stored.Correction!.Product(s_algebra)]);
+    static Matrix Sum(Int4Dense stored) => Matrix.Sum([stored.Weight.Dequantize(), Times(stored.Correction!.Up.Dequantize(), Correction.DownOf(stored.Correction.Down, stored.Correction.Rank))]);
 
     /// <summary>x·Wᵀ + b, with the bias that the plan gives.</summary>
     static Seen Expected(Bench bench, Matrix weight, double[] gains)

@@ -20,9 +20,6 @@ sealed record Correction(Int8Rows Up, sbyte[] Down, float[] Largest)
     /// <summary>Bytes of values and scales.</summary>
     public static double Bytes(int rows, int cols, int rank) => (double)rank * (rows + cols) + sizeof(float) * (double)rows;
 
-    /// <summary>Up·Down (out, in).</summary>
-    public Matrix Product(ILinearAlgebra algebra) => algebra.Multiply(Up.Dequantize(), DownOf(Down, Rank));
-
     /// <summary>Down's numbers (r, in) to compute with.</summary>
     public static Matrix DownOf(sbyte[] values, int rank) => new(rank, values.Length / rank, Array.ConvertAll(values, value => (double)value));
 }

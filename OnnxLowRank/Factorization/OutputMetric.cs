@@ -19,14 +19,12 @@ sealed class OutputMetric
     /// <summary>Share of the plain error, of its energy. At 0.4 about a third of what is gained is lost.</summary>
     internal const double PlainShare = 0.1;
 
-    readonly Matrix _metric;
-
-    OutputMetric(Matrix metric, Matrix root) => (_metric, Root) = (metric, root);
+    OutputMetric(Matrix root) => Root = root;
 
     /// <summary>L (m, m) with M = L·Lᵀ.</summary>
     public Matrix Root { get; }
 
-    /// <summary>The widest output it is worth its memory for: M and L take 256 MiB then, and products with them as much again.</summary>
+    /// <summary>The widest output it is worth its memory for: L takes 128 MiB then, and making and using it two more such matrices.</summary>
     public const int MostChannels = 4096;
 
     /// <param name="means">E[y] (m).</param>
@@ -57,7 +55,7 @@ sealed class OutputMetric
         {
             metric[i, i] += PlainShare;
         }
-        return new(metric, algebra.Cholesky(metric));
+        return new(algebra.Cholesky(metric));
     }
 
     /// <summary>How often a normal variable is positive.</summary>
@@ -88,13 +86,8 @@ sealed class OutputMetric
     /// <param name="total">tr(K).</param>
     public OutputBasis Basis(ILinearAlgebra algebra, Matrix directions, double[] energy, double total)
     {
-        var dual = algebra.Multiply(Root, directions);
-        var vectors = algebra.Solve(_metric, dual);
-        var squares = new double[energy.Length];
-        for (int i = 0; i < vectors.Rows; i++)
-        {
-            TensorPrimitives.MultiplyAdd<double>(vectors.Row(i), vectors.Row(i), squares, squares);
-        }
+        var (dual, vectors) = (algebra.Multiply(Root, directions), algebra.SolveTransposed(Root, directions));
+        double[] squares = vectors.ColumnSquares();
         double[] lengths = Array.ConvertAll(squares, Math.Sqrt);
         return new(vectors.WithColumnsTimes(Array.ConvertAll(lengths, length => 1 / length)), [.. energy.Zip(squares, (carried, square) => carried * square)], total)
         {

@@ -55,7 +55,7 @@ static class SketchMethod
         var (output, traceOfGram) = Times(algebra, rows, root, outputs);
         double total = TensorPrimitives.SumOfSquares<double>(output.Data) + unseen * traceOfGram;
         var (vectors, energy) = Principal(algebra, output, rank);
-        AddSquares(OutputMethod.Times(algebra, columns, vectors, channels), unseen, energy);
+        TensorPrimitives.MultiplyAdd<double>(OutputMethod.Times(algebra, columns, vectors, channels).ColumnSquares(), unseen, energy, energy);
         return new(vectors, energy, total);
     }
 
@@ -88,24 +88,11 @@ static class SketchMethod
         double unseen = Unseen(covariance, root);
         var directions = weight == null ? vectors : algebra.Multiply(weight, vectors, transposeLeft: true);
         var images = algebra.Multiply(root, directions, transposeLeft: true);
-        var energy = new double[vectors.Cols];
-        AddSquares(images, 1, energy);
-        AddSquares(directions, unseen, energy);
+        double[] energy = images.ColumnSquares();
+        TensorPrimitives.MultiplyAdd<double>(directions.ColumnSquares(), unseen, energy, energy);
         return new(vectors, energy, weight == null
             ? covariance.Trace
             : TensorPrimitives.SumOfSquares<double>(algebra.Multiply(weight, root).Data) + unseen * TensorPrimitives.SumOfSquares<double>(weight.Data));
-    }
-
-    /// <summary>Adds the sum of squares of every column, times a factor.</summary>
-    static void AddSquares(Matrix matrix, double factor, double[] sums)
-    {
-        for (int i = 0; i < matrix.Rows; i++)
-        {
-            for (int j = 0; j < sums.Length; j++)
-            {
-                sums[j] += factor * matrix[i, j] * matrix[i, j];
-            }
-        }
     }
 
     /// <summary>What the root lacks of a covariance, taken as even over all channels: of one channel.</summary>

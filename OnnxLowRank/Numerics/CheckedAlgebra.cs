@@ -37,13 +37,33 @@ abstract class CheckedAlgebra : ILinearAlgebra
 
     public Matrix Solve(Matrix positiveDefinite, Matrix right)
     {
-        RequireSymmetric(positiveDefinite, nameof(positiveDefinite));
-        RequireFinite(right, nameof(right));
-        if (positiveDefinite.Rows != right.Rows)
+        RequireRightSide(positiveDefinite, right, nameof(positiveDefinite));
+        if (right.Rows == 0)
         {
-            throw new ArgumentException($"the matrix is {positiveDefinite.Rows}x{positiveDefinite.Cols}, the right side has {right.Rows} rows", nameof(right));
+            return new(0, right.Cols);
         }
-        return right.Rows == 0 ? new(0, right.Cols) : SolveOf(positiveDefinite, right);
+        var (lower, solution) = (CholeskyOf(positiveDefinite), right.Copy());
+        Substitute(lower, solution, transpose: false);
+        Substitute(lower, solution, transpose: true);
+        return solution;
+    }
+
+    public Matrix SolveTransposed(Matrix lower, Matrix right)
+    {
+        RequireRightSide(lower, right, nameof(lower));
+        var solution = right.Copy();
+        Substitute(lower, solution, transpose: true);
+        return solution;
+    }
+
+    static void RequireRightSide(Matrix matrix, Matrix right, string name)
+    {
+        RequireSymmetric(matrix, name);
+        RequireFinite(right, nameof(right));
+        if (matrix.Rows != right.Rows)
+        {
+            throw new ArgumentException($"the matrix is {matrix.Rows}x{matrix.Cols}, the right side has {right.Rows} rows", nameof(right));
+        }
     }
 
     public Matrix Cholesky(Matrix positiveDefinite)
@@ -88,7 +108,8 @@ abstract class CheckedAlgebra : ILinearAlgebra
 
     protected abstract Matrix CholeskyOf(Matrix positiveDefinite);
 
-    protected abstract Matrix SolveOf(Matrix positiveDefinite, Matrix right);
+    /// <summary>Puts X into B's place, where L·X = B, or Lᵀ·X = B; there may be no columns.</summary>
+    protected abstract void Substitute(Matrix lower, Matrix right, bool transpose);
 
     protected abstract Matrix ProductOf(Matrix left, Matrix right, bool transposeLeft, bool transposeRight);
 

@@ -39,6 +39,9 @@ interface ILinearAlgebra
     /// <exception cref="ArithmeticException">A is not positive definite; the message names the failing pivot.</exception>
     Matrix Cholesky(Matrix positiveDefinite);
 
+    /// <summary>X (n, k) with Lᵀ·X = B for a lower triangular L (n, n) without zeros on its diagonal, as <see cref="Cholesky"/> gives it.</summary>
+    Matrix SolveTransposed(Matrix lower, Matrix right);
+
     /// <summary>op(A)·op(B), where op transposes if asked to; no transposed copy is made.</summary>
     Matrix Multiply(Matrix left, Matrix right, bool transposeLeft = false, bool transposeRight = false);
 

@@ -57,7 +57,7 @@ sealed class ManagedAlgebra(int threads) : CheckedAlgebra
         return ManagedQr.Thin(scaled, _parallel).Q;
     }
 
-    /// <summary>Row by row; the inner loops here and in <see cref="SolveOf"/> run along rows.</summary>
+    /// <summary>Row by row; the inner loops here and in <see cref="Substitute"/> run along rows.</summary>
     protected override Matrix CholeskyOf(Matrix positiveDefinite)
     {
         var l = LowerTriangle(positiveDefinite);
@@ -74,28 +74,24 @@ sealed class ManagedAlgebra(int threads) : CheckedAlgebra
         return l;
     }
 
-    /// <summary>L·Y = B, then Lᵀ·X = Y.</summary>
-    protected override Matrix SolveOf(Matrix positiveDefinite, Matrix right)
+    protected override void Substitute(Matrix lower, Matrix right, bool transpose)
     {
-        int n = positiveDefinite.Rows;
-        var (l, x) = (CholeskyOf(positiveDefinite), right.Copy());
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < right.Rows && !transpose; i++)
         {
             for (int j = 0; j < i; j++)
             {
-                TensorPrimitives.MultiplyAdd(x.Row(j), -l[i, j], x.Row(i), x.Row(i));
+                TensorPrimitives.MultiplyAdd(right.Row(j), -lower[i, j], right.Row(i), right.Row(i));
             }
-            TensorPrimitives.Divide(x.Row(i), l[i, i], x.Row(i));
+            TensorPrimitives.Divide(right.Row(i), lower[i, i], right.Row(i));
         }
-        for (int i = n - 1; i >= 0; i--)
+        for (int i = right.Rows - 1; i >= 0 && transpose; i--)
         {
-            TensorPrimitives.Divide(x.Row(i), l[i, i], x.Row(i));
+            TensorPrimitives.Divide(right.Row(i), lower[i, i], right.Row(i));
             for (int j = 0; j < i; j++)
             {
-                TensorPrimitives.MultiplyAdd(x.Row(i), -l[i, j], x.Row(j), x.Row(j));
+                TensorPrimitives.MultiplyAdd(right.Row(i), -lower[i, j], right.Row(j), right.Row(j));
             }
         }
-        return x;
     }
 
     protected override Matrix ProductOf(Matrix left, Matrix right, bool transposeLeft, bool transposeRight) =>

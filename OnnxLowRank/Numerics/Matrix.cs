@@ -101,6 +101,17 @@ sealed class Matrix
         return scaled;
     }
 
+    /// <summary>Sum of squares of every column.</summary>
+    public double[] ColumnSquares()
+    {
+        var squares = new double[Cols];
+        for (int i = 0; i < Rows; i++)
+        {
+            TensorPrimitives.MultiplyAdd<double>(Row(i), Row(i), squares, squares);
+        }
+        return squares;
+    }
+
     /// <summary>Sum of the diagonal of a square matrix.</summary>
     public double Trace()
     {

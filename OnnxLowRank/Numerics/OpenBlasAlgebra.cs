@@ -7,8 +7,9 @@ namespace OnnxLowRank.Numerics;
 /// what it returns reads as transposed here. Each method says how that cancels out; only eigenvectors are really transposed.
 /// </summary>
 /// <remarks>
-/// The thread count is the process's, not this object's: one made later with another count changes the last bits of this one's results. On CPUs without AVX2 the last bits of LAPACK's results depend on
-/// where the runtime places an array (at a multiple of 8 or of 16 bytes), so there they may differ from run to run.
+/// The thread count is the process's, not this object's: one made later with another count changes the last bits of this one's results. On CPUs
+/// without AVX2 the last bits of LAPACK's results depend on where the runtime places an array (at a multiple of 8 or of 16 bytes), so there they
+/// may differ from run to run.
 /// </remarks>
 sealed unsafe class OpenBlasAlgebra : CheckedAlgebra
 {
@@ -149,20 +150,16 @@ sealed unsafe class OpenBlasAlgebra : CheckedAlgebra
         return lower;
     }
 
-    /// <summary>L·Y = B and Lᵀ·X = Y in CBLAS, which knows row-major.</summary>
-    protected override Matrix SolveOf(Matrix positiveDefinite, Matrix right)
+    protected override void Substitute(Matrix lower, Matrix right, bool transpose)
     {
-        int n = positiveDefinite.Rows, cols = right.Cols;
-        var (lower, solution) = (CholeskyOf(positiveDefinite), right.Copy());
-        fixed (double* a = lower.Data, x = solution.Data)
+        int n = right.Rows, cols = right.Cols;
+        fixed (double* a = lower.Data, x = right.Data)
         {
-            if (cols > 0)
+            if (n > 0 && cols > 0)
             {
-                _blas.cblas_dtrsm(RowMajor, Left, Lower, NoTrans, NonUnit, n, cols, 1, a, n, x, cols);
-                _blas.cblas_dtrsm(RowMajor, Left, Lower, Trans, NonUnit, n, cols, 1, a, n, x, cols);
+                _blas.cblas_dtrsm(RowMajor, Left, Lower, transpose ? Trans : NoTrans, NonUnit, n, cols, 1, a, n, x, cols);
             }
         }
-        return solution;
     }
 
     protected override Matrix ProductOf(Matrix left, Matrix right, bool transposeLeft, bool transposeRight)
