@@ -112,17 +112,16 @@ public static class Compressor
     {
         clock.Enter("time");
         List<List<Candidate>> Tables(ICostModel cost, Func<Layer, Allowed> allowed) => analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset);
-        List<List<List<Candidate>>> All(ICostModel cost) => [.. Mixtures.Of(options).Select(allowed => Tables(cost, allowed))];
+        var (ways, fallback) = Mixtures.Of(options, analysis.Found.Layers);
+        List<List<List<Candidate>>> All(ICostModel cost) => [.. ways.Append(fallback).OfType<Func<Layer, Allowed>>().Select(allowed => Tables(cost, allowed))];
         var timed = measured == null ? null : Timed(() => All(measured), measured, workspace);
         var choices = timed ?? All(new ShapeCostModel(analysis.Positions));
-        if (choices.Count > 1)
-        {
-            double timeShare = options.TargetTime != null ? 1 : options.TimeShare;
-            choices.RemoveAt(1 - Mixtures.Cheaper(choices[0], choices[1], timeShare, timed == null ? null : models));
-        }
+        double timeShare = options.TargetTime != null ? 1 : options.TimeShare;
+        models = timed == null ? null : models;
+        var cheapest = choices.Take(ways.Count).Aggregate((one, other) => Mixtures.Cheaper(one, other, Mixtures.TypicalDamage, timeShare, models) == 0 ? one : other);
         VerifiedPlan? best = null;
         double bestSlowdown = double.PositiveInfinity;
-        foreach (var tables in choices)
+        foreach (var tables in choices.Skip(ways.Count).Prepend(cheapest))
         {
             var plan = search.Run(tables);
             // The table's times decide where they are measured: the clock may say something else in the next run.
@@ -138,7 +137,21 @@ public static class Compressor
                 break;
             }
         }
-        return best;
+        return best is { Passed: true } && options.HasTolerance && models != null
+            ? CheaperMixture(best, search, cheapest, [.. choices.Take(ways.Count).Where(other => other != cheapest)], timeShare, models) ?? best
+            : best;
+    }
+
+    /// <summary>
+    /// A mixture was chosen for plans of typical damage. Where another one promises more at the damage that a verified plan does, it is searched,
+    /// too: its plan, if that is verified and the cheaper one.
+    /// </summary>
+    static VerifiedPlan? CheaperMixture(
+        VerifiedPlan best, PlanSearch search, List<List<Candidate>> chosen, IReadOnlyList<List<List<Candidate>>> others, double timeShare, WholeModels models)
+    {
+        var other = others.FirstOrDefault(other => Mixtures.Cheaper(chosen, other, best.Allotment.Damage, timeShare, models) == 1);
+        return other != null && search.Run(other) is { Passed: true } plan
+            && best.Allocation.CostOf(plan.Allotment, best.Allotment, models.Ratio(plan.Allotment, best.Allotment)) < best.Allotment.Cost ? plan : null;
     }
 
     /// <summary>Plans that pass are compared by time, those that do not by loss.</summary>
@@ -179,7 +192,8 @@ public static class Compressor
         }
         try
         {
-            var proof = Proof.Of(timer, times, plan.Allotment.Plans);
+            Proof Of(VerifiedPlan proven) => Proof.Of(timer, times, proven.Allotment.Plans, proven.Allocation.SlowerKept(proven.Allotment));
+            var proof = Of(plan);
             bool wantsSpeed = options.HasTolerance && options.Objective != Objective.Size;
             if (!wantsSpeed || !plan.Passed)
             {
@@ -192,7 +206,7 @@ public static class Compressor
             {
                 faster = search.PutBack(faster, pairs) ?? faster;
             }
-            return faster == plan ? (plan, proof) : (faster, Proof.Of(timer, times, faster.Allotment.Plans));
+            return faster == plan ? (plan, proof) : (faster, Of(faster));
         }
         catch (Exception e) when (LayerTimer.IsFailure(e))
         {
@@ -206,7 +220,8 @@ public static class Compressor
     {
         try
         {
-            return tables();
+            var first = tables();
+            return measured.MeasureAgain() ? tables() : first;
         }
         catch (Exception e) when (LayerTimer.IsFailure(e))
         {

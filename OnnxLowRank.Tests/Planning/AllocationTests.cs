@@ -188,4 +188,18 @@ public class AllocationTests
         Assert.Equal((40, 0.2, 0.03), (undone.Bytes, undone.Cost, Math.Round(undone.Damage, 9)));
         Assert.Equal(new LayerPlan.Keep(second), allocation.Without(undone, new HashSet<Layer> { second }).Plans.Last());
     }
+
+    [Fact]
+    public void Dense_convolutions_on_integers_are_slower_kept_where_the_tables_say_so()
+    {
+        var (model, samples) = LayerCases.Make("Conv");
+        var conv = new Bench(model, samples).Layer;
+        var (slower, faster, floats) = (conv with { Name = "slower kept" }, conv with { Name = "faster kept" }, conv with { Name = "on floats" });
+        List<Candidate> Table(Layer layer, double kept, bool weightOnly = false) =>
+            [Of(new LayerPlan.Keep(layer), 100, kept, 0), Of(new LayerPlan.Quantize(layer, WeightFormat.Int8, WeightOnly: weightOnly), 30, 6, 0.01)];
+        var allocation = new Allocation([Table(slower, 7), Table(faster, 5), Table(floats, 7, weightOnly: true)], timeShare: 0);
+
+        Assert.Equal([slower], allocation.SlowerKept(allocation.At(1e9)));
+        Assert.Empty(allocation.SlowerKept(allocation.At(0)));
+    }
 }

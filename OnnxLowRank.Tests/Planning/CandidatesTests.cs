@@ -66,6 +66,39 @@ public class CandidatesTests
     }
 
     [Fact]
+    public void Where_speed_keeps_no_layer_keeping_it_is_slower_than_integers()
+    {
+        var bench = Open("Conv with bias and pads");
+        Candidate[] Of(bool keepsForSpeed, params WeightFormat[] formats) => [.. Candidates.Of(
+            bench.Layer, null, null, Cost(bench), s_asError, _ => true, new(formats, [], false, [], KeepsForSpeed: keepsForSpeed))];
+
+        var (free, bound, floats) = (Of(true, WeightFormat.Int8), Of(false, WeightFormat.Int8), Of(false));
+
+        Assert.True(bound[0].Time > bound[1].Time);
+        Assert.Equal(free[1..], bound[1..]);
+        Assert.Equal(free[0], floats[0]);
+        Assert.Equal(free[0] with { Time = bound[0].Time }, bound[0]);
+    }
+
+    /// <summary>A rank of 33 takes as long as one of 48.</summary>
+    [Fact]
+    public void Pairs_of_ranks_have_sizes_that_kernels_like()
+    {
+        var tiny = new TinyModel();
+        tiny.Input("x", null, 160, 4, 4);
+        tiny.Node("Conv", ["x", tiny.Weight("w", 160, 160, 3, 3)], "y");
+        tiny.Outputs("y");
+        var bench = new Bench(tiny.Build(), new([Feed.Random("x", 4, 160, 4, 4)]));
+
+        var pairs = Table(bench, true, true, WeightFormat.Int8).Select(candidate => candidate.Plan).OfType<LayerPlan.Factorize>().Where(plan => plan.InputRank != null).ToList();
+
+        Assert.Contains(pairs, plan => plan.InputRank >= 96 && !plan.HasUp);
+        Assert.Contains(pairs, plan => plan.InputRank >= 64 && plan.Rank >= 64 && plan.HasUp);
+        static bool IsLiked(int rank) => rank % (rank switch { <= 16 => 2, <= 32 => 4, <= 64 => 8, _ => 16 }) == 0;
+        Assert.All(pairs, plan => Assert.True(IsLiked(plan.InputRank!.Value) && IsLiked(plan.Rank), $"{plan}"));
+    }
+
+    [Fact]
     public void Weights_of_7_bits_are_noisier_and_of_the_same_size()
     {
         var bench = Open("MatMul");

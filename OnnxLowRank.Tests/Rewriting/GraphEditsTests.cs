@@ -259,6 +259,27 @@ public class GraphEditsTests
     }
 
     [Fact]
+    public void A_pool_of_floats_before_a_quantized_convolution_stays_in_floats()
+    {
+        var model = new TinyModel();
+        model.Input("x", null, 3, 16, 16);
+        model.Node("Conv", ["x", model.Weight("w1", 16, 3, 3, 3)], "y1", ("pads", new long[] { 1, 1, 1, 1 }));
+        model.Node("Relu", ["y1"], "r1");
+        model.Node("MaxPool", ["r1"], "p1", ("kernel_shape", new long[] { 2, 2 }), ("strides", new long[] { 2, 2 }));
+        model.Node("Conv", ["p1", model.Weight("w2", 16, 16, 3, 3)], "y2", ("pads", new long[] { 1, 1, 1, 1 }));
+        model.Outputs("y2");
+        var bench = new Bench(model.Build(), new([Feed.Random("x", 16, 3, 16, 16)]));
+
+        var rewritten = bench.Rewrite(Dialect.Ort, layer => layer.Uses[0].Output == "y2" ? new LayerPlan.Quantize(layer, WeightFormat.Int8) : new LayerPlan.Keep(layer)).Model;
+
+        var graph = ModelRuns.OptimizedGraph(rewritten);
+        var pool = graph.Node.Single(node => node.OpType == "MaxPool");
+        Assert.DoesNotContain(graph.Node, node => node.OpType == "QuantizeLinear" && node.Output[0] == pool.Input[0]);
+        Assert.Equal(1, ModelRuns.Operators(graph)["QLinearConv"]);
+        ModelRuns.AssertNear(bench.Run(bench.Model, "y2")[0], bench.Run(rewritten, "y2")[0], 0.03);
+    }
+
+    [Fact]
     public void Names_that_the_model_has_already_are_avoided()
     {
         var model = new TinyModel();

@@ -92,4 +92,24 @@ public class MeasuredCostModelTests
         Assert.Equal(first, plans.Select(Model().Time));
         Assert.NotNull(_cache.Find(_timer.Key(Pair(RankCurve.Ranks(_bench.Decompose(Layer).MaxRank)[0]), use: 0)));
     }
+
+    [Fact]
+    public void What_was_measured_is_measured_again_and_the_shorter_time_counts()
+    {
+        LayerPlan known = new LayerPlan.Keep(Layer), measured = new LayerPlan.Quantize(Layer, WeightFormat.Int8);
+        const double Endless = 1e12;
+        Know(known, Endless, Endless);
+        var model = Model();
+        Assert.False(model.MeasureAgain());
+        double first = model.Time(measured);
+        Know(measured, Endless, 0);
+
+        Assert.True(model.MeasureAgain());
+
+        var time = _cache.Find(_timer.Key(measured, use: 0))!;
+        Assert.InRange(time.One, 0, Endless / 2);
+        Assert.Equal((0, Endless), (time.Each, _cache.Find(_timer.Key(known, use: 0))!.One));
+        Assert.NotEqual(first, model.Time(measured));
+        Assert.False(model.MeasureAgain());
+    }
 }

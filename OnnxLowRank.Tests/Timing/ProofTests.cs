@@ -35,6 +35,18 @@ public class ProofTests
     }
 
     [Fact]
+    public void Layers_whose_own_times_mislead_are_not_slower()
+    {
+        var (model, samples) = LayerCases.Make("Conv");
+        var layer = new Bench(model, samples).Layer;
+        var other = layer with { Name = "other" };
+
+        var proof = new Proof(new Dictionary<Layer, LayerProof> { [layer] = Times(100, 10, 120, 12), [other] = Times(100, 10, 120, 12) }, new HashSet<Layer> { layer });
+
+        Assert.Equal([other], proof.Slower);
+    }
+
+    [Fact]
     public void Rewritten_layers_are_timed_and_kept_ones_are_not()
     {
         // Three layers, two of them alike.

@@ -59,6 +59,14 @@ sealed class Allocation
     }
 
     /// <summary>
+    /// Dense convolutions on integers that by the tables would take longer as they were. Between integers a float one costs conversions, which
+    /// the times of the two alone leave out.
+    /// </summary>
+    public IReadOnlySet<Layer> SlowerKept(Allotment allotment) => allotment.Chosen
+        .Where((chosen, i) => chosen.Plan is LayerPlan.Quantize { WeightOnly: false, Layer.Kind: LayerKind.Conv } && _tables[i][0].Time > chosen.Time)
+        .Select(chosen => chosen.Plan.Layer).ToHashSet();
+
+    /// <summary>
     /// The plan with one more layer made cheaper, by at least a share of what the plan costs: that with the least further damage per cost saved.
     /// </summary>
     /// <param name="held">Layers that stay as they are, by their place.</param>

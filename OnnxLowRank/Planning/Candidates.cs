@@ -16,8 +16,12 @@ readonly record struct Candidate(LayerPlan Plan, double Bytes, double Time, doub
 /// <param name="Factorizes">Whether ranks are cut; otherwise weights are only quantized.</param>
 /// <param name="Blocks">How many numbers may share a scale in 4 bits; 0: those of an output channel.</param>
 /// <param name="WeightBits">Of weights that run on 8-bit kernels: 8 or 7.</param>
+/// <param name="KeepsForSpeed">
+/// Whether floats that are faster alone count as faster. Otherwise keeping a layer that could run on integers counts as slower than that: between
+/// layers on integers, conversions take more than it saves.
+/// </param>
 sealed record Allowed(
-    IReadOnlyList<WeightFormat> Formats, IReadOnlyList<WeightFormat> WeightOnly, bool Factorizes, IReadOnlyList<int> Blocks, int WeightBits = 8)
+    IReadOnlyList<WeightFormat> Formats, IReadOnlyList<WeightFormat> WeightOnly, bool Factorizes, IReadOnlyList<int> Blocks, int WeightBits = 8, bool KeepsForSpeed = true)
 {
     /// <summary>Layers stay as they are.</summary>
     public static Allowed Nothing { get; } = new([], [], Factorizes: false, []);
@@ -79,6 +83,7 @@ static class Candidates
             if (format == WeightFormat.Int8)
             {
                 table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), noise));
+                table[0] = allowed.KeepsForSpeed ? table[0] : table[0] with { Time = table[0].Time + table[^1].Time };
             }
             if (!allowed.Factorizes || decomposition == null)
             {
@@ -141,10 +146,10 @@ static class Candidates
         {
             yield return new(layer, rank, format);
         }
-        for (int inputRank = 1; inputRank <= (decomposition.Tucker?.MaxInputRank ?? 0); inputRank += 2 * Step(inputRank))
+        foreach (int inputRank in FewRanks(decomposition.Tucker?.MaxInputRank ?? 0))
         {
             yield return new(layer, layer.Out, format, inputRank);
-            for (int rank = 1; rank <= decomposition.MaxRank; rank += 2 * Step(rank))
+            foreach (int rank in FewRanks(decomposition.MaxRank))
             {
                 var plan = new LayerPlan.Factorize(layer, rank, format, inputRank);
                 if (plan.Elements < layer.Elements)
@@ -213,6 +218,9 @@ static class Candidates
             yield return rank;
         }
     }
+
+    /// <summary>Every second rank, where there are pairs of them: the even ones, and in the end multiples of 16, not what lies beside them.</summary>
+    static IEnumerable<int> FewRanks(int most) => most == 1 ? [1] : Ranks(most).Where((_, i) => i % 2 == 1);
 
     /// <summary>
     /// About a sixteenth of the rank: 1, 2, 4, 8 or 16. Coarser loses bytes, finer is noise; from 64 on ranks are multiples of 8, from

@@ -22,7 +22,7 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>Elements of the weights that take the weight's place.</summary>
     internal virtual long Elements => Layer.Elements;
 
-    /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats, of corrected ones that in 8 bits.</summary>
+    /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats, of 4 bits with channels' scales that in 8.</summary>
     internal virtual LayerPlan AsRun => this;
 
     /// <summary>The layer stays as it is.</summary>
@@ -34,7 +34,7 @@ abstract record LayerPlan(Layer Layer)
     /// <param name="Correction">Rank of what is added to a weight in 4 bits when the model is loaded; 0 for nothing.</param>
     public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false, int Correction = 0) : LayerPlan(Layer)
     {
-        internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Correction > 0 ? new Quantize(Layer, WeightFormat.Int8) : this;
+        internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Format == WeightFormat.Int4 && Block == 0 && !Layer.IsTable ? new Quantize(Layer, WeightFormat.Int8) : this;
     }
 
     /// <summary>W becomes Up·Down; a Conv's kernel may also read combinations of its input channels.</summary>
@@ -47,7 +47,8 @@ abstract record LayerPlan(Layer Layer)
         /// <summary>Whether activations are integers too.</summary>
         internal bool RunsOnIntegers => Format != WeightFormat.Float32 && !WeightOnly;
 
-        internal override LayerPlan AsRun => WeightOnly ? this with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false } : this;
+        internal override LayerPlan AsRun => WeightOnly ? this with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false }
+            : Format == WeightFormat.Int4 && Block == 0 ? this with { Format = WeightFormat.Int8 } : this;
 
         /// <summary>Whether a pointwise product with Up follows.</summary>
         internal bool HasUp => Rank < Layer.OutPerGroup || InputRank == null;

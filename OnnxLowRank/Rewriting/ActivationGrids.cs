@@ -90,11 +90,22 @@ sealed class ActivationGrids(GraphEditor graph, IReadOnlyDictionary<string, UInt
             {
                 string real = graph.FreshName($"{value}_float");
                 producer.Output[producer.Output.IndexOf(value)] = real;
-                graph.Graph.Node.AddRange(Pair(value, real, grid, value));
+                graph.Graph.Node.AddRange(Pair(value, producer.Is("MaxPool") && !_grids.ContainsKey(producer.Input[0]) ? Held(real) : real, grid, value));
                 continue;
             }
             graph.Graph.Node.AddRange(Pair(value, value, grid, Redirected(index, value)));
         }
+    }
+
+    /// <summary>
+    /// The value itself, as the maximum of itself alone. ONNX Runtime moves QuantizeLinear in front of a MaxPool, but not in front of this: a
+    /// MaxPool of floats would otherwise run on 8 bits without their layout, ten times slower, on four times the numbers.
+    /// </summary>
+    string Held(string value)
+    {
+        string name = graph.FreshName($"{value}_held");
+        graph.Graph.Node.Add(NodeAttributes.Create("Max", name, [value], [name]));
+        return name;
     }
 
     /// <summary>The same for a value that is not float32: those who asked read the pair, which is, and all others what is cast from it.</summary>

@@ -6,6 +6,9 @@ namespace OnnxLowRank.Timing;
 /// <param name="Kernels">Operators that ONNX Runtime made of it, in the order in which they run.</param>
 sealed record LayerTime(double One, double Each, IReadOnlyList<string> Kernels)
 {
+    /// <summary>Of two measurements of the same kernels.</summary>
+    public static LayerTime Shorter(LayerTime first, LayerTime second) => first with { One = Math.Min(first.One, second.One), Each = Math.Min(first.Each, second.Each) };
+
     public static LayerTime operator +(LayerTime left, LayerTime right) =>
         new(left.One + right.One, left.Each + right.Each, [.. left.Kernels, .. right.Kernels]);
 }

@@ -35,13 +35,13 @@ sealed class LayerTimer(
     const double MostFloats = 1 << 23;
 
     /// <summary>Rounds A B A B … over the plans, so that a machine that is busy for a moment is busy to all.</summary>
-    const int Rounds = 5, FewestRounds = 2;
+    const int Rounds = 3, FewestRounds = 2;
 
     /// <summary>Rounds go on at least this long, because a moment is easily some hundredths of a second, and at most as long as the budget.</summary>
-    static readonly TimeSpan s_moment = TimeSpan.FromSeconds(0.06), s_budget = TimeSpan.FromSeconds(0.2);
+    static readonly TimeSpan s_moment = TimeSpan.FromSeconds(0.03), s_budget = TimeSpan.FromSeconds(0.1);
 
     /// <summary>Runs of many and of one sample per round; the first of each finds threads asleep.</summary>
-    const int RunsOfMany = 2, RunsOfOne = 6;
+    const int RunsOfMany = 2, RunsOfOne = 3;
 
     /// <summary>Between runs of one sample the rest of the model passes through the caches, or as much of it as caches may hold.</summary>
     const long LargestRest = 64 << 20, SmallestRest = 1 << 20;
@@ -75,7 +75,7 @@ sealed class LayerTimer(
         return rest < SmallestRest ? 0 : (long)Math.Pow(2, Math.Round(Math.Log2(Math.Min(rest, LargestRest))));
     }
 
-    /// <summary>Times ways to do one layer.</summary>
+    /// <summary>Times ways to do one layer, for a moment: to be done twice, some time apart where that is possible, keeping the shorter times.</summary>
     /// <param name="use">Number of the layer's use.</param>
     /// <exception cref="ModelException">ONNX Runtime cannot run one of them.</exception>
     /// <exception cref="IOException">There is no room for profiles.</exception>

@@ -14,6 +14,7 @@ sealed class MeasuredCostModel(
     LayerTimer timer, TimingCache cache, IReadOnlyList<Layer> layers, IReadOnlyDictionary<Layer, Decomposition> decompositions) : ICostModel
 {
     readonly Dictionary<(Layer Layer, int Use, int? InputRank, bool HasUp, string Way), RankCurve> _curves = [];
+    readonly List<(LayerPlan[] Plans, int Use)> _measured = [];
     double? _scale;
 
     /// <inheritdoc/>
@@ -39,6 +40,28 @@ sealed class MeasuredCostModel(
         }
         int[] knots = RankCurve.FewRanks(decompositions[plan.Layer].Tucker!.MaxInputRank);
         return new RankCurve(knots, [.. knots.Select(knot => Curve(plan with { InputRank = knot }, use).At(plan.Rank))]).At(inputRank);
+    }
+
+    /// <summary>
+    /// Measures everything that was measured once more, and keeps the shorter times: a machine that other programs slow down for seconds would
+    /// favour what happened to be measured before or after that.
+    /// </summary>
+    /// <returns>Whether times may have changed.</returns>
+    public bool MeasureAgain()
+    {
+        foreach (var (plans, use) in _measured)
+        {
+            foreach (var (plan, time) in plans.Zip(timer.Measure(plans, use)))
+            {
+                string key = timer.Key(plan, use);
+                cache.Add(key, LayerTime.Shorter(cache.Find(key)!, time));
+            }
+        }
+        bool measures = _measured.Count > 0;
+        _measured.Clear();
+        _curves.Clear();
+        _scale = null;
+        return measures;
     }
 
     /// <summary>Keeps what was measured for the next run.</summary>
@@ -89,6 +112,7 @@ sealed class MeasuredCostModel(
             {
                 cache.Add(timer.Key(plan, use), time);
             }
+            _measured.Add((unknown, use));
         }
         return Array.ConvertAll(keys, key => cache.Find(key)!);
     }

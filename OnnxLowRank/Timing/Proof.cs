@@ -12,7 +12,10 @@ sealed class Proof
     /// <summary>Layers this much slower than they were, and by more than this many microseconds, are slower; closer than that is the clock's noise.</summary>
     const double Noise = 1.05, Resolution = 1;
 
-    public Proof(IReadOnlyDictionary<Layer, LayerProof> layers) => Layers = layers;
+    readonly IReadOnlySet<Layer> _excused;
+
+    /// <param name="excused">Layers of which it is known that their times alone mislead: they are not slower.</param>
+    public Proof(IReadOnlyDictionary<Layer, LayerProof> layers, IReadOnlySet<Layer>? excused = null) => (Layers, _excused) = (layers, excused ?? new HashSet<Layer>());
 
     /// <summary>The layers that are not kept.</summary>
     public IReadOnlyDictionary<Layer, LayerProof> Layers { get; }
@@ -28,7 +31,7 @@ sealed class Proof
             double one = Layers.Values.Sum(proof => proof.Before.One), each = Layers.Values.Sum(proof => proof.Before.Each);
             double scale = each > 0 ? one / each : 1;
             double Mean(LayerTime time) => (time.One + time.Each * scale) / 2;
-            return Layers.Where(item => !item.Value.Before.Kernels.SequenceEqual(item.Value.After.Kernels) && Mean(item.Value.After) > Resolution + Noise * Mean(item.Value.Before))
+            return Layers.Where(item => !_excused.Contains(item.Key) && !item.Value.Before.Kernels.SequenceEqual(item.Value.After.Kernels) && Mean(item.Value.After) > Resolution + Noise * Mean(item.Value.Before))
                 .Select(item => item.Key).ToHashSet();
         }
     }
@@ -37,7 +40,7 @@ sealed class Proof
     /// <exception cref="ModelException">ONNX Runtime cannot run a layer alone.</exception>
     /// <exception cref="IOException">There is no room for profiles.</exception>
     /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
-    public static Proof Of(LayerTimer timer, TimingCache cache, IEnumerable<LayerPlan> plans)
+    public static Proof Of(LayerTimer timer, TimingCache cache, IEnumerable<LayerPlan> plans, IReadOnlySet<Layer>? excused = null)
     {
         var uses = plans.Where(plan => plan is not LayerPlan.Keep && plan.Layer.Kind != LayerKind.Constant)
             .SelectMany(plan => plan.Layer.Uses.Select((_, use) => (Plan: plan, Use: use, Key: timer.Key(plan, use)))).ToList();
@@ -50,7 +53,8 @@ sealed class Proof
             var unknown = alike.DistinctBy(item => item.Key).Where(way => cache.Find(Before(way.Key)) == null || cache.Find(After(way.Key)) == null).ToList();
             if (unknown.Count > 0)
             {
-                var times = timer.Measure([new LayerPlan.Keep(first.Layer), .. unknown.Select(way => way.Plan with { Layer = first.Layer })], use);
+                LayerPlan[] ways = [new LayerPlan.Keep(first.Layer), .. unknown.Select(way => way.Plan with { Layer = first.Layer })];
+                LayerTime[] times = [.. timer.Measure(ways, use).Zip(timer.Measure(ways, use), LayerTime.Shorter)];
                 for (int i = 0; i < unknown.Count; i++)
                 {
                     cache.Add(Before(unknown[i].Key), times[0]);
@@ -64,6 +68,6 @@ sealed class Proof
             }
         }
         cache.Save();
-        return new(layers);
+        return new(layers, excused);
     }
 }

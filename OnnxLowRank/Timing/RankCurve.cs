@@ -17,13 +17,16 @@ sealed class RankCurve(int[] ranks, double[] times)
     /// <summary>The same where many pairs of ranks are measured.</summary>
     public static int[] FewRanks(int largest) => Ranks(largest, s_fewShares);
 
-    static int[] Ranks(int largest, double[] shares) =>
-        [.. shares.Select(share => Math.Max(1, Rounded(share * largest))).Append(largest).Where(rank => rank <= largest).Distinct().Order()];
+    static int[] Ranks(int largest, double[] shares)
+    {
+        int most = Multiple(largest, Math.Floor);
+        return [.. shares.Select(share => Math.Clamp(Multiple(share * largest, Math.Round), 1, most)).Distinct().Order()];
+    }
 
-    static int Rounded(double rank)
+    static int Multiple(double rank, Func<double, double> round)
     {
         int step = rank switch { < 16 => 1, < 64 => 4, < 128 => 8, _ => 16 };
-        return (int)Math.Round(rank / step) * step;
+        return (int)round(rank / step) * step;
     }
 
     /// <summary>Time at a rank, on straight lines between measured ones: the last goes on, the first is as low as it gets.</summary>
