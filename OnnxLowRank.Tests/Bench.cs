@@ -71,7 +71,11 @@ sealed class Bench
         int channels = layer.In / layer.KernelSize;
         var input = layer.BreakEvenInputRank == 0 ? null
             : InputMethod.Of(s_algebra, weight, channels, Measured.InputMoments[layer][0].Second(0, centred: false), shrinkage: 0, channels);
-        return _decompositions[layer] = new(s_algebra, layer, [.. bases], means, input);
+        var spatial = layer.BreakEvenSpatialRank == 0 ? null
+            : SpatialMethod.Of(
+                s_algebra, weight, channels, (int)layer.Kernel[1], Measured.InputMoments[layer][0].Second(0, centred: false), shrinkage: 0,
+                (int)Math.Min(channels * layer.Kernel[0], layer.Kernel[1] * layer.Out));
+        return _decompositions[layer] = new(s_algebra, layer, [.. bases], means, input, spatial: spatial);
     }
 
     /// <summary>In 4 bits, from the moment of the layer's input, or, of a Conv or a table, without any.</summary>
@@ -129,8 +133,8 @@ sealed class Bench
     Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect, int weightBits = 8)
     {
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
-        var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inner, entry), dialect, new Dictionary<string, string>(), weightBits);
+        var inside = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
+        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inside), dialect, new Dictionary<string, string>(), weightBits);
     }
 
     Dictionary<Layer, Int4Weights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);
@@ -139,10 +143,10 @@ sealed class Bench
     public LayerTimer Timer(Dialect dialect = Dialect.Ort)
     {
         var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
-        var (inner, entry) = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
+        var inside = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         var shapes = Found.Layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct().ToDictionary(value => value, value => new RunShape(Shapes[value], Shapes[value]));
         return new(
-            Model, decompositions, Int4, new(Measured.Grids, inner, entry), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, () => Directory.CreateTempSubdirectory().FullName, CancellationToken.None);
+            Model, decompositions, Int4, new(Measured.Grids, inside), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, () => Directory.CreateTempSubdirectory().FullName, CancellationToken.None);
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

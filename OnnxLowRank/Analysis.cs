@@ -90,12 +90,12 @@ sealed record Analysis(
         }
 
         clock.Enter("calibrate");
-        var (inner, entry) = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
+        var inside = calibrator.InnerRanges(sampling, workspace.Shares.Moments, shapes, wantsInt8
             ? [.. decompositions.Values.Where(decomposition => decomposition.Layer.Kind == LayerKind.Conv)]
             : []);
         var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
         return new(
-            found, decompositions, int4, shapes, positions, new(grids, inner, entry),
+            found, decompositions, int4, shapes, positions, new(grids, inside),
             inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), spreads);
     }
 
@@ -136,9 +136,9 @@ sealed record Analysis(
 
     static bool IsSeen(Layer layer, IReadOnlyDictionary<Layer, Positions> positions) => !layer.IsMeasured || positions[layer].Output > 0;
 
-    /// <summary>Of the layers in <see cref="Decompositions"/>, that of the output and, where a Conv's input channels may be combined, that of the input.</summary>
-    public IReadOnlyDictionary<Layer, (Spectrum Output, Spectrum? Input)> Spectra { get; } =
-        Decompositions.Values.ToDictionary(item => item.Layer, item => (item.Spectrum, item.Tucker?.InputSpectrum));
+    /// <summary>Of the layers in <see cref="Decompositions"/>, that of the output and, where a Conv's kernel may be cut so, those of the input's channels and of its columns and rows.</summary>
+    public IReadOnlyDictionary<Layer, (Spectrum Output, Spectrum? Input, Spectrum? Spatial)> Spectra { get; } =
+        Decompositions.Values.ToDictionary(item => item.Layer, item => (item.Spectrum, item.Tucker?.InputSpectrum, item.Spatial?.Spectrum));
 
     /// <summary>What a report needs of it: the rest takes more memory than the model.</summary>
     public Analysis Summary => this with { Decompositions = new Dictionary<Layer, Decomposition>(), Int4 = new Dictionary<Layer, Int4Weights>() };

@@ -25,7 +25,7 @@ static class Decomposing
         return layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer, spill)
             : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
             : measured.Sketches.TryGetValue(layer, out var sketches) ? OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill)
-            : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), spill, downstream);
+            : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), spill, downstream, SpatialBasisOf(algebra, layer, measured, options));
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
@@ -64,7 +64,7 @@ static class Decomposing
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static Decomposition Decompose(
         ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null,
-        Downstream? downstream = null)
+        Downstream? downstream = null, SpatialBasis? spatial = null)
     {
         var moments = measured.Moments[layer];
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
@@ -80,7 +80,7 @@ static class Decomposing
                 ? OutputMethod.Along(algebra, OfWeight(algebra, part!, method, rank, seed + g).Vectors, second, isAtInput ? part : null)
                 : FromMoments(algebra, layer, part, second, shrinkage, rank, downstream == null || layer.Out > OutputMetric.MostChannels ? null : MetricOf(algebra, layer, downstream, moments[0].Mean(), second));
         })];
-        return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill);
+        return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill, spatial: spatial);
     }
 
     static OutputBasis OfWeight(ILinearAlgebra algebra, Matrix part, Method method, int rank, int seed) =>
@@ -146,11 +146,26 @@ static class Decomposing
             return null;
         }
         int channels = layer.In / layer.KernelSize;
+        var (second, shrinkage) = InputOf(layer, measured, options);
+        return InputMethod.Of(algebra, layer.ReadWeight(), channels, second, shrinkage, Math.Min(channels, layer.BreakEvenInputRank));
+    }
+
+    static SpatialBasis? SpatialBasisOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
+    {
+        if (layer.BreakEvenSpatialRank == 0)
+        {
+            return null;
+        }
+        var (second, shrinkage) = InputOf(layer, measured, options);
+        return SpatialMethod.Of(algebra, layer.ReadWeight(), layer.In / layer.KernelSize, (int)layer.Kernel[1], second, shrinkage, layer.BreakEvenSpatialRank);
+    }
+
+    /// <summary>The second moment of a Conv's input channels, null for methods that do not look at data, and how much of the weight-only objective is mixed in.</summary>
+    static (Matrix? Second, double Shrinkage) InputOf(Layer layer, Measured measured, CompressionOptions options)
+    {
         var moments = measured.InputMoments[layer];
         bool isDataAware = options.Method is not (Method.Svd or Method.Randomized);
-        return InputMethod.Of(
-            algebra, layer.ReadWeight(), channels, isDataAware ? Moments.Pooled(moments, 0, centred: false) : null,
-            Shrinkage(moments.Sum(use => use.Count), channels), Math.Min(channels, layer.BreakEvenInputRank));
+        return (isDataAware ? Moments.Pooled(moments, 0, centred: false) : null, Shrinkage(moments.Sum(use => use.Count), layer.In / layer.KernelSize));
     }
 
     /// <summary>Directions of a group's output over all uses, each about its mean, and the variance along them.</summary>

@@ -28,7 +28,7 @@ static class FastKernels
             { Layer.IsTable: true } => plan is { Layer.Kind: LayerKind.Gather } and LayerPlan.Factorize { Format: WeightFormat.Int8 } && !isInBlocks ? 1 : 0,
             LayerPlan.Quantize { WeightOnly: false } quantize when quantize.Block > 0 == isInBlocks => 1,
             LayerPlan.Factorize { RunsOnIntegers: true } factorize when factorize.Block > 0 == isInBlocks =>
-                1 + (factorize.InputRank == null ? 0 : 1) + (factorize.HasUp ? 1 : 0),
+                factorize.Products,
             _ => 0,
         });
 }

@@ -40,11 +40,14 @@ sealed class PlanSearch(
     /// <summary>No fit has been seen to save more than this share of the cost.</summary>
     const double LargestSaving = 0.45;
 
-    /// <summary>Plans tried on the verification share per search, at most: each look widens the interval.</summary>
+    /// <summary>Plans tried on the verification share towards a target, at most: each look widens the interval.</summary>
     const int MostLooks = 5;
 
-    /// <summary>Costs of the next plans when verification fails, in units of the one that failed: the first without what was spent on single layers.</summary>
-    static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.4];
+    /// <summary>
+    /// Costs of the next plans when verification fails, in units of the one that failed: the first without what was spent on single layers, the last
+    /// one far enough to be safe.
+    /// </summary>
+    static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.4, 2.2];
 
     /// <summary>How much smaller the next plan is when one misses the target by what its fitted biases take.</summary>
     const double StepDown = 1.02;

@@ -209,8 +209,8 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     /// <summary>1 − what the output's and the input's cuts lose, as plans predict it.</summary>
     double? KeptEnergy(LayerPlan.Factorize plan)
     {
-        var (output, input) = Analysis!.Spectra[plan.Layer];
-        double lost = (plan.HasUp ? output.Tail(plan.Rank) : 0) + (plan.InputRank is { } rank ? input!.Tail(rank) : 0);
+        var (output, input, spatial) = Analysis!.Spectra[plan.Layer];
+        double lost = plan.IsSpatial ? spatial!.Tail(plan.Rank) : (plan.HasUp ? output.Tail(plan.Rank) : 0) + (plan.InputRank is { } rank ? input!.Tail(rank) : 0);
         return output.Total > 0 ? Math.Max(0, 1 - lost / output.Total) : null;
     }
 
@@ -261,7 +261,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
-                Rank = factorize.HasUp ? factorize.Rank : null,
+                Rank = factorize.HasUp || factorize.IsSpatial ? factorize.Rank : null,
                 InputRank = factorize.InputRank,
                 Format = Name(factorize),
                 WeightOnly = factorize.WeightOnly,

@@ -40,11 +40,10 @@ static class Sensitivity
             double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
             return divergence * divergence;
         }
-        double InputGain(DamageCurve curve, Decomposition decomposition)
+        double Gain(DamageCurve curve, Func<int, double> errorAt, int maxRank, Func<int, LayerPlan.Factorize> plan)
         {
-            int inputRank = RankNear(decomposition.InputError, decomposition.Tucker!.MaxInputRank, s_triedErrors[0]);
-            double predicted = decomposition.InputError(inputRank);
-            double real = curve.ErrorOf(Damage(new(decomposition.Layer, decomposition.Layer.Out, WeightFormat.Float32, inputRank)));
+            int rank = RankNear(errorAt, maxRank, s_triedErrors[0]);
+            double predicted = errorAt(rank), real = curve.ErrorOf(Damage(plan(rank)));
             return predicted > 0 ? Math.Clamp(real / predicted, SmallestGain, LargestGain) : 1;
         }
         foreach (var (layer, decomposition) in analysis.Decompositions)
@@ -55,14 +54,20 @@ static class Sensitivity
                 points.Add((decomposition.Error(rank), Damage(new(layer, rank, WeightFormat.Float32))));
             }
             var curve = DamageCurve.Through(points);
-            measured[layer] = decomposition.Tucker == null ? curve : curve with { InputGain = InputGain(curve, decomposition) };
+            measured[layer] = curve with
+            {
+                InputGain = decomposition.Tucker is { } tucker
+                    ? Gain(curve, decomposition.InputError, tucker.MaxInputRank, rank => new(layer, layer.Out, WeightFormat.Float32, rank)) : curve.InputGain,
+                SpatialGain = decomposition.Spatial is { } spatial
+                    ? Gain(curve, decomposition.SpatialError, spatial.MaxRank, rank => new(layer, rank, WeightFormat.Float32, IsSpatial: true)) : curve.SpatialGain,
+            };
             clock.Report(0.3 * measured.Count / analysis.Decompositions.Count);
         }
         var median = measured.Count > 0 ? measured.Values.OrderBy(curve => curve.At(s_triedErrors[0])).ElementAt(measured.Count / 2) : new(1, 1);
         return analysis.Found.Layers.ToDictionary(layer => layer, layer => measured.GetValueOrDefault(layer, median));
     }
 
-    static int Measurements(Decomposition decomposition) => TriedRanks(decomposition).Count() + (decomposition.Tucker == null ? 0 : 1);
+    static int Measurements(Decomposition decomposition) => TriedRanks(decomposition).Count() + (decomposition.Tucker == null ? 0 : 1) + (decomposition.Spatial == null ? 0 : 1);
 
     /// <summary>Samples per measurement, so that all measurements together keep within the work allowed.</summary>
     internal static int SamplesEach(int allSamples, int measurements) =>

@@ -247,11 +247,11 @@ public class CalibratorTests
         var bench = new Bench(model, samples);
         int rank = 2, groups = bench.Layer.Groups;
         var calibrator = new Calibrator(model, bench.Found.Layers, OnnxLowRank.Runtime.Device.Cpu, threads: 1);
-        var (ranges, _) = calibrator.InnerRanges(new Sampling(samples, 16, CancellationToken.None), samples.All, bench.Shapes, [bench.Decompose(bench.Layer)]);
+        var ranges = calibrator.InnerRanges(new Sampling(samples, 16, CancellationToken.None), samples.All, bench.Shapes, [bench.Decompose(bench.Layer)]);
         var rewritten = bench.Factorize(_ => rank).Model;
         float[][] inner = bench.Run(rewritten, "y_node_rank2")[0].Vectors(1);
 
-        var range = ranges[bench.Layer];
+        var range = ranges.Outputs[bench.Layer];
 
         int stored = range.Min.Length / groups;
         for (int i = 0; i < groups * rank; i++)

@@ -136,7 +136,7 @@ public class CandidatesTests
     {
         foreach (var format in Enum.GetValues<WeightFormat>())
         {
-            var factors = Table(Open("Conv with bias and pads"), true, true, format).Where(candidate => candidate.Plan is LayerPlan.Factorize { Block: 0, InputRank: null }).ToList();
+            var factors = Table(Open("Conv with bias and pads"), true, true, format).Where(candidate => candidate.Plan is LayerPlan.Factorize { Block: 0, InputRank: null, IsSpatial: false }).ToList();
 
             Assert.True(factors.Count > 3);
             for (int i = 1; i < factors.Count; i++)

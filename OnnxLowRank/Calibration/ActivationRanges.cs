@@ -5,13 +5,19 @@ namespace OnnxLowRank.Calibration;
 
 /// <summary>The span of values that calibration saw, for activations that travel as 8 bits.</summary>
 /// <param name="Values">Grid per value of the original graph that enters or leaves a Conv layer.</param>
-/// <param name="Inner">Per Conv layer, span of Uᵀ·W·x, the numbers between its factors.</param>
-/// <param name="Entry">Per Conv layer whose input channels may be combined, span of those combinations.</param>
-sealed record ActivationRanges(
-    IReadOnlyDictionary<string, UInt8Grid> Values, IReadOnlyDictionary<Layer, InnerRange> Inner, IReadOnlyDictionary<Layer, InnerRange> Entry)
+/// <param name="Inside">Of what is between a layer's factors.</param>
+sealed record ActivationRanges(IReadOnlyDictionary<string, UInt8Grid> Values, InnerRanges Inside)
 {
-    public static ActivationRanges None { get; } =
-        new(new Dictionary<string, UInt8Grid>(), new Dictionary<Layer, InnerRange>(), new Dictionary<Layer, InnerRange>());
+    public static ActivationRanges None { get; } = new(new Dictionary<string, UInt8Grid>(), InnerRanges.None);
+}
+
+/// <summary>Spans between the convolutions that Conv layers may become.</summary>
+/// <param name="Outputs">Of Uᵀ·W·x, at every rank.</param>
+/// <param name="Inputs">Of the combinations of its input's channels, of a layer where those may be combined.</param>
+/// <param name="Columns">Of what a kernel's columns make, of a layer where it may be cut so.</param>
+sealed record InnerRanges(IReadOnlyDictionary<Layer, InnerRange> Outputs, IReadOnlyDictionary<Layer, InnerRange> Inputs, IReadOnlyDictionary<Layer, InnerRange> Columns)
+{
+    public static InnerRanges None { get; } = new(new Dictionary<Layer, InnerRange>(), new Dictionary<Layer, InnerRange>(), new Dictionary<Layer, InnerRange>());
 }
 
 /// <summary>Span of numbers inside a rewritten layer, before they are scaled.</summary>

@@ -11,7 +11,7 @@ namespace OnnxLowRank.Calibration;
 
 /// <summary>What calibration measured.</summary>
 /// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
-/// <param name="InputMoments">Per Conv layer whose input channels may be combined, the moments of those channels.</param>
+/// <param name="InputMoments">Per Conv layer whose input channels may be combined or whose kernel may be cut, the moments of those channels.</param>
 /// <param name="Sketches">Per layer whose value is too wide for moments, one sketch per use.</param>
 /// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
 /// <param name="Spreads">Per MatMul and Gemm layer, <see cref="RowMaxima.Spread"/> of its input; the largest where it has several.</param>
@@ -31,7 +31,7 @@ sealed record Measured(
             .Where(layer => moments(tap(layer, layer.Uses[0], shapes)) is T)
             .ToDictionary(layer => layer, layer => layer.Uses.Select(use => (T)moments(tap(layer, use, shapes))).ToArray());
         return new(
-            Known<Moments>(layers, Tap.Of), Known<Moments>(layers.Where(Probes.IsCombinable), Tap.AtConvInput), Known<SketchedMoments>(layers, Tap.Of),
+            Known<Moments>(layers, Tap.Of), Known<Moments>(layers.Where(Probes.MixesChannels), Tap.AtConvInput), Known<SketchedMoments>(layers, Tap.Of),
             withRanges ? Probes.RangedValues(layers).ToDictionary(item => item.Value, item => UInt8Grid.Covering(range(item.Value).Low, range(item.Value).High)) : [],
             withRanges ? layers.Where(Probes.HasRows).ToDictionary(layer => layer, layer => layer.Uses.Max(use => spread(Tap.AtInput(layer, use, shapes)))) : []);
     }
@@ -291,52 +291,53 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     }
 
     /// <summary>The spans of the numbers between the convolutions of every layer that may be factorized and quantized.</summary>
-    /// <returns>As <see cref="ActivationRanges.Inner"/> and <see cref="ActivationRanges.Entry"/>.</returns>
-    public (IReadOnlyDictionary<Layer, InnerRange> Inner, IReadOnlyDictionary<Layer, InnerRange> Entry) InnerRanges(
-        Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes,
-        IReadOnlyCollection<Decomposition> decompositions)
+    public InnerRanges InnerRanges(
+        Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, IReadOnlyCollection<Decomposition> decompositions)
     {
-        Dictionary<Layer, InnerRange> inner = [], entry = [];
-        var projections = new List<Projection>();
+        Dictionary<Layer, InnerRange> outputs = [], inputs = [], columns = [];
+        var wanted = new List<WantedRange>();
         foreach (var decomposition in decompositions)
         {
             var layer = decomposition.Layer;
-            inner[layer] = Empty(layer.Groups * decomposition.MaxRank);
+            outputs[layer] = Empty(layer.Groups * decomposition.MaxRank);
             float[] basis = decomposition.ProjectionT();
-            projections.AddRange(layer.Uses.Select((use, i) =>
-                new Projection(Tap.Of(layer, use, shapes), basis, decomposition.ProjectedBias(i), inner[layer])));
+            wanted.AddRange(layer.Uses.Select((use, i) =>
+                new WantedRange(graph => graph.AddProjectedRange(Tap.Of(layer, use, shapes), basis), decomposition.ProjectedBias(i), outputs[layer])));
             if (decomposition.Tucker is { } tucker)
             {
-                entry[layer] = Empty(tucker.MaxInputRank);
-                projections.AddRange(layer.Uses.Select(use =>
-                    new Projection(Tap.AtConvInput(layer, use, shapes), tucker.Entry, new double[tucker.MaxInputRank], entry[layer])));
+                var range = inputs[layer] = Empty(tucker.MaxInputRank);
+                wanted.AddRange(layer.Uses.Select(use =>
+                    new WantedRange(graph => graph.AddProjectedRange(Tap.AtConvInput(layer, use, shapes), tucker.Entry), new double[tucker.MaxInputRank], range)));
+            }
+            if (decomposition.Spatial is { } spatial)
+            {
+                var range = columns[layer] = Empty(spatial.MaxRank);
+                wanted.AddRange(layer.Uses.Select(use => new WantedRange(graph => graph.AddColumnRange(layer, use, spatial.Columns), new double[spatial.MaxRank], range)));
             }
         }
-        if (projections.Count > 0)
+        if (wanted.Count > 0)
         {
-            Widen(projections, sampling, samples);
+            Widen(wanted, sampling, samples);
         }
-        return (inner, entry);
+        return new(outputs, inputs, columns);
     }
 
-    /// <summary>Numbers basisᵀ·v − offset whose span is wanted.</summary>
-    /// <param name="BasisT">(groups, k, size).</param>
-    sealed record Projection(Tap Tap, float[] BasisT, double[] Offset, InnerRange Range);
+    /// <summary>Numbers whose span is wanted.</summary>
+    /// <param name="Add">Adds their smallest and largest to a graph's outputs.</param>
+    /// <param name="Offset">Part of them that does not count.</param>
+    sealed record WantedRange(Action<ProbeGraph> Add, double[] Offset, InnerRange Range);
 
-    void Widen(List<Projection> projections, Sampling sampling, ReadOnlyMemory<int> samples)
+    void Widen(List<WantedRange> wanted, Sampling sampling, ReadOnlyMemory<int> samples)
     {
         var graph = new ProbeGraph(model);
-        foreach (var projection in projections)
-        {
-            graph.AddProjectedRange(projection.Tap, projection.BasisT);
-        }
+        wanted.ForEach(range => range.Add(graph));
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
-            for (int i = 0; i < projections.Count; i++)
+            for (int i = 0; i < wanted.Count; i++)
             {
-                var (_, _, offset, (min, max)) = projections[i];
+                var (_, offset, (min, max)) = wanted[i];
                 ReadOnlySpan<float> low = Floats(results[2 * i]), high = Floats(results[2 * i + 1]);
                 for (int k = 0; k < min.Length; k++)
                 {

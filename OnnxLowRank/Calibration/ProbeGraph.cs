@@ -150,6 +150,22 @@ sealed class ProbeGraph
         AddOutput(Reduced("ReduceMax", 18, projected, 2), TensorProto.Types.DataType.Float);
     }
 
+    /// <summary>Adds two outputs: the smallest and largest of each number that the columns of a Conv's kernel make.</summary>
+    /// <param name="columns">(k, C_in·k_h).</param>
+    public void AddColumnRange(Layer layer, LayerUse use, float[] columns)
+    {
+        long[] kernel = KernelAxis.Shape(layer, 0);
+        long channels = layer.In / layer.KernelSize, count = columns.Length / (channels * kernel[0]);
+        string weight = Fresh("columns");
+        _model.Graph.Initializer.Add(TensorData.Reals(weight, layer.Type, columns, [count, channels, .. kernel]));
+        string made = Single(Node("Conv", [use.Input, weight], node => node.Along(layer, use, axis: 0)), layer.Type);
+        string vectors = Node("Reshape", [made, Shape([0, count, -1])]);
+        foreach (string reduction in new[] { "ReduceMin", "ReduceMax" })
+        {
+            AddOutput(Reduced(reduction, 18, Reduced(reduction, 18, vectors, 2), 0), TensorProto.Types.DataType.Float);
+        }
+    }
+
     /// <summary>The value as (groups, size, vectors).</summary>
     string Columns(Tap tap)
     {

@@ -18,10 +18,10 @@ sealed record Probes(Tap[] Taps, (string Value, TensorProto.Types.DataType Type)
 
     /// <summary>Everything whose moments a layer needs.</summary>
     public static IEnumerable<Tap> TapsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes) => layer.Uses.Select(use => Tap.Of(layer, use, shapes))
-        .Concat(IsCombinable(layer) ? layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)) : []).Distinct();
+        .Concat(MixesChannels(layer) ? layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)) : []).Distinct();
 
-    /// <summary>Whether a Conv's input channels may be combined.</summary>
-    public static bool IsCombinable(Layer layer) => layer.BreakEvenInputRank > 0;
+    /// <summary>Whether the input channels of a Conv matter by themselves: because they may be combined, or its kernel cut into columns and rows.</summary>
+    public static bool MixesChannels(Layer layer) => layer.BreakEvenInputRank > 0 || layer.BreakEvenSpatialRank > 0;
 
     /// <summary>Whether rows of the input may share one 8-bit scale.</summary>
     public static bool HasRows(Layer layer) => layer.Kind is LayerKind.MatMul or LayerKind.Gemm;

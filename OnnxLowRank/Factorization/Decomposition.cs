@@ -17,8 +17,9 @@ sealed class Decomposition
     /// <param name="input">The input channels' basis of a Conv that has one, or null.</param>
     /// <param name="spill">Where the factors wait, which together are no larger than the weight; in memory when null.</param>
     /// <param name="substitute">What the factors stand for where it is not W itself (out, in).</param>
+    /// <param name="spatial">The columns and rows of a Conv's kernel that is worth cutting so, or null.</param>
     public Decomposition(
-        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, double[]?[] means, InputBasis? input = null, Spill? spill = null, Matrix? substitute = null)
+        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, double[]?[] means, InputBasis? input = null, Spill? spill = null, Matrix? substitute = null, SpatialBasis? spatial = null)
     {
         Layer = layer;
         Means = means;
@@ -30,6 +31,7 @@ sealed class Decomposition
         _down = spill.Keep(new DownFactor(algebra, layer, _dual, MaxRank).Make(substitute));
         Energy = groups.Sum(group => group.Total);
         Tucker = input == null ? null : new(algebra, layer, input, groups[0].Dual);
+        Spatial = spatial == null ? null : new(layer, spatial);
     }
 
     /// <summary>(out, k), group after group.</summary>
@@ -55,6 +57,9 @@ sealed class Decomposition
     /// <summary>The ways that combine a Conv's input channels, or null where there is none.</summary>
     public Tucker? Tucker { get; }
 
+    /// <summary>A Conv's kernel as columns and rows, or null.</summary>
+    public SpatialPair? Spatial { get; }
+
     /// <summary>The output's energy: variance summed over channels, or ‖W‖² where none was measured.</summary>
     public double Energy { get; }
 
@@ -66,6 +71,9 @@ sealed class Decomposition
 
     /// <summary>Share of the output's energy that combining the input's channels is predicted to lose.</summary>
     public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputTail(inputRank) / Energy : 0;
+
+    /// <summary>Share of the output's energy that cutting the kernel into columns and rows is predicted to lose.</summary>
+    public double SpatialError(int rank) => Energy > 0 ? Spatial!.Spectrum.Tail(rank) / Energy : 0;
 
     /// <summary>Down = Pᵀ·W (groups·r, in), its rows multiplied by the scales.</summary>
     public float[] CutDown(int rank, double[] scales)

@@ -112,6 +112,23 @@ sealed record Layer(string Name, LayerKind Kind, Constant Weight, IReadOnlyList<
         }
     }
 
+    /// <summary>Sides of a reordered kernel up to which its decomposition, which grows with their cube, is worth it.</summary>
+    const int WidestSpatial = 2048;
+
+    /// <summary>The largest number of columns and rows that a Conv's kernel over two axes can be cut into without becoming larger, 0 where there is none.</summary>
+    public int BreakEvenSpatialRank
+    {
+        get
+        {
+            if (Kind != LayerKind.Conv || Groups > 1 || Kernel is not [> 1, > 1 and var width])
+            {
+                return 0;
+            }
+            long column = In / width, row = Out * width;
+            return Math.Max(column, row) > WidestSpatial ? 0 : (int)Math.Min((Elements - 1) / (column + row), Math.Min(column, row));
+        }
+    }
+
     /// <summary>The rows of one group, (out/groups, in), of W as <see cref="ReadWeight"/> gives it; W itself where there is one group.</summary>
     public Matrix GroupOf(Matrix weight, int group) => Groups == 1
         ? weight

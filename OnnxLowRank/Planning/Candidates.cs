@@ -103,7 +103,7 @@ static class Candidates
             table.AddRange((isInt4 ? Corrections(block: 0) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
                 Int4Weights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4) + CorrectionBytes(layer, rank), int4!.CorrectedError(rank))));
-            foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format).Where(plan => !isInt4 || plan.InputRank == null))
+            foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format).Where(plan => !isInt4 || plan is { InputRank: null, IsSpatial: false }))
             {
                 var stored = plan with { WeightOnly = true };
                 table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? int4!.PairError(plan.Rank, 0) : CutError(plan) + 2 * WeightNoise));
@@ -113,7 +113,7 @@ static class Candidates
 
         IEnumerable<int> Corrections(int block) => allowed.Factorizes && block == 0 ? int4!.CorrectionRanks : [];
 
-        double CutError(LayerPlan.Factorize plan) =>
+        double CutError(LayerPlan.Factorize plan) => plan.IsSpatial ? damage.SpatialGain * decomposition!.SpatialError(plan.Rank) :
             decomposition!.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
     }
 
@@ -122,7 +122,7 @@ static class Candidates
         var layer = plan.Layer;
         bool isInt4 = plan.Format == WeightFormat.Int4;
         double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.Rank, 0) : plan.Elements + 4 * (Inner(plan) + layer.Out);
-        return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, Weights(plan), isInt4) + (Weights(plan) - 1) * OverheadPerNode;
+        return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, plan.Products, isInt4) + (plan.Products - 1) * OverheadPerNode;
     }
 
     /// <summary>Of what is added to a dense weight in 4 bits, and of the nodes that add it.</summary>
@@ -136,15 +136,17 @@ static class Candidates
         OverheadPerNode * weights * (2 + (layer.IsSingle ? 0 : 1) + (isInt4 ? UnpackingNodes(Quantization.Int8.Bits) : 0));
 
     /// <summary>Numbers between the products of a plan, per position.</summary>
-    static double Inner(LayerPlan.Factorize plan) => (plan.HasUp ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
-
-    static int Weights(LayerPlan.Factorize plan) => 1 + (plan.InputRank == null ? 0 : 1) + (plan.HasUp ? 1 : 0);
+    static double Inner(LayerPlan.Factorize plan) => (plan.HasUp || plan.IsSpatial ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
 
     static IEnumerable<LayerPlan.Factorize> Plans(Layer layer, Decomposition decomposition, WeightFormat format)
     {
         foreach (int rank in Ranks(decomposition.MaxRank))
         {
             yield return new(layer, rank, format);
+        }
+        foreach (int rank in Ranks(decomposition.Spatial?.MaxRank ?? 0))
+        {
+            yield return new(layer, rank, format, IsSpatial: true);
         }
         foreach (int inputRank in FewRanks(decomposition.Tucker?.MaxInputRank ?? 0))
         {
@@ -193,8 +195,8 @@ static class Candidates
             return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer) + Borders(layer);
         }
         return plan.Format == WeightFormat.Int8
-            ? plan.Elements + 4 * (Inner(plan) + layer.Out) + IntegerBiases(layer) + Overhead(layer, Weights(plan), unpacking: 0)
-            : layer.BytesPerFloat * plan.Elements + RealBiases(layer) + (Weights(plan) - 1) * (layer.StoredType == layer.Type ? 1 : 2) * OverheadPerNode;
+            ? plan.Elements + 4 * (Inner(plan) + layer.Out) + IntegerBiases(layer) + Overhead(layer, plan.Products, unpacking: 0)
+            : layer.BytesPerFloat * plan.Elements + RealBiases(layer) + (plan.Products - 1) * (layer.StoredType == layer.Type ? 1 : 2) * OverheadPerNode;
     }
 
     /// <summary>A Conv's bias on integers has scales of its own.</summary>

@@ -9,6 +9,9 @@ readonly record struct DamageCurve(double Scale, double Exponent)
     /// <summary>What the predicted error of combining a Conv's input channels counts in units of the other; it is predicted less well.</summary>
     public double InputGain { get; init; } = 1;
 
+    /// <summary>The same for columns and rows.</summary>
+    public double SpatialGain { get; init; } = 1;
+
     /// <summary>The error that does this damage.</summary>
     public double ErrorOf(double damage) => Math.Pow(damage / Scale, 1 / Exponent);
 

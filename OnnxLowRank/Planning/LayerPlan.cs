@@ -42,7 +42,8 @@ abstract record LayerPlan(Layer Layer)
     /// <param name="InputRank">Combinations of a Conv's input channels, or null where the kernel reads the channels themselves.</param>
     /// <param name="Block">As for <see cref="Quantize"/>.</param>
     /// <param name="WeightOnly">As for <see cref="Quantize"/>.</param>
-    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0, bool WeightOnly = false) : LayerPlan(Layer)
+    /// <param name="IsSpatial">Whether a Conv's kernel becomes r columns and r rows instead.</param>
+    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0, bool WeightOnly = false, bool IsSpatial = false) : LayerPlan(Layer)
     {
         /// <summary>Whether activations are integers too.</summary>
         internal bool RunsOnIntegers => Format != WeightFormat.Float32 && !WeightOnly;
@@ -51,13 +52,20 @@ abstract record LayerPlan(Layer Layer)
             : Format == WeightFormat.Int4 && Block == 0 ? this with { Format = WeightFormat.Int8 } : this;
 
         /// <summary>Whether a pointwise product with Up follows.</summary>
-        internal bool HasUp => Rank < Layer.OutPerGroup || InputRank == null;
+        internal bool HasUp => !IsSpatial && (Rank < Layer.OutPerGroup || InputRank == null);
+
+        /// <summary>Directions of the output, per group, that are kept.</summary>
+        internal int OutputRank => IsSpatial ? Layer.Out : Rank;
+
+        /// <summary>Products that take the layer's place.</summary>
+        internal int Products => 1 + (InputRank == null ? 0 : 1) + (HasUp || IsSpatial ? 1 : 0);
 
         /// <summary>How a Conv is cut.</summary>
-        internal string Scheme => InputRank == null ? "channel" : HasUp ? "tucker" : "pointwise";
+        internal string Scheme => IsSpatial ? "spatial" : InputRank == null ? "channel" : HasUp ? "tucker" : "pointwise";
 
         /// <summary>Elements of all factors.</summary>
-        internal override long Elements => InputRank is { } inputRank
+        internal override long Elements => IsSpatial ? Rank * (Layer.In / Layer.Kernel[1] + Layer.Kernel[1] * Layer.Out)
+            : InputRank is { } inputRank
             ? (long)inputRank * (Layer.In / Layer.KernelSize) + (long)Rank * inputRank * Layer.KernelSize + (HasUp ? (long)Layer.Out * Rank : 0)
             : (long)Rank * (Layer.Groups * Layer.In + Layer.Out);
     }

@@ -32,6 +32,13 @@ readonly record struct Product(double Positions, double Elements, double Outputs
             yield return new(at, isLookup ? 0 : layer.Elements, layer.Out * written);
             yield break;
         }
+        if (factorize.IsSpatial)
+        {
+            long width = layer.Kernel[1];
+            yield return new(positions.Output * KernelAxis.Stride(layer.Uses[0], 1), (double)factorize.Rank * layer.In / width, factorize.Rank);
+            yield return new(positions.Output, (double)layer.Out * factorize.Rank * width, layer.Out);
+            yield break;
+        }
         double inner = (double)layer.Groups * factorize.Rank, read = layer.In;
         if (factorize.InputRank is { } inputRank)
         {

@@ -14,8 +14,9 @@ namespace OnnxLowRank.Rewriting;
 /// channel:    Conv k×k (C_in → groups·r) → Conv 1×1 (groups·r → C_out) + b'
 /// pointwise:  Conv 1×1 (C_in → r_in) → Conv k×k (r_in → C_out) + b
 /// tucker:     Conv 1×1 (C_in → r_in) → Conv k×k (r_in → r) → Conv 1×1 (r → C_out) + b'
+/// spatial:    Conv k×1 (C_in → r) → Conv 1×k (r → C_out) + b
 /// </code>
-/// Strides, pads, dilations and groups stay on the k×k Conv; the pads are zero before and after combining channels. In 8 bits all are
+/// Strides, pads, dilations and groups stay on the k×k Conv, or on that of their axis; the pads are zero before and after combining channels. In 8 bits all are
 /// surrounded by QuantizeLinear/DequantizeLinear with ranges from calibration, which ONNX Runtime fuses to QLinearConv; or weights alone
 /// are in few bits, see <see cref="WeightOnly"/>.
 /// </summary>
@@ -72,7 +73,7 @@ static class ConvEmitter
     {
         var layer = plan.Layer;
         var stages = Stages(emission, plan, decomposition, pair);
-        var biases = layer.Uses.Select((use, i) => emission.Bias(decomposition, plan.Rank, i, isFree: true)).ToList();
+        var biases = layer.Uses.Select((use, i) => emission.Bias(decomposition, plan.OutputRank, i, isFree: true)).ToList();
         bool isQuantized = plan.RunsOnIntegers;
         if (isQuantized)
         {
@@ -98,8 +99,8 @@ static class ConvEmitter
                 string bias = !isLast ? "" : isQuantized
                     ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Scales, nodes)
                     : emission.AddRealBias(layer, name, biases[u]);
-                string output = isLast ? use.Output : stage.IsPointwise ? emission.Graph.FreshName($"{name}_in{stage.Dims[0]}") : emission.NameInner(use, plan.Rank);
-                var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Value, bias, output);
+                string output = isLast ? use.Output : stage.IsPointwise || stage.Axis != null ? emission.Graph.FreshName($"{name}_{stage.Suffix}{stage.Dims[0]}") : emission.NameInner(use, plan.Rank);
+                var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Value, bias, output, stage.Axis is { } axis ? (layer, axis) : null);
                 nodes.Add(i == 0 && isQuantized ? emission.Grids.ReadsQuantized(node) : node);
                 value = output;
                 if (!isLast && isQuantized)
@@ -120,9 +121,10 @@ static class ConvEmitter
 
     /// <summary>One of the convolutions that take a layer's place.</summary>
     /// <param name="IsPointwise">Whether it is 1×1; otherwise it has the layer's kernel, strides, pads, dilations and groups.</param>
+    /// <param name="Axis">The only one of the kernel's that it goes along, or null for both.</param>
     /// <param name="After">Grid of what leaves it in 8 bits; null behind the last one and in floats.</param>
     /// <param name="InFewBits">The weight where it is stored in 4 bits.</param>
-    sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After, Int4Blocks? InFewBits = null);
+    sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After, Int4Blocks? InFewBits = null, int? Axis = null);
 
     static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? pair)
     {
@@ -131,12 +133,22 @@ static class ConvEmitter
         int inner = layer.Groups * plan.Rank;
         long[] ones = [.. layer.Kernel.Select(_ => 1L)];
         double[] scales = plan.HasUp ? decomposition.Scales(plan.Rank, isBalanced) : [];
-        UInt8Grid? grid = plan.HasUp && isQuantized ? emission.Ranges.Inner[layer].Grid(layer.Groups, plan.Rank, scales) : null;
+        UInt8Grid? grid = plan.HasUp && isQuantized ? emission.Ranges.Inside.Outputs[layer].Grid(layer.Groups, plan.Rank, scales) : null;
         var stages = new List<Stage>();
+        if (plan.IsSpatial)
+        {
+            var (columns, columnScales) = decomposition.Spatial!.CutColumns(plan.Rank, isBalanced);
+            grid = isQuantized ? emission.Ranges.Inside.Columns[layer].Grid(1, plan.Rank, columnScales) : null;
+            return
+            [
+                new("column", columns, [plan.Rank, layer.Weight.Dims[1], .. KernelAxis.Shape(layer, 0)], false, grid, Axis: 0),
+                new("row", decomposition.Spatial.CutRows(columnScales), [layer.Out, plan.Rank, .. KernelAxis.Shape(layer, 1)], false, null, Axis: 1),
+            ];
+        }
         if (plan.InputRank is { } inputRank)
         {
             var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isBalanced);
-            stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isQuantized ? emission.Ranges.Entry[layer].Grid(1, inputRank, entryScales) : null));
+            stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isQuantized ? emission.Ranges.Inside.Inputs[layer].Grid(1, inputRank, entryScales) : null));
             stages.Add(new("kernel", decomposition.Tucker.CutKernel(entryScales, plan.HasUp ? scales : null), [inner, inputRank, .. layer.Kernel], false, grid));
         }
         else
@@ -178,13 +190,18 @@ static class ConvEmitter
     }
 
     /// <param name="pointwise">The layer, for a 1×1 convolution in as many groups; null for one with the attributes of the use's node.</param>
-    static NodeProto Conv(Emission emission, Layer? pointwise, LayerUse use, string name, string input, string weight, string bias, string output)
+    /// <param name="along">The layer and the axis of one that goes along a single axis.</param>
+    static NodeProto Conv(Emission emission, Layer? pointwise, LayerUse use, string name, string input, string weight, string bias, string output, (Layer Layer, int Axis)? along = null)
     {
         var node = NodeAttributes.Create("Conv", emission.Graph.FreshName(name), bias.Length > 0 ? [input, weight, bias] : [input, weight], [output]);
         if (pointwise != null)
         {
             long[] ones = [.. pointwise.Kernel.Select(_ => 1L)];
             return node.With("kernel_shape", ones).With("group", pointwise.Groups);
+        }
+        if (along is var (layer, axis))
+        {
+            return node.Along(layer, use, axis);
         }
         node.Attribute.AddRange(use.Node.Attribute.Select(attribute => attribute.Clone()));
         return node;

@@ -64,7 +64,7 @@ sealed class LayerTimer(
         var (layer, applied) = (plan.Layer, plan.Layer.Uses[use]);
         string behind = applied.Activation == applied.Output ? "" : _index.Producer(applied.Activation)!.OpType;
         bool addsBias = applied.Bias == null && plan is LayerPlan.Factorize factorize
-            && CorrectedBias.Of(decompositions[layer], factorize.Rank, use, isFree: false) != null;
+            && CorrectedBias.Of(decompositions[layer], factorize.OutputRank, use, isFree: false) != null;
         return TimingKey.Of(layer, applied, shapes[applied.Input], Rest(layer), behind, addsBias, plan, dialect, model.Opset);
     }
 
@@ -123,7 +123,7 @@ sealed class LayerTimer(
         var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[use]] };
         Dictionary<Layer, T> Of<T>(IReadOnlyDictionary<Layer, T> all) => all.TryGetValue(layer, out var known) ? new() { [single] = known } : [];
         var inFewBits = Of(int4).ToDictionary(item => item.Key, item => item.Value.WithAnyNumbers()); // rounding takes far longer than computing with it
-        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions), inFewBits, new(ranges.Values, Of(ranges.Inner), Of(ranges.Entry)), dialect, new Dictionary<string, string>());
+        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions), inFewBits, new(ranges.Values, new(Of(ranges.Inside.Outputs), Of(ranges.Inside.Inputs), Of(ranges.Inside.Columns))), dialect, new Dictionary<string, string>());
         return rewriter.Apply([plan with { Layer = single }]).Model;
     }
 

@@ -94,8 +94,9 @@ sealed class MeasuredCostModel(
         var identity = (plan.Layer, use, plan.InputRank, plan.HasUp, (plan with { Rank = 0, InputRank = null, Layer = null! }).ToString());
         if (!_curves.TryGetValue(identity, out var curve))
         {
-            int maxRank = Math.Min(decompositions[plan.Layer].MaxRank, plan.InputRank == null ? int.MaxValue : plan.Layer.OutPerGroup - 1);
-            int[] ranks = !plan.HasUp ? [plan.Rank] : plan.InputRank == null ? RankCurve.Ranks(maxRank) : RankCurve.FewRanks(maxRank);
+            var decomposition = decompositions[plan.Layer];
+            int maxRank = plan.IsSpatial ? decomposition.Spatial!.MaxRank : Math.Min(decomposition.MaxRank, plan.InputRank == null ? int.MaxValue : plan.Layer.OutPerGroup - 1);
+            int[] ranks = !plan.HasUp && !plan.IsSpatial ? [plan.Rank] : plan.InputRank == null ? RankCurve.Ranks(maxRank) : RankCurve.FewRanks(maxRank);
             LayerPlan[] plans = [.. ranks.Select(rank => plan with { Rank = rank })];
             _curves[identity] = curve = new(ranks, [.. Points(plans, use).Select(Mean)]);
         }

@@ -64,7 +64,7 @@ sealed record Step(string Name)
             Damage, new ShapeCostModel(Analysis.Positions), _ => new(Formats, WeightOnly, Factorizes, [0, Compressor.Block]), options.Dialect, workspace.Model.Opset);
         if (!HasSchemes)
         {
-            tables.ForEach(table => table.RemoveAll(candidate => candidate.Plan is LayerPlan.Factorize { InputRank: not null }));
+            tables.ForEach(table => table.RemoveAll(candidate => candidate.Plan is LayerPlan.Factorize { InputRank: not null } or LayerPlan.Factorize { IsSpatial: true }));
         }
         return CutsAlike ? tables.ConvertAll(CutAlike) : tables;
     }
