@@ -6,7 +6,7 @@ namespace OnnxLowRank.Timing;
 sealed class RankCurve(int[] ranks, double[] times)
 {
     /// <summary>Ranks to measure, as shares of the largest; close together where plans mostly end up.</summary>
-    static readonly double[] s_shares = [0.04, 0.1, 0.2, 0.35, 0.5, 0.7, 1], s_fewShares = [0.1, 0.35, 0.7, 1];
+    static readonly double[] s_shares = [0.05, 0.15, 0.35, 0.65, 1], s_fewShares = [0.15, 0.5, 1];
 
     /// <summary>Noise only ever adds to a time, so no rank takes longer than a larger one.</summary>
     readonly double[] _times = [.. times.Select((_, i) => times[i..].Min())];
