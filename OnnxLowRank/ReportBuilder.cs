@@ -261,7 +261,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             LayerPlan.Factorize factorize => kept with
             {
                 Action = "factorize",
-                Rank = factorize.HasUp || factorize.IsSpatial ? factorize.Rank : null,
+                Rank = factorize.IsCutAtRank ? factorize.Rank : null,
                 InputRank = factorize.InputRank,
                 Format = Name(factorize),
                 WeightOnly = factorize.WeightOnly,

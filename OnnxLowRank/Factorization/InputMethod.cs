@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Factorization;
@@ -29,10 +28,8 @@ static class InputMethod
         var objective = algebra.Gram(root);
         if (second != null)
         {
-            double traceOfGram = objective.Trace();
             var seen = algebra.Multiply(algebra.Multiply(root, second), root);
-            double factor = traceOfGram > 0 ? shrinkage * seen.Trace() / traceOfGram : 0;
-            TensorPrimitives.MultiplyAdd(objective.Data, factor, seen.Data, seen.Data);
+            OutputMethod.Mix(seen, objective, shrinkage);
             objective = seen;
         }
         var eigen = algebra.Eigen(objective);

@@ -26,9 +26,7 @@ static class OutputMethod
     {
         if (shrinkage > 0)
         {
-            var gram = Gram(algebra, columns);
-            double traceOfGram = gram.Trace(), factor = traceOfGram > 0 ? shrinkage * covariance.Trace() / traceOfGram : 0;
-            TensorPrimitives.MultiplyAdd(gram.Data, factor, covariance.Data, covariance.Data);
+            Mix(covariance, Gram(algebra, columns), shrinkage);
         }
         double total = Math.Max(0, covariance.Trace());
         covariance = metric == null ? covariance : metric.Seen(algebra, covariance);
@@ -96,6 +94,13 @@ static class OutputMethod
             correction[i, i] += 1.5;
         }
         return algebra.Multiply(map, correction);
+    }
+
+    /// <summary>Adds a share of the weight-only objective, scaled to the trace of what is seen on data.</summary>
+    public static void Mix(Matrix seen, Matrix weightOnly, double shrinkage)
+    {
+        double trace = weightOnly.Trace(), factor = trace > 0 ? shrinkage * seen.Trace() / trace : 0;
+        TensorPrimitives.MultiplyAdd(weightOnly.Data, factor, seen.Data, seen.Data);
     }
 
     /// <summary>AᵀA of a matrix in pieces of rows.</summary>

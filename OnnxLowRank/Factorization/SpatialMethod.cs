@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Factorization;
@@ -24,10 +23,8 @@ static class SpatialMethod
         var objective = OutputMethod.Gram(algebra, parts);
         if (second != null)
         {
-            double traceOfGram = objective.Trace();
             var seen = Matrix.Sum(parts.Select(part => algebra.Multiply(part, algebra.Multiply(second, part), transposeLeft: true)));
-            double factor = traceOfGram > 0 ? shrinkage * seen.Trace() / traceOfGram : 0;
-            TensorPrimitives.MultiplyAdd(objective.Data, factor, seen.Data, seen.Data);
+            OutputMethod.Mix(seen, objective, shrinkage);
             objective = seen;
         }
         var eigen = algebra.Eigen(objective);

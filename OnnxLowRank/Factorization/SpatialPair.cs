@@ -38,22 +38,7 @@ sealed class SpatialPair
 
     /// <summary>The first Conv's weight (r, C_in·k_h) and the factors its outputs were multiplied by.</summary>
     /// <param name="balanced">As in <see cref="Decomposition.Scales"/>.</param>
-    public (float[] Weight, double[] Scales) CutColumns(int rank, bool balanced)
-    {
-        double floor = 1e-12 * Math.Max(_basis.Energy[0], double.Epsilon);
-        var scales = new double[rank];
-        int size = Columns.Length / MaxRank;
-        var weight = new float[rank * size];
-        for (int k = 0; k < rank; k++)
-        {
-            scales[k] = balanced ? Math.Pow(Math.Max(_basis.Energy[k], floor), -0.25) : 1;
-            for (int i = 0; i < size; i++)
-            {
-                weight[k * size + i] = (float)(Columns[k * size + i] * scales[k]);
-            }
-        }
-        return (weight, scales);
-    }
+    public (float[] Weight, double[] Scales) CutColumns(int rank, bool balanced) => BalancedRows.Cut(Columns, _basis, rank, balanced);
 
     /// <summary>The second Conv's weight (C_out, r·k_w), which undoes the scales.</summary>
     public float[] CutRows(double[] scales)

@@ -42,19 +42,7 @@ sealed class Tucker
 
     /// <summary>The first Conv's weight (r_in, C_in) and the factors its outputs were multiplied by.</summary>
     /// <param name="balanced">As in <see cref="Decomposition.Scales"/>.</param>
-    public (float[] Weight, double[] Scales) CutEntry(int inputRank, bool balanced)
-    {
-        double floor = 1e-12 * Math.Max(_input.Energy[0], double.Epsilon);
-        var scales = new double[inputRank];
-        int channels = _entry.Length / MaxInputRank;
-        var weight = new float[inputRank * channels];
-        for (int i = 0; i < inputRank; i++)
-        {
-            scales[i] = balanced ? Math.Pow(Math.Max(_input.Energy[i], floor), -0.25) : 1;
-            TensorPrimitives.Multiply(_entry.AsSpan(i * channels, channels), (float)scales[i], weight.AsSpan(i * channels));
-        }
-        return (weight, scales);
-    }
+    public (float[] Weight, double[] Scales) CutEntry(int inputRank, bool balanced) => BalancedRows.Cut(_entry, _input, inputRank, balanced);
 
     /// <summary>The k×k Conv's weight (rows, r_in·taps) between scaled neighbours.</summary>
     /// <param name="outScales">One factor per row; null when the output's basis is not used and there is a row per output channel.</param>

@@ -136,7 +136,7 @@ static class Candidates
         OverheadPerNode * weights * (2 + (layer.IsSingle ? 0 : 1) + (isInt4 ? UnpackingNodes(Quantization.Int8.Bits) : 0));
 
     /// <summary>Numbers between the products of a plan, per position.</summary>
-    static double Inner(LayerPlan.Factorize plan) => (plan.HasUp || plan.IsSpatial ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
+    static double Inner(LayerPlan.Factorize plan) => (plan.IsCutAtRank ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
 
     static IEnumerable<LayerPlan.Factorize> Plans(Layer layer, Decomposition decomposition, WeightFormat format)
     {

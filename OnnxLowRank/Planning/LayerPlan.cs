@@ -58,7 +58,10 @@ abstract record LayerPlan(Layer Layer)
         internal int OutputRank => IsSpatial ? Layer.Out : Rank;
 
         /// <summary>Products that take the layer's place.</summary>
-        internal int Products => 1 + (InputRank == null ? 0 : 1) + (HasUp || IsSpatial ? 1 : 0);
+        internal int Products => 1 + (InputRank == null ? 0 : 1) + (IsCutAtRank ? 1 : 0);
+
+        /// <summary>Whether r numbers per group stand before the last product; otherwise the rank is that of the whole output.</summary>
+        internal bool IsCutAtRank => HasUp || IsSpatial;
 
         /// <summary>How a Conv is cut.</summary>
         internal string Scheme => IsSpatial ? "spatial" : InputRank == null ? "channel" : HasUp ? "tucker" : "pointwise";

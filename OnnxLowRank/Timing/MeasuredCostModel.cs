@@ -96,7 +96,7 @@ sealed class MeasuredCostModel(
         {
             var decomposition = decompositions[plan.Layer];
             int maxRank = plan.IsSpatial ? decomposition.Spatial!.MaxRank : Math.Min(decomposition.MaxRank, plan.InputRank == null ? int.MaxValue : plan.Layer.OutPerGroup - 1);
-            int[] ranks = !plan.HasUp && !plan.IsSpatial ? [plan.Rank] : plan.InputRank == null ? RankCurve.Ranks(maxRank) : RankCurve.FewRanks(maxRank);
+            int[] ranks = !plan.IsCutAtRank ? [plan.Rank] : plan.InputRank == null ? RankCurve.Ranks(maxRank) : RankCurve.FewRanks(maxRank);
             LayerPlan[] plans = [.. ranks.Select(rank => plan with { Rank = rank })];
             _curves[identity] = curve = new(ranks, [.. Points(plans, use).Select(Mean)]);
         }
