@@ -24,6 +24,9 @@ public static class Compressor
     /// </summary>
     const double ClearlySlower = 1.25;
 
+    /// <summary>Pairs with which the whole model takes this much longer than without them are put back, however many bytes they save; closer than that is noise.</summary>
+    const double Slower = 1.05;
+
     /// <summary>Writes a smaller and faster model that is within tolerance on samples that no decision has seen, or nothing.</summary>
     /// <returns>What was done; <see cref="CompressionReport.Outcome"/> says whether there is an output.</returns>
     /// <exception cref="OptionException">An option is out of range.</exception>
@@ -154,6 +157,8 @@ public static class Compressor
             && best.Allocation.CostOf(plan.Allotment, best.Allotment, models.Ratio(plan.Allotment, best.Allotment)) < best.Allotment.Cost ? plan : null;
     }
 
+    static HashSet<Layer> Pairs(Allotment allotment) => allotment.Plans.OfType<LayerPlan.Factorize>().Select(pair => pair.Layer).ToHashSet();
+
     /// <summary>Plans that pass are compared by time, those that do not by loss.</summary>
     static bool IsBetter(VerifiedPlan plan, double slowdown, VerifiedPlan other, double otherSlowdown) => plan.Passed
         ? !other.Passed || slowdown < otherSlowdown
@@ -180,8 +185,8 @@ public static class Compressor
     }
 
     /// <summary>
-    /// The plan with every layer that got slower put back, or all factorized ones where that makes the whole model cheaper, if speed was
-    /// asked for and the plan still passes; and its layers' times.
+    /// The plan with every layer that got slower put back, then those pairs that by their times are slower than one piece, or all of them, where
+    /// that makes the whole model faster or cheaper; if speed was asked for and the plan still passes. And its layers' times.
     /// </summary>
     static (VerifiedPlan Plan, Proof? Proof) Proven(
         VerifiedPlan plan, PlanSearch search, LayerTimer? timer, TimingCache times, WholeModels? models, Workspace workspace, CompressionOptions options)
@@ -200,11 +205,15 @@ public static class Compressor
                 return (plan, proof);
             }
             var faster = proof.Slower.Count > 0 && search.PutBack(plan, proof.Slower) is { } without ? without : plan;
-            var pairs = faster.Allotment.Plans.OfType<LayerPlan.Factorize>().Select(pair => pair.Layer).ToHashSet();
-            var whole = faster.Allocation.Without(faster.Allotment, pairs);
-            if (pairs.Count > 0 && faster.Allocation.CostOf(whole, faster.Allotment, models.Ratio(whole, faster.Allotment)) < faster.Allotment.Cost)
+            foreach (var pairs in new IReadOnlySet<Layer>[] { faster.Allocation.SlowerPairs(faster.Allotment), Pairs(faster.Allotment) })
             {
-                faster = search.PutBack(faster, pairs) ?? faster;
+                var whole = faster.Allocation.Without(faster.Allotment, pairs);
+                double ratio = pairs.Count == 0 ? 1 : models.Ratio(whole, faster.Allotment);
+                if ((ratio * Slower < 1 || faster.Allocation.CostOf(whole, faster.Allotment, ratio) < faster.Allotment.Cost) && search.PutBack(faster, pairs) is { } undone)
+                {
+                    faster = undone;
+                    break;
+                }
             }
             return faster == plan ? (plan, proof) : (faster, Of(faster));
         }

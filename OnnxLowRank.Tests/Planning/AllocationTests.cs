@@ -190,6 +190,26 @@ public class AllocationTests
     }
 
     [Fact]
+    public void Pairs_slower_than_one_piece_of_no_more_damage_are_told()
+    {
+        var (model, samples) = LayerCases.Make("MatMul");
+        var bench = new Bench(model, samples);
+        var (first, second, third) = (bench.Layer, bench.Layer with { Name = "second" }, bench.Layer with { Name = "third" });
+        List<Candidate> Table(Layer layer, double pair) =>
+        [
+            Of(new LayerPlan.Keep(layer), 100, 10, 0),
+            Of(new LayerPlan.Quantize(layer, WeightFormat.Int8), 30, 6, 0.01),
+            Of(new LayerPlan.Quantize(layer, WeightFormat.Int4), 15, 1, 0.5), // fast, but does more damage than a pair
+            Of(new LayerPlan.Factorize(layer, 2, WeightFormat.Int8), 10, pair, 0.02),
+        ];
+        var allocation = new Allocation([Table(first, pair: 7), Table(second, pair: 5), Table(third, pair: 7)], timeShare: 0);
+        var pairs = allocation.At(1);
+
+        Assert.Equal([first, third], allocation.SlowerPairs(pairs));
+        Assert.Equal([third], allocation.SlowerPairs(allocation.Without(pairs, new HashSet<Layer> { first })));
+    }
+
+    [Fact]
     public void Dense_convolutions_on_integers_are_slower_kept_where_the_tables_say_so()
     {
         var (model, samples) = LayerCases.Make("Conv");

@@ -70,14 +70,18 @@ public class CandidatesTests
     {
         var bench = Open("Conv with bias and pads");
         Candidate[] Of(bool keepsForSpeed, params WeightFormat[] formats) => [.. Candidates.Of(
-            bench.Layer, null, null, Cost(bench), s_asError, _ => true, new(formats, [], false, [], KeepsForSpeed: keepsForSpeed))];
+            bench.Layer, null, bench.InFewBits(bench.Layer), Cost(bench), s_asError, _ => true, new(formats, [], false, [0], KeepsForSpeed: keepsForSpeed))];
 
-        var (free, bound, floats) = (Of(true, WeightFormat.Int8), Of(false, WeightFormat.Int8), Of(false));
+        var floats = Of(false);
+        foreach (var format in new[] { WeightFormat.Int8, WeightFormat.Int4 })
+        {
+            var (free, bound) = (Of(true, format), Of(false, format));
 
-        Assert.True(bound[0].Time > bound[1].Time);
-        Assert.Equal(free[1..], bound[1..]);
-        Assert.Equal(free[0], floats[0]);
-        Assert.Equal(free[0] with { Time = bound[0].Time }, bound[0]);
+            Assert.True(bound[0].Time > bound[1].Time, $"{format}");
+            Assert.Equal(free[1..], bound[1..]);
+            Assert.Equal(free[0], floats[0]);
+            Assert.Equal(free[0] with { Time = bound[0].Time }, bound[0]);
+        }
     }
 
     /// <summary>A rank of 33 takes as long as one of 48.</summary>
@@ -94,8 +98,28 @@ public class CandidatesTests
 
         Assert.Contains(pairs, plan => plan.InputRank >= 96 && !plan.HasUp);
         Assert.Contains(pairs, plan => plan.InputRank >= 64 && plan.Rank >= 64 && plan.HasUp);
-        static bool IsLiked(int rank) => rank % (rank switch { <= 16 => 2, <= 32 => 4, <= 64 => 8, _ => 16 }) == 0;
+        static bool IsLiked(int rank) => rank % (rank switch { < 4 => 1, <= 32 => 4, <= 64 => 8, _ => 16 }) == 0;
         Assert.All(pairs, plan => Assert.True(IsLiked(plan.InputRank!.Value) && IsLiked(plan.Rank), $"{plan}"));
+    }
+
+    /// <summary>A rank of 13 takes as long as one of 16; in floats it is worth its bytes.</summary>
+    [Fact]
+    public void Convolutions_of_integers_are_cut_at_multiples_of_four()
+    {
+        var tiny = new TinyModel();
+        tiny.Input("x", null, 24, 4, 4);
+        tiny.Node("Conv", ["x", tiny.Weight("w", 24, 24, 3, 3)], "y");
+        tiny.Outputs("y");
+        var bench = new Bench(tiny.Build(), new([Feed.Random("x", 4, 24, 4, 4)]));
+        int[] Ranks(WeightFormat format, bool isSpatial) => [.. Table(bench, true, true, format)
+            .Select(candidate => candidate.Plan).OfType<LayerPlan.Factorize>().Where(plan => plan.InputRank == null && plan.IsSpatial == isSpatial && plan.Block == 0).Select(plan => plan.Rank).Distinct().Order()];
+        static bool IsSuited(int rank) => rank < 4 || rank % 4 == 0;
+
+        Assert.Equal([1, 2, 3, 4, 8, 12, 16, 20, 24], Ranks(WeightFormat.Int8, isSpatial: false));
+        Assert.Equal([1, 2, 3, 4, 8, 12, 16, 20, 24], Ranks(WeightFormat.Int4, isSpatial: false));
+        Assert.Contains(Ranks(WeightFormat.Int8, isSpatial: true), rank => rank >= 24);
+        Assert.All(Ranks(WeightFormat.Int8, isSpatial: true), rank => Assert.True(IsSuited(rank), $"{rank}"));
+        Assert.Contains(Ranks(WeightFormat.Float32, isSpatial: false), rank => !IsSuited(rank));
     }
 
     [Fact]

@@ -32,7 +32,7 @@ public class RankCurveTests
 
             Assert.Equal(ranks.Distinct().Order(), ranks);
             Assert.InRange(ranks.Length, 1, 5);
-            int multiple = largest switch { < 16 => 1, < 64 => 4, < 128 => 8, _ => 16 };
+            int multiple = largest switch { < 4 => 1, < 64 => 4, < 128 => 8, _ => 16 };
             Assert.True(ranks[0] >= 1 && ranks[^1] == largest / multiple * multiple, $"{largest}: {string.Join(' ', ranks)}");
         }
     }

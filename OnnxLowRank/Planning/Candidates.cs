@@ -75,7 +75,7 @@ static class Candidates
                     table.AddRange(Corrections(block).Select(rank => Row(
                         new LayerPlan.Quantize(layer, format, block, Correction: rank),
                         Int4DenseBytes(layer, block, Quantization.Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, int4.CorrectedError(rank) + noise)));
-                    table.AddRange((layer.IsTable ? [] : ranks).Select(rank => Row(
+                    table.AddRange((layer.IsTable ? [] : OnIntegers(layer, ranks)).Select(rank => Row(
                         new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block, allowed.WeightBits), int4.PairError(rank, block) + 2 * Int8Noise)));
                 }
                 continue;
@@ -83,16 +83,19 @@ static class Candidates
             if (format == WeightFormat.Int8)
             {
                 table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), noise));
-                table[0] = allowed.KeepsForSpeed ? table[0] : table[0] with { Time = table[0].Time + table[^1].Time };
             }
             if (!allowed.Factorizes || decomposition == null)
             {
                 continue;
             }
-            foreach (var plan in Plans(layer, decomposition, format))
+            foreach (var plan in Plans(layer, decomposition, format, onIntegers: format == WeightFormat.Int8))
             {
                 table.Add(Row(plan, FactorizedBytes(plan), CutError(plan) + (format == WeightFormat.Int8 ? 2 * noise : 0)));
             }
+        }
+        if (!allowed.KeepsForSpeed && table.Find(candidate => candidate.Plan is LayerPlan.Quantize) is { Plan: not null } onIntegers)
+        {
+            table[0] = table[0] with { Time = table[0].Time + onIntegers.Time };
         }
         foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format == WeightFormat.Int8 || int4 != null))
         {
@@ -103,7 +106,7 @@ static class Candidates
             table.AddRange((isInt4 ? Corrections(block: 0) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
                 Int4Weights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4) + CorrectionBytes(layer, rank), int4!.CorrectedError(rank))));
-            foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format).Where(plan => !isInt4 || plan is { InputRank: null, IsSpatial: false }))
+            foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format, onIntegers: false).Where(plan => !isInt4 || plan is { InputRank: null, IsSpatial: false }))
             {
                 var stored = plan with { WeightOnly = true };
                 table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? int4!.PairError(plan.Rank, 0) : CutError(plan) + 2 * WeightNoise));
@@ -138,20 +141,22 @@ static class Candidates
     /// <summary>Numbers between the products of a plan, per position.</summary>
     static double Inner(LayerPlan.Factorize plan) => (plan.IsCutAtRank ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
 
-    static IEnumerable<LayerPlan.Factorize> Plans(Layer layer, Decomposition decomposition, WeightFormat format)
+    /// <param name="onIntegers">Whether the products run on kernels of 8-bit numbers.</param>
+    static IEnumerable<LayerPlan.Factorize> Plans(Layer layer, Decomposition decomposition, WeightFormat format, bool onIntegers)
     {
-        foreach (int rank in Ranks(decomposition.MaxRank))
+        IEnumerable<int> Suiting(IEnumerable<int> ranks) => onIntegers ? OnIntegers(layer, ranks) : ranks;
+        foreach (int rank in Suiting(Ranks(decomposition.MaxRank)))
         {
             yield return new(layer, rank, format);
         }
-        foreach (int rank in Ranks(decomposition.Spatial?.MaxRank ?? 0))
+        foreach (int rank in Suiting(Ranks(decomposition.Spatial?.MaxRank ?? 0)))
         {
             yield return new(layer, rank, format, IsSpatial: true);
         }
-        foreach (int inputRank in FewRanks(decomposition.Tucker?.MaxInputRank ?? 0))
+        foreach (int inputRank in Suiting(FewRanks(decomposition.Tucker?.MaxInputRank ?? 0)))
         {
             yield return new(layer, layer.Out, format, inputRank);
-            foreach (int rank in FewRanks(decomposition.MaxRank))
+            foreach (int rank in Suiting(FewRanks(decomposition.MaxRank)))
             {
                 var plan = new LayerPlan.Factorize(layer, rank, format, inputRank);
                 if (plan.Elements < layer.Elements)
@@ -161,6 +166,13 @@ static class Candidates
             }
         }
     }
+
+    /// <summary>Convolutions of integers take channels in fours, and as long for the last one of a four as for all of it.</summary>
+    static IEnumerable<int> OnIntegers(Layer layer, IEnumerable<int> ranks) =>
+        layer.Kind == LayerKind.Conv ? ranks.Where(rank => rank < IntegerChannels || rank % IntegerChannels == 0) : ranks;
+
+    /// <summary>Channels that such a kernel takes at once.</summary>
+    const int IntegerChannels = 4;
 
     /// <summary>Biases in float32, as kernels on integers want them.</summary>
     static double Biases(Layer layer) => 4.0 * layer.Uses.Count * layer.Out;

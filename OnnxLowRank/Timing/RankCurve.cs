@@ -25,7 +25,7 @@ sealed class RankCurve(int[] ranks, double[] times)
 
     static int Multiple(double rank, Func<double, double> round)
     {
-        int step = rank switch { < 16 => 1, < 64 => 4, < 128 => 8, _ => 16 };
+        int step = rank switch { < 4 => 1, < 64 => 4, < 128 => 8, _ => 16 };
         return (int)round(rank / step) * step;
     }
 
