@@ -37,6 +37,40 @@ public class CalibratorTests
         AssertMoments(seen.Vectors(axis), isAtInput ? 1 : layer.Groups, moments);
     }
 
+    /// <summary>One sample in four is enough where each has many positions, however samples are ordered; ranges and what has few positions are of all samples.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData(8)]
+    public void Values_with_many_positions_are_measured_on_one_sample_in_four(int? fixedBatch)
+    {
+        const int Samples = 256, Channels = 8, Outputs = 8, Features = 16, Quarter = Samples / 4;
+        var tiny = new TinyModel();
+        tiny.Input("x", null, Channels, 10, 10);
+        tiny.Node("Conv", ["x", tiny.Weight("w", Outputs, Channels, 3, 3)], "c");
+        tiny.Node("MaxPool", ["c"], "p", ("kernel_shape", new long[] { 4, 4 }), ("strides", new long[] { 4, 4 }));
+        tiny.Node("Flatten", ["p"], "f");
+        tiny.Node("Gemm", ["f", tiny.Weight("v", Outputs * 4, Features)], "y");
+        tiny.Outputs("y");
+        var model = tiny.Build();
+        var feed = Feed.Random("x", Samples, Channels, 10, 10);
+        const float Largest = 1000;
+        feed.Values[^1] = Largest; // of a sample that is not among the fourth ones
+        var samples = new MemorySamples([feed], fixedBatch: fixedBatch);
+        var sampling = new Sampling(samples, batch: 8, CancellationToken.None);
+        var layers = LayerFinder.Find(model, new()).Layers;
+        var (conv, gemm) = (layers.Single(layer => layer.Kind == LayerKind.Conv), layers.Single(layer => layer.Kind == LayerKind.Gemm));
+        var calibrator = new Calibrator(model, layers, Device.Cpu, threads: 1);
+        var few = new MemorySamples([new("x", [.. Enumerable.Range(0, Quarter).SelectMany(i => feed.Values.Skip(4 * i * feed.Size).Take(feed.Size))], feed.Shape)]);
+
+        var measured = calibrator.Collect(sampling, samples.All, calibrator.Shapes(sampling), withRanges: true);
+
+        Assert.Equal(1, sampling.Passes);
+        AssertMoments(ModelRuns.Run(model, few, "c")[0].Vectors(1), 1, measured.Moments[conv][0]);
+        Assert.Equal(Quarter * 64, measured.Moments[conv][0].Count);
+        Assert.Equal(Samples, measured.Moments[gemm][0].Count);
+        Assert.InRange(255 * measured.Grids["x"].Scale, Largest, Largest * 1.01);
+    }
+
     public static TheoryData<string> CasesWithInputs => [.. LayerCases.Names.Where(name => !name.StartsWith("Gather", StringComparison.Ordinal) && !name.StartsWith("Deconv", StringComparison.Ordinal))];
 
     /// <summary>What is known of a layer's inputs tells what it answers: E[(y − b)·(y − b)ᵀ] = W·E[x·xᵀ]·Wᵀ, x being a Conv's patches.</summary>

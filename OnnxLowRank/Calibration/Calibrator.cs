@@ -129,7 +129,7 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     {
         var tally = new Tally<IMomentSums>(Probes.Of(layers, shapes, withRanges), tap => MomentChoice.Of<IMomentSums>(
             tap, memory, () => new SummedMoments(tap.Groups, tap.Size, model.Spill), width => new SketchedMoments(tap.Size, width, model.Spill)));
-        Fill(tally, sampling, sampling.WholeRuns(samples));
+        Measure(tally, sampling, samples);
         var moments = tally.Probes.Taps.Zip(tally.Moments.Cast<IMoments>()).ToDictionary();
         foreach (var tap in tally.Probes.Taps)
         {
@@ -143,6 +143,31 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         return Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
     }
 
+    /// <summary>Of so many samples one is enough for the moments of a value with many positions.</summary>
+    const int Many = 4;
+
+    /// <summary>Vectors per channel, from that part of the samples, from which on more say little: plans of equal size lose as much with all samples.</summary>
+    const double Enough = 32;
+
+    /// <summary>Samples that such moments are of at least: positions of one sample are alike.</summary>
+    const int Fewest = 64;
+
+    /// <summary>
+    /// Moments of values with many positions per sample from one sample in four, which for convolutions are most of the work; everything else from all samples.
+    /// </summary>
+    void Measure(Tally<IMomentSums> tally, Sampling sampling, ReadOnlyMemory<int> samples)
+    {
+        if (samples.Length < Many * Math.Max(Fewest, sampling.RunSize))
+        {
+            Fill(tally, sampling, sampling.WholeRuns(samples));
+            return;
+        }
+        // Every fourth one: files may be ordered by what is in them.
+        ILookup<bool, int> parts = samples.ToArray().Select((sample, i) => (sample, IsFirst: i % Many == 0)).ToLookup(item => item.IsFirst, item => item.sample);
+        Fill(tally, sampling, sampling.WholeRuns(parts[true].ToArray()));
+        Fill(tally.Of((tap, moments) => ((IMoments)moments).Count < Enough * tap.Size), sampling, sampling.WholeRuns(parts[false].ToArray()));
+    }
+
     /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
     /// <param name="added">Told of every run when all of it is in the tally.</param>
     /// <param name="memory">Bytes for the products of one run; where they take more, every run is made several times, for some of them each.</param>
@@ -150,14 +175,14 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     public void Fill<T>(
         Tally<T> tally, Sampling sampling, ReadOnlyMemory<int> samples, Action<SampleRun, ReadOnlyMemory<int>>? added = null, long memory = long.MaxValue) where T : IMomentSums
     {
-        if (tally.Probes.Taps.Length == 0)
+        if (tally.Probes.IsEmpty)
         {
             return;
         }
         var parts = new List<(ProbeGraph Graph, ModelSession Session, Action<IDisposableReadOnlyCollection<OrtValue>> Add)>();
         try
         {
-            for (int first = 0; first < tally.Probes.Taps.Length;)
+            for (int first = 0; first < tally.Probes.Taps.Length || parts.Count == 0;)
             {
                 int count = Fitting(tally.Probes.Taps.AsSpan(first), memory);
                 var graph = new ProbeGraph(model);

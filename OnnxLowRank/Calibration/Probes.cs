@@ -9,6 +9,9 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Rows">Vectors whose largest magnitudes are counted.</param>
 sealed record Probes(Tap[] Taps, (string Value, TensorProto.Types.DataType Type)[] Ranged, Tap[] Rows)
 {
+    /// <summary>Whether nothing is asked.</summary>
+    public bool IsEmpty => Taps.Length == 0 && Ranged.Length == 0 && Rows.Length == 0;
+
     /// <param name="shapes">Shape of every layer's inputs and outputs in one run.</param>
     /// <param name="withRanges">Whether 8-bit activations will want to know of inputs and outputs.</param>
     public static Probes Of(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges) => new(
