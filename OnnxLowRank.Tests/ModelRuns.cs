@@ -30,6 +30,18 @@ readonly record struct Seen(float[] Values, long[] Shape)
         }
         return [.. vectors];
     }
+
+    /// <summary>What is lost of an original's energy, each of its channels (axis 1) about its mean.</summary>
+    public double Loss(Seen original)
+    {
+        float[][] vectors = original.Vectors(1);
+        double energy = Enumerable.Range(0, vectors[0].Length).Sum(channel =>
+        {
+            double mean = vectors.Average(vector => (double)vector[channel]);
+            return vectors.Sum(vector => Math.Pow(vector[channel] - mean, 2));
+        });
+        return Values.Zip(original.Values, (value, expected) => Math.Pow((double)value - expected, 2)).Sum() / energy;
+    }
 }
 
 /// <summary>Models run on samples, through ONNX Runtime at the optimization level that users have.</summary>

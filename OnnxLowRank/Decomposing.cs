@@ -22,10 +22,20 @@ static class Decomposing
         ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, Downstream? downstream)
     {
         var spill = workspace.Model.Spill;
-        return layer.Kind == LayerKind.Constant ? OfConstant(algebra, layer, spill)
-            : utilized != null ? OfUtilized(algebra, layer, Projected(utilized, workspace, layer))
-            : measured.Sketches.TryGetValue(layer, out var sketches) ? OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill)
-            : Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, InputBasisOf(algebra, layer, measured, options), spill, downstream, SpatialBasisOf(algebra, layer, measured, options));
+        if (layer.Kind == LayerKind.Constant)
+        {
+            return OfConstant(algebra, layer, spill);
+        }
+        if (utilized != null)
+        {
+            return OfUtilized(algebra, layer, Projected(utilized, workspace, layer));
+        }
+        if (measured.Sketches.TryGetValue(layer, out var sketches))
+        {
+            return OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill);
+        }
+        var (input, spatial) = InputsOf(algebra, layer, measured, options);
+        return Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, input, spill, downstream, spatial);
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
@@ -139,33 +149,21 @@ static class Decomposing
     /// <summary>Whether the layer's basis follows from its input's moments without its output's.</summary>
     static bool IsSolvedAtInput(Layer layer) => Tap.IsAtInput(layer) && layer.In < layer.Out;
 
-    static InputBasis? InputBasisOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
+    /// <summary>What cuts a Conv at its input channels, and what cuts its kernel into columns and rows; null where that saves nothing.</summary>
+    static (InputBasis? Input, SpatialBasis? Spatial) InputsOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
     {
-        if (layer.BreakEvenInputRank == 0)
+        if (!Probes.MixesChannels(layer))
         {
-            return null;
+            return default;
         }
         int channels = layer.In / layer.KernelSize;
-        var (second, shrinkage) = InputOf(layer, measured, options);
-        return InputMethod.Of(algebra, layer.ReadWeight(), channels, second, shrinkage, Math.Min(channels, layer.BreakEvenInputRank));
-    }
-
-    static SpatialBasis? SpatialBasisOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
-    {
-        if (layer.BreakEvenSpatialRank == 0)
-        {
-            return null;
-        }
-        var (second, shrinkage) = InputOf(layer, measured, options);
-        return SpatialMethod.Of(algebra, layer.ReadWeight(), layer.In / layer.KernelSize, (int)layer.Kernel[1], second, shrinkage, layer.BreakEvenSpatialRank);
-    }
-
-    /// <summary>The second moment of a Conv's input channels, null for methods that do not look at data, and how much of the weight-only objective is mixed in.</summary>
-    static (Matrix? Second, double Shrinkage) InputOf(Layer layer, Measured measured, CompressionOptions options)
-    {
         var moments = measured.InputMoments[layer];
-        bool isDataAware = options.Method is not (Method.Svd or Method.Randomized);
-        return (isDataAware ? Moments.Pooled(moments, 0, centred: false) : null, Shrinkage(moments.Sum(use => use.Count), layer.In / layer.KernelSize));
+        var second = options.Method is Method.Svd or Method.Randomized ? null : Moments.Pooled(moments, 0, centred: false);
+        double shrinkage = Shrinkage(moments.Sum(use => use.Count), channels);
+        var weight = layer.ReadWeight();
+        return (
+            layer.BreakEvenInputRank == 0 ? null : InputMethod.Of(algebra, weight, channels, second, shrinkage, Math.Min(channels, layer.BreakEvenInputRank)),
+            layer.BreakEvenSpatialRank == 0 ? null : SpatialMethod.Of(algebra, weight, channels, (int)layer.Kernel[1], second, shrinkage, layer.BreakEvenSpatialRank));
     }
 
     /// <summary>Directions of a group's output over all uses, each about its mean, and the variance along them.</summary>

@@ -11,14 +11,7 @@ public class SpatialTests
     /// <summary>One more quantized value than in one piece.</summary>
     const double Int8Noise = 0.04;
 
-    static readonly string[] s_names =
-    [
-        .. LayerCases.NamesWith("Conv").Where(name =>
-        {
-            var (model, samples) = LayerCases.Make(name);
-            return new Bench(model, samples).Layer.BreakEvenSpatialRank > 0;
-        }),
-    ];
+    static readonly string[] s_names = [.. LayerCases.ConvsWhere(layer => layer.BreakEvenSpatialRank > 0)];
 
     public static TheoryData<string> Cases => [.. s_names];
 
@@ -39,14 +32,11 @@ public class SpatialTests
         var bench = Open(name);
         var (layer, use) = (bench.Layer, bench.Layer.Uses[0]);
         var original = bench.Run(bench.Model, use.Output)[0];
-        double mean = original.Vectors(1).SelectMany(vector => vector.Select((value, o) => (value, o))).GroupBy(item => item.o)
-            .Sum(channel => Math.Pow(channel.Average(item => (double)item.value), 2)) * original.Values.Length / layer.Out;
-        double energy = original.Values.Sum(value => (double)value * value) - mean, last = double.PositiveInfinity;
+        double last = double.PositiveInfinity;
         var spatial = bench.Decompose(layer).Spatial!;
         foreach (int rank in new[] { 1, 2, 4, spatial.MaxRank / 2 })
         {
-            float[] values = bench.Run(bench.Rewrite(Dialect.Ort, _ => Plan(bench, rank)).Model, use.Output)[0].Values;
-            double lost = values.Zip(original.Values, (a, b) => Math.Pow((double)a - b, 2)).Sum() / energy;
+            double lost = bench.Run(bench.Rewrite(Dialect.Ort, _ => Plan(bench, rank)).Model, use.Output)[0].Loss(original);
 
             Assert.True(lost < last);
             // Positions of the kernel are taken as uncorrelated, and padding is not seen: a prediction within a factor, not an identity.

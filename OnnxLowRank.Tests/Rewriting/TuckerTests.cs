@@ -12,14 +12,7 @@ public class TuckerTests
     /// <summary>One more quantized value than in the channel scheme.</summary>
     const double Int8Noise = 0.04;
 
-    static readonly string[] s_combinable =
-    [
-        .. LayerCases.NamesWith("Conv").Where(name =>
-        {
-            var (model, samples) = LayerCases.Make(name);
-            return new Bench(model, samples).Layer.BreakEvenInputRank > 0;
-        }),
-    ];
+    static readonly string[] s_combinable = [.. LayerCases.ConvsWhere(layer => layer.BreakEvenInputRank > 0)];
 
     public static TheoryData<string> Cases => [.. s_combinable];
 
@@ -60,14 +53,11 @@ public class TuckerTests
         var layer = bench.Layer;
         var use = layer.Uses[0];
         var original = bench.Run(model, use.Output)[0];
-        double mean = original.Vectors(1).SelectMany(vector => vector.Select((value, o) => (value, o))).GroupBy(item => item.o)
-            .Sum(channel => Math.Pow(channel.Average(item => (double)item.value), 2)) * original.Values.Length / layer.Out;
-        double energy = original.Values.Sum(value => (double)value * value) - mean, last = double.PositiveInfinity;
+        double last = double.PositiveInfinity;
         for (int inputRank = 1; inputRank < Channels(layer); inputRank++)
         {
             var rewritten = bench.Rewrite(Dialect.Ort, _ => new LayerPlan.Factorize(layer, layer.Out, WeightFormat.Float32, inputRank)).Model;
-            float[] values = bench.Run(rewritten, use.Output)[0].Values;
-            double lost = values.Zip(original.Values, (a, b) => Math.Pow((double)a - b, 2)).Sum() / energy;
+            double lost = bench.Run(rewritten, use.Output)[0].Loss(original);
 
             Assert.True(lost < last);
             // Kernel positions are taken as uncorrelated, and padding is not seen: a prediction within a factor, not an identity.

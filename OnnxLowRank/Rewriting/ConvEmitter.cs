@@ -44,7 +44,7 @@ static class ConvEmitter
             {
                 var use = layer.Uses[i];
                 string name = LayerFinder.Name(use.Node);
-                emission.Replace(use, [Conv(emission, null, use, name, use.Input, value, emission.AddRealBias(layer, name, biases[i]), use.Output)]);
+                emission.Replace(use, [Conv(emission, layer, use, name, use.Input, value, emission.AddRealBias(layer, name, biases[i]), use.Output)]);
             }
             return;
         }
@@ -62,7 +62,7 @@ static class ConvEmitter
             var nodes = new List<NodeProto>();
             TakeOver(nodes, ref shared);
             string bias = AddBias(emission, name, biases[i], inputs[i], rows, nodes);
-            nodes.Add(emission.Grids.ReadsQuantized(Conv(emission, null, use, name, use.Input, dequantized, bias, use.Output)));
+            nodes.Add(emission.Grids.ReadsQuantized(Conv(emission, layer, use, name, use.Input, dequantized, bias, use.Output)));
             emission.ReplaceInSingle(layer, use, nodes, castsInput: false);
             emission.Grids.Request(use.Activation, layer.Type);
         }
@@ -100,7 +100,7 @@ static class ConvEmitter
                     ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Scales, nodes)
                     : emission.AddRealBias(layer, name, biases[u]);
                 string output = isLast ? use.Output : stage.IsPointwise || stage.Axis != null ? emission.Graph.FreshName($"{name}_{stage.Suffix}{stage.Dims[0]}") : emission.NameInner(use, plan.Rank);
-                var node = Conv(emission, stage.IsPointwise ? layer : null, use, $"{name}_{stage.Suffix}", value, weights[i].Value, bias, output, stage.Axis is { } axis ? (layer, axis) : null);
+                var node = Conv(emission, layer, use, $"{name}_{stage.Suffix}", value, weights[i].Value, bias, output, stage);
                 nodes.Add(i == 0 && isQuantized ? emission.Grids.ReadsQuantized(node) : node);
                 value = output;
                 if (!isLast && isQuantized)
@@ -189,17 +189,15 @@ static class ConvEmitter
         shared = [];
     }
 
-    /// <param name="pointwise">The layer, for a 1×1 convolution in as many groups; null for one with the attributes of the use's node.</param>
-    /// <param name="along">The layer and the axis of one that goes along a single axis.</param>
-    static NodeProto Conv(Emission emission, Layer? pointwise, LayerUse use, string name, string input, string weight, string bias, string output, (Layer Layer, int Axis)? along = null)
+    /// <param name="stage">What part of the layer it does; null for all of it.</param>
+    static NodeProto Conv(Emission emission, Layer layer, LayerUse use, string name, string input, string weight, string bias, string output, Stage? stage = null)
     {
         var node = NodeAttributes.Create("Conv", emission.Graph.FreshName(name), bias.Length > 0 ? [input, weight, bias] : [input, weight], [output]);
-        if (pointwise != null)
+        if (stage is { IsPointwise: true })
         {
-            long[] ones = [.. pointwise.Kernel.Select(_ => 1L)];
-            return node.With("kernel_shape", ones).With("group", pointwise.Groups);
+            return node.With("kernel_shape", [.. layer.Kernel.Select(_ => 1L)]).With("group", layer.Groups);
         }
-        if (along is var (layer, axis))
+        if (stage?.Axis is { } axis)
         {
             return node.Along(layer, use, axis);
         }
