@@ -47,12 +47,18 @@ sealed record Analysis(
         var grids = new Dictionary<string, UInt8Grid>();
         var spreads = new Dictionary<Layer, double>();
         var sketched = new List<(string Layer, int Channels, int Width)>();
-        foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory))
+        bool wantsFewBits = options.Format is FormatChoice.Auto or FormatChoice.Int4;
+        bool withPatches = wantsFewBits && workspace.Stats == null && options.Method is not (Method.Svd or Method.Randomized);
+        foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches))
         {
             clock.Enter("calibrate");
             Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
             var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, workspace.Memory)
                 ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, workspace.Memory);
+            bool CanRunInFewBits(Layer layer) => wantsFewBits && IsSeen(layer, positions) && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0;
+            var patches = withPatches
+                ? new Calibrator(workspace.Model, [.. running.Where(CanRunInFewBits)], workspace.Device, options.Threads).CollectPatches(sampling, workspace.Shares.Moments, shapes, workspace.Memory)
+                : [];
             foreach (var (value, grid) in measured.Grids)
             {
                 grids[value] = grid;
@@ -72,10 +78,11 @@ sealed record Analysis(
                     decompositions[layer] = Decomposing.Of(
                         algebra, layer, measured, options, workspace, utilized, downstream.GetValueOrDefault(layer));
                 }
-                if (isSeen && options.Format is FormatChoice.Auto or FormatChoice.Int4 && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0)
+                if (CanRunInFewBits(layer))
                 {
-                    int4[layer] = FewBits.Of(algebra, layer, decompositions.GetValueOrDefault(layer), measured, shapes, options.Method, moments, workspace.Model.Spill);
+                    int4[layer] = FewBits.Of(algebra, layer, decompositions.GetValueOrDefault(layer), measured, patches.GetValueOrDefault(layer), shapes, options.Method, moments, workspace.Model.Spill);
                 }
+                patches.Remove(layer);
                 clock.Report((double)++done / found.Layers.Count);
                 measured.Forget(layer); // the next layers' decompositions take its place in memory
                 Garbage.Collect(layer.Elements);

@@ -99,7 +99,8 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// </summary>
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
     /// <param name="limit">Bytes.</param>
-    public static List<List<Layer>> Waves(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, long limit)
+    /// <param name="withPatches">Whether moments of patches are measured, too.</param>
+    public static List<List<Layer>> Waves(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, long limit, bool withPatches = false)
     {
         var waves = new List<List<Layer>>();
         var taps = new HashSet<Tap>();
@@ -107,12 +108,13 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         foreach (var layer in layers)
         {
             Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes)] : [];
-            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => MomentChoice.Bytes(tap, limit));
+            long patches = withPatches && PatchChoice.IsWanted(layer, limit) ? PatchChoice.Bytes(layer) : 0;
+            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => MomentChoice.Bytes(tap, limit)) + patches;
             if (waves.Count == 0 || bytes + more > limit)
             {
                 waves.Add([]);
                 taps.Clear();
-                (bytes, more) = (0, own.Sum(tap => MomentChoice.Bytes(tap, limit)));
+                (bytes, more) = (0, own.Sum(tap => MomentChoice.Bytes(tap, limit)) + patches);
             }
             waves[^1].Add(layer);
             taps.UnionWith(own);
@@ -157,15 +159,23 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// </summary>
     void Measure(Tally<IMomentSums> tally, Sampling sampling, ReadOnlyMemory<int> samples)
     {
+        var (first, others) = Parts(sampling, samples);
+        Fill(tally, sampling, sampling.WholeRuns(first));
+        if (!others.IsEmpty)
+        {
+            Fill(tally.Of((tap, moments) => ((IMoments)moments).Count < Enough * tap.Size), sampling, sampling.WholeRuns(others));
+        }
+    }
+
+    /// <summary>One sample in four, wherever in the files they are, as those may be ordered by what is in them, and the others; all and none where a fourth is too few.</summary>
+    static (ReadOnlyMemory<int> First, ReadOnlyMemory<int> Others) Parts(Sampling sampling, ReadOnlyMemory<int> samples)
+    {
         if (samples.Length < Many * Math.Max(Fewest, sampling.RunSize))
         {
-            Fill(tally, sampling, sampling.WholeRuns(samples));
-            return;
+            return (samples, default);
         }
-        // Every fourth one: files may be ordered by what is in them.
         ILookup<bool, int> parts = samples.ToArray().Select((sample, i) => (sample, IsFirst: i % Many == 0)).ToLookup(item => item.IsFirst, item => item.sample);
-        Fill(tally, sampling, sampling.WholeRuns(parts[true].ToArray()));
-        Fill(tally.Of((tap, moments) => ((IMoments)moments).Count < Enough * tap.Size), sampling, sampling.WholeRuns(parts[false].ToArray()));
+        return (parts[true].ToArray(), parts[false].ToArray());
     }
 
     /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
@@ -274,20 +284,58 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     {
         var graph = new ProbeGraph(model);
         Tap[] taps = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Tap.AtPatches(layer, use, graph.AddPatches(layer, use), shapes) : Tap.AtInput(layer, use, shapes))];
-        Array.ForEach(taps, tap => graph.AddMoments(tap));
-        SummedMoments[] moments = Array.ConvertAll(taps, tap => new SummedMoments(tap.Groups, tap.Size, model.Spill));
+        return Sum(graph, [.. taps.Zip(layer.Uses, (tap, use) => (tap, use.Input))], sampling, samples);
+    }
+
+    /// <summary>
+    /// Moments of what the kernels of convolutions read, one set per use, for those layers that <see cref="PatchChoice"/> wants: from one sample in four where those have enough
+    /// patches, at some of the places where all are more than enough.
+    /// </summary>
+    /// <param name="limit">Bytes that one value's moments may take.</param>
+    /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
+    /// <exception cref="DataException">An activation is empty in every sample.</exception>
+    public Dictionary<Layer, Moments[]> CollectPatches(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, long limit)
+    {
+        var few = Parts(sampling, samples).First;
+        var wanted = layers.Where(layer => PatchChoice.IsWanted(layer, limit)).ToLookup(layer => PatchChoice.AreEnough(layer, shapes, few.Length));
+        var collected = new Dictionary<Layer, Moments[]>();
+        foreach (var (part, seen) in new[] { (wanted[true], few), (wanted[false], samples) })
+        {
+            var graph = new ProbeGraph(model);
+            var taps = part.SelectMany(layer => layer.Uses.Select(use => (Layer: layer, use.Input, Tap: Tap.AtPatches(
+                layer, use, graph.AddPatches(layer, use, PatchChoice.Step(layer, shapes, seen.Length, sampling.RunSize)), shapes)))).ToList();
+            if (taps.Count == 0)
+            {
+                continue;
+            }
+            var moments = Sum(graph, [.. taps.Select(item => (item.Tap, item.Input))], sampling, seen);
+            foreach (var uses in taps.Zip(moments).GroupBy(item => item.First.Layer, item => item.Second))
+            {
+                collected[uses.Key] = [.. uses];
+            }
+        }
+        return collected;
+    }
+
+    /// <summary>Moments of some taps, in their order.</summary>
+    /// <param name="graph">That has the taps' values.</param>
+    /// <param name="taps">With the activations that they look at, as errors name them.</param>
+    Moments[] Sum(ProbeGraph graph, (Tap Tap, string Value)[] taps, Sampling sampling, ReadOnlyMemory<int> samples)
+    {
+        Array.ForEach(taps, item => graph.AddMoments(item.Tap));
+        SummedMoments[] moments = Array.ConvertAll(taps, item => new SummedMoments(item.Tap.Groups, item.Tap.Size, model.Spill));
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
             for (int i = 0; i < taps.Length; i++)
             {
-                AddMoments(moments[i], taps[i], results, 3 * i, layer.Uses[i].Input);
+                AddMoments(moments[i], taps[i].Tap, results, 3 * i, taps[i].Value);
             }
         });
         for (int i = 0; i < taps.Length; i++)
         {
-            RequireSeen(moments[i].Count, layer.Uses[i].Input);
+            RequireSeen(moments[i].Count, taps[i].Value);
         }
         return moments;
     }

@@ -107,10 +107,11 @@ sealed class ProbeGraph
 
     /// <summary>
     /// Adds what a Conv's kernel reads as a value, (N, C·taps, positions of its output), tap within channel as its weight lies: another Conv
-    /// whose kernels have a single one each, so that strides, dilations and padding are those of the node itself.
+    /// whose kernels have a single one each, so that dilations and padding are those of the node itself.
     /// </summary>
+    /// <param name="step">Only at every so-many-th position along each axis.</param>
     /// <returns>Its name.</returns>
-    public string AddPatches(Layer layer, LayerUse use)
+    public string AddPatches(Layer layer, LayerUse use, int step = 1)
     {
         int taps = layer.KernelSize, channels = layer.Groups * layer.In / taps;
         var ones = new float[channels * taps * taps];
@@ -122,8 +123,9 @@ sealed class ProbeGraph
         _model.Graph.Initializer.Add(TensorData.Reals(kernels, layer.Type, ones, [channels * taps, 1, .. layer.Kernel]));
         return Node("Conv", [use.Input, kernels], node =>
         {
-            node.Attribute.AddRange(use.Node.Attribute.Where(attribute => attribute.Name != "group").Select(attribute => attribute.Clone()));
-            node.With("group", channels);
+            node.Attribute.AddRange(use.Node.Attribute.Where(attribute => attribute.Name is not ("group" or "strides")).Select(attribute => attribute.Clone()));
+            long[] strides = use.Node.Ints("strides") ?? [.. layer.Kernel.Select(_ => 1L)];
+            node.With("group", channels).With("strides", Array.ConvertAll(strides, stride => stride * step));
         });
     }
 

@@ -32,9 +32,9 @@ long begin = Stopwatch.GetTimestamp();
 for (int round = 0; round < FewestRounds || Stopwatch.GetElapsedTime(begin) < budget; round++)
 {
     plainOfOne = Math.Min(plainOfOne, Seconds(() => Forward(one)));
-    withMomentsOfOne = Math.Min(withMomentsOfOne, Seconds(() => calibrator.Collect(sampling, one, shapes, withRanges: false)));
+    withMomentsOfOne = Math.Min(withMomentsOfOne, Seconds(() => Collect(one)));
     plain = Math.Min(plain, Seconds(() => Forward(all)));
-    withMoments = Math.Min(withMoments, Seconds(() => calibrator.Collect(sampling, all, shapes, withRanges: false)));
+    withMoments = Math.Min(withMoments, Seconds(() => Collect(all)));
 }
 plain -= plainOfOne;
 withMoments -= withMomentsOfOne;
@@ -46,6 +46,13 @@ static double Seconds(Action action)
     long start = Stopwatch.GetTimestamp();
     action();
     return Stopwatch.GetElapsedTime(start).TotalSeconds;
+}
+
+// What --format auto collects, but for ranges.
+void Collect(ReadOnlyMemory<int> samples)
+{
+    calibrator.Collect(sampling, samples, shapes, withRanges: false);
+    calibrator.CollectPatches(sampling, samples, shapes, workspace.Memory);
 }
 
 void Forward(ReadOnlyMemory<int> samples)
