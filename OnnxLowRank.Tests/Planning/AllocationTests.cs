@@ -166,14 +166,14 @@ public class AllocationTests
     }
 
     [Fact]
-    public void A_layer_undone_is_in_one_piece_again_as_fast_as_possible_and_does_no_more_damage()
+    public void A_layer_undone_is_in_one_piece_again_as_cheap_as_possible_and_does_no_more_damage()
     {
         var (model, samples) = LayerCases.Make("MatMul");
         var bench = new Bench(model, samples);
         var (first, second) = (bench.Layer, bench.Layer with { Name = "other" });
         List<Candidate> Table(Layer layer) =>
         [
-            Of(new LayerPlan.Keep(layer), 100, 10, 0),
+            Of(new LayerPlan.Keep(layer), 100, 5.9, 0), // faster by a clock's noise
             Of(new LayerPlan.Quantize(layer, WeightFormat.Int8), 30, 6, 0.01),
             Of(new LayerPlan.Quantize(layer, WeightFormat.Int4), 15, 5, 0.5), // does more damage than the plan
             Of(new LayerPlan.Factorize(layer, 2, WeightFormat.Int8), 10, 12, 0.02),

@@ -49,7 +49,7 @@ sealed class Allocation
 
     Allotment Of(Candidate[] chosen) => new(chosen, chosen.Sum(Cost), chosen.Sum(candidate => candidate.Bytes), chosen.Sum(candidate => candidate.Damage));
 
-    /// <summary>The plan with some layers undone: each as fast as it can be in one piece, at no more damage than it did.</summary>
+    /// <summary>The plan with some layers undone: each as cheap as it can be in one piece, at no more damage than it did.</summary>
     public Allotment Without(Allotment allotment, IReadOnlySet<Layer> layers) =>
         Of([.. allotment.Chosen.Select((chosen, i) => layers.Contains(chosen.Plan.Layer) ? Undone(chosen, i) : chosen)]);
 
@@ -58,10 +58,12 @@ sealed class Allocation
         .Where((chosen, i) => chosen.Plan is LayerPlan.Factorize && Undone(chosen, i).Time < chosen.Time)
         .Select(chosen => chosen.Plan.Layer).ToHashSet();
 
-    /// <summary>The fastest way to do a layer in one piece at no more damage than what was chosen.</summary>
+    /// <summary>
+    /// The cheapest way to do a layer in one piece at no more damage than what was chosen. Not the fastest: by a clock's noise that could be floats.
+    /// </summary>
     Candidate Undone(Candidate chosen, int layer) => _tables[layer]
         .Where(candidate => candidate.Plan is not LayerPlan.Factorize && candidate.Plan != chosen.Plan && candidate.Damage <= chosen.Damage)
-        .MinBy(candidate => candidate.Time);
+        .MinBy(Cost);
 
     /// <summary>
     /// Dense convolutions on integers that by the tables would take longer as they were. Between integers a float one costs conversions, which
