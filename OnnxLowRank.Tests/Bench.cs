@@ -7,6 +7,7 @@ using OnnxLowRank.Planning;
 using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Tests.Rewriting;
 using OnnxLowRank.Timing;
 
 namespace OnnxLowRank.Tests;
@@ -41,6 +42,13 @@ sealed class Bench
 
     /// <summary>The only layer of the model.</summary>
     public Layer Layer => Assert.Single(Found.Layers);
+
+    /// <summary>Names of <see cref="LayerCases"/> with a Conv layer for which something holds.</summary>
+    public static IEnumerable<string> ConvsWhere(Predicate<Layer> holds) => LayerCases.NamesWith("Conv").Where(name =>
+    {
+        var (model, samples) = LayerCases.Make(name);
+        return holds(new Bench(model, samples).Layer);
+    });
 
     /// <summary>By the output method, at every rank there is.</summary>
     public Decomposition Decompose(Layer layer)

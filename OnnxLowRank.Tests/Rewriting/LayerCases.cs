@@ -1,4 +1,3 @@
-using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
 
 namespace OnnxLowRank.Tests.Rewriting;
@@ -25,13 +24,6 @@ static class LayerCases
     public static IEnumerable<string> Names => s_cases.Keys;
 
     public static IEnumerable<string> NamesWith(string start) => Names.Where(name => name.StartsWith(start, StringComparison.Ordinal));
-
-    /// <summary>Cases of a Conv layer for which something holds.</summary>
-    public static IEnumerable<string> ConvsWhere(Predicate<Layer> holds) => NamesWith("Conv").Where(name =>
-    {
-        var (model, samples) = Make(name);
-        return holds(new Bench(model, samples).Layer);
-    });
 
     /// <summary>Cases without a Gemm's C that is no bias: the only layers whose mean is not kept, and that have no 8-bit form.</summary>
     public static IEnumerable<string> WithoutAddend => Names.Where(name => !name.Contains("addend", StringComparison.Ordinal));

@@ -11,7 +11,7 @@ public class SpatialTests
     /// <summary>One more quantized value than in one piece.</summary>
     const double Int8Noise = 0.04;
 
-    static readonly string[] s_names = [.. LayerCases.ConvsWhere(layer => layer.BreakEvenSpatialRank > 0)];
+    static readonly string[] s_names = [.. Bench.ConvsWhere(layer => layer.BreakEvenSpatialRank > 0)];
 
     public static TheoryData<string> Cases => [.. s_names];
 

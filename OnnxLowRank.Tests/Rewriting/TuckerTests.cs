@@ -12,7 +12,7 @@ public class TuckerTests
     /// <summary>One more quantized value than in the channel scheme.</summary>
     const double Int8Noise = 0.04;
 
-    static readonly string[] s_combinable = [.. LayerCases.ConvsWhere(layer => layer.BreakEvenInputRank > 0)];
+    static readonly string[] s_combinable = [.. Bench.ConvsWhere(layer => layer.BreakEvenInputRank > 0)];
 
     public static TheoryData<string> Cases => [.. s_combinable];
 
