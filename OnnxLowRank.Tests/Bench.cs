@@ -141,9 +141,11 @@ sealed class Bench
     Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect, int weightBits = 8)
     {
         var decompositions = plans.OfType<LayerPlan.Factorize>().ToDictionary(factorize => factorize.Layer, factorize => Decompose(factorize.Layer));
-        var inside = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
-        return new Rewriter(Model, decompositions, Int4, new(Measured.Grids, inside), dialect, new Dictionary<string, string>(), weightBits);
+        return new Rewriter(Model, decompositions, Int4, Ranges(decompositions.Values), dialect, new Dictionary<string, string>(), weightBits);
     }
+
+    ActivationRanges Ranges(IEnumerable<Decomposition> decompositions) =>
+        new(Measured.Grids, _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Where(item => item.Layer.Kind == LayerKind.Conv)]));
 
     Dictionary<Layer, Int4Weights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);
 
@@ -151,10 +153,9 @@ sealed class Bench
     public LayerTimer Timer(Dialect dialect = Dialect.Ort)
     {
         var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
-        var inside = _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Values.Where(item => item.Layer.Kind == LayerKind.Conv)]);
         var shapes = Found.Layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct().ToDictionary(value => value, value => new RunShape(Shapes[value], Shapes[value]));
         return new(
-            Model, decompositions, Int4, new(Measured.Grids, inside), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, () => Directory.CreateTempSubdirectory().FullName, CancellationToken.None);
+            Model, decompositions, Int4, Ranges(decompositions.Values), shapes, Found.Layers.ToDictionary(layer => layer, _ => new Positions(1, 1)), dialect, Device.Cpu, threads: 1, () => Directory.CreateTempSubdirectory().FullName, CancellationToken.None);
     }
 
     public Seen[] Run(OnnxModel model, params string[] values) => ModelRuns.Run(model, _samples, values);

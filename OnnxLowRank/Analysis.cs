@@ -48,6 +48,7 @@ sealed record Analysis(
         var spreads = new Dictionary<Layer, double>();
         var sketched = new List<(string Layer, int Channels, int Width)>();
         bool wantsFewBits = options.Format is FormatChoice.Auto or FormatChoice.Int4;
+        bool CanRunInFewBits(Layer layer) => wantsFewBits && IsSeen(layer, positions) && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0;
         bool withPatches = wantsFewBits && workspace.Stats == null && options.Method is not (Method.Svd or Method.Randomized);
         foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches))
         {
@@ -55,7 +56,6 @@ sealed record Analysis(
             Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
             var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, workspace.Memory)
                 ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, workspace.Memory);
-            bool CanRunInFewBits(Layer layer) => wantsFewBits && IsSeen(layer, positions) && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0;
             var patches = withPatches
                 ? new Calibrator(workspace.Model, [.. running.Where(CanRunInFewBits)], workspace.Device, options.Threads).CollectPatches(sampling, workspace.Shares.Moments, shapes, workspace.Memory)
                 : [];

@@ -205,10 +205,11 @@ public static class Compressor
                 return (plan, proof);
             }
             var faster = proof.Slower.Count > 0 && search.PutBack(plan, proof.Slower) is { } without ? without : plan;
-            foreach (var pairs in new IReadOnlySet<Layer>[] { faster.Allocation.SlowerPairs(faster.Allotment), Pairs(faster.Allotment) })
+            IReadOnlySet<Layer>[] choices = [faster.Allocation.SlowerPairs(faster.Allotment), Pairs(faster.Allotment)];
+            foreach (var pairs in choices.Where(pairs => pairs.Count > 0).DistinctBy(pairs => pairs.Count)) // the first are among the second
             {
                 var whole = faster.Allocation.Without(faster.Allotment, pairs);
-                double ratio = pairs.Count == 0 ? 1 : models.Ratio(whole, faster.Allotment);
+                double ratio = models.Ratio(whole, faster.Allotment);
                 if ((ratio * Slower < 1 || faster.Allocation.CostOf(whole, faster.Allotment, ratio) < faster.Allotment.Cost) && search.PutBack(faster, pairs) is { } undone)
                 {
                     faster = undone;

@@ -51,11 +51,10 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
             workspace.Sampling.First(samples, run => milliseconds = Latency.Milliseconds([first, second], run, s_budget));
             return milliseconds;
         }
+        IEnumerable<LayerTime> Both() => Of(1).Zip(Of(Math.Min(Many, workspace.Sampling.RunSize)), (one, many) => new LayerTime(one, many, []));
         // Twice, some time apart: a machine that other programs slow down for a moment would decide otherwise.
-        int many = Math.Min(Many, workspace.Sampling.RunSize);
-        double[][] measured = [Of(1), Of(many), Of(1), Of(many)];
-        double Ratio(int at) => Math.Min(measured[at][0], measured[at + 2][0]) / Math.Min(measured[at][1], measured[at + 2][1]);
-        return new(Ratio(0), Ratio(1), []);
+        LayerTime[] times = [.. Both().ToArray().Zip(Both().ToArray(), LayerTime.Shorter)];
+        return new(times[0].One / times[1].One, times[0].Each / times[1].Each, []);
     }
 
     static string Text(Allotment allotment) => string.Join(' ', allotment.Plans.Select(plan => plan with { Layer = null! }));

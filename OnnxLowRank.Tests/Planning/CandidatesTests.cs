@@ -19,6 +19,16 @@ public class CandidatesTests
         return new(model, samples);
     }
 
+    /// <summary>One of 3×3 with as many outputs as inputs.</summary>
+    static Bench Convolution(int channels)
+    {
+        var tiny = new TinyModel();
+        tiny.Input("x", null, channels, 4, 4);
+        tiny.Node("Conv", ["x", tiny.Weight("w", channels, channels, 3, 3)], "y");
+        tiny.Outputs("y");
+        return new(tiny.Build(), new([Feed.Random("x", 4, channels, 4, 4)]));
+    }
+
     [Fact]
     public void Keeping_is_always_first_and_does_no_damage()
     {
@@ -88,11 +98,7 @@ public class CandidatesTests
     [Fact]
     public void Pairs_of_ranks_have_sizes_that_kernels_like()
     {
-        var tiny = new TinyModel();
-        tiny.Input("x", null, 160, 4, 4);
-        tiny.Node("Conv", ["x", tiny.Weight("w", 160, 160, 3, 3)], "y");
-        tiny.Outputs("y");
-        var bench = new Bench(tiny.Build(), new([Feed.Random("x", 4, 160, 4, 4)]));
+        var bench = Convolution(160);
 
         var pairs = Table(bench, true, true, WeightFormat.Int8).Select(candidate => candidate.Plan).OfType<LayerPlan.Factorize>().Where(plan => plan.InputRank != null).ToList();
 
@@ -106,11 +112,7 @@ public class CandidatesTests
     [Fact]
     public void Convolutions_of_integers_are_cut_at_multiples_of_four()
     {
-        var tiny = new TinyModel();
-        tiny.Input("x", null, 24, 4, 4);
-        tiny.Node("Conv", ["x", tiny.Weight("w", 24, 24, 3, 3)], "y");
-        tiny.Outputs("y");
-        var bench = new Bench(tiny.Build(), new([Feed.Random("x", 4, 24, 4, 4)]));
+        var bench = Convolution(24);
         int[] Ranks(WeightFormat format, bool isSpatial) => [.. Table(bench, true, true, format)
             .Select(candidate => candidate.Plan).OfType<LayerPlan.Factorize>().Where(plan => plan.InputRank == null && plan.IsSpatial == isSpatial && plan.Block == 0).Select(plan => plan.Rank).Distinct().Order()];
         static bool IsSuited(int rank) => rank < 4 || rank % 4 == 0;

@@ -3,47 +3,10 @@ using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Onnx;
-using OnnxLowRank.Quantization;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Samples;
 
 namespace OnnxLowRank.Calibration;
-
-/// <summary>What calibration measured.</summary>
-/// <param name="Moments">Per layer, one set of moments per use, of the value that <see cref="Tap"/> chose.</param>
-/// <param name="InputMoments">Per Conv layer whose input channels may be combined or whose kernel may be cut, the moments of those channels.</param>
-/// <param name="Sketches">Per layer whose value is too wide for moments, one sketch per use.</param>
-/// <param name="Grids">8-bit grid per value that enters or leaves a Conv layer.</param>
-/// <param name="Spreads">Per MatMul and Gemm layer, <see cref="RowMaxima.Spread"/> of its input; the largest where it has several.</param>
-sealed record Measured(
-    Dictionary<Layer, Moments[]> Moments, Dictionary<Layer, Moments[]> InputMoments, Dictionary<Layer, SketchedMoments[]> Sketches,
-    IReadOnlyDictionary<string, UInt8Grid> Grids, IReadOnlyDictionary<Layer, double> Spreads)
-{
-    /// <summary>What was measured of values, as layers look at it.</summary>
-    /// <param name="moments">Its <see cref="Calibration.Moments"/> or <see cref="SketchedMoments"/>.</param>
-    /// <param name="range">Smallest and largest element of a value.</param>
-    /// <param name="spread"><see cref="RowMaxima.Spread"/> of a value's vectors.</param>
-    public static Measured Of(
-        IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Func<Tap, IMoments> moments,
-        Func<string, (double Low, double High)> range, Func<Tap, double> spread)
-    {
-        Dictionary<Layer, T[]> Known<T>(IEnumerable<Layer> layers, Func<Layer, LayerUse, IReadOnlyDictionary<string, long[]>, Tap> tap) where T : IMoments => layers
-            .Where(layer => moments(tap(layer, layer.Uses[0], shapes)) is T)
-            .ToDictionary(layer => layer, layer => layer.Uses.Select(use => (T)moments(tap(layer, use, shapes))).ToArray());
-        return new(
-            Known<Moments>(layers, Tap.Of), Known<Moments>(layers.Where(Probes.MixesChannels), Tap.AtConvInput), Known<SketchedMoments>(layers, Tap.Of),
-            withRanges ? Probes.RangedValues(layers).ToDictionary(item => item.Value, item => UInt8Grid.Covering(range(item.Value).Low, range(item.Value).High)) : [],
-            withRanges ? layers.Where(Probes.HasRows).ToDictionary(layer => layer, layer => layer.Uses.Max(use => spread(Tap.AtInput(layer, use, shapes)))) : []);
-    }
-
-    /// <summary>Lets go of a layer's moments, which are among the largest things of a job.</summary>
-    public void Forget(Layer layer)
-    {
-        Moments.Remove(layer);
-        InputMoments.Remove(layer);
-        Sketches.Remove(layer);
-    }
-}
 
 /// <summary>Runs a model on samples and brings home the moments of its layers.</summary>
 /// <param name="layers">Those that are measured; there may be none.</param>
@@ -174,8 +137,8 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         {
             return (samples, default);
         }
-        ILookup<bool, int> parts = samples.ToArray().Select((sample, i) => (sample, IsFirst: i % Many == 0)).ToLookup(item => item.IsFirst, item => item.sample);
-        return (parts[true].ToArray(), parts[false].ToArray());
+        int[] all = samples.ToArray();
+        return (all.Where((_, i) => i % Many == 0).ToArray(), all.Where((_, i) => i % Many != 0).ToArray());
     }
 
     /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
@@ -297,17 +260,13 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     public Dictionary<Layer, Moments[]> CollectPatches(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, long limit)
     {
         var few = Parts(sampling, samples).First;
-        var wanted = layers.Where(layer => PatchChoice.IsWanted(layer, limit)).ToLookup(layer => PatchChoice.AreEnough(layer, shapes, few.Length));
         var collected = new Dictionary<Layer, Moments[]>();
-        foreach (var (part, seen) in new[] { (wanted[true], few), (wanted[false], samples) })
+        foreach (var part in layers.Where(layer => PatchChoice.IsWanted(layer, limit)).GroupBy(layer => PatchChoice.AreEnough(layer, shapes, few.Length)))
         {
+            var seen = part.Key ? few : samples;
             var graph = new ProbeGraph(model);
             var taps = part.SelectMany(layer => layer.Uses.Select(use => (Layer: layer, use.Input, Tap: Tap.AtPatches(
                 layer, use, graph.AddPatches(layer, use, PatchChoice.Step(layer, shapes, seen.Length, sampling.RunSize)), shapes)))).ToList();
-            if (taps.Count == 0)
-            {
-                continue;
-            }
             var moments = Sum(graph, [.. taps.Select(item => (item.Tap, item.Input))], sampling, seen);
             foreach (var uses in taps.Zip(moments).GroupBy(item => item.First.Layer, item => item.Second))
             {

@@ -124,8 +124,7 @@ sealed class ProbeGraph
         return Node("Conv", [use.Input, kernels], node =>
         {
             node.Attribute.AddRange(use.Node.Attribute.Where(attribute => attribute.Name is not ("group" or "strides")).Select(attribute => attribute.Clone()));
-            long[] strides = use.Node.Ints("strides") ?? [.. layer.Kernel.Select(_ => 1L)];
-            node.With("group", channels).With("strides", Array.ConvertAll(strides, stride => stride * step));
+            node.With("group", channels).With("strides", Array.ConvertAll(Patches.Strides(layer, use), stride => stride * step));
         });
     }
 

@@ -27,7 +27,4 @@ static class KernelAxis
 
     /// <summary>The kernel along one axis.</summary>
     public static long[] Shape(Layer layer, int axis) => axis == 0 ? [layer.Kernel[0], 1] : [1, layer.Kernel[1]];
-
-    /// <summary>Steps between the positions that the kernel is applied to.</summary>
-    public static long Stride(LayerUse use, int axis) => use.Node.Ints("strides") is { Length: 2 } strides ? strides[axis] : 1;
 }

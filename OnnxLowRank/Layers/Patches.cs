@@ -10,7 +10,7 @@ static class Patches
     public static double[] Shares(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes)
     {
         long[] kernel = layer.Kernel, from = shapes[use.Input][2..], to = shapes[use.Output][2..];
-        long[] strides = use.Node.Ints("strides") ?? Ones(kernel), dilations = use.Node.Ints("dilations") ?? Ones(kernel);
+        long[] strides = Strides(layer, use), dilations = PerAxis(layer, use, "dilations");
         double[] shares = [1];
         for (int axis = 0; axis < kernel.Length; axis++)
         {
@@ -25,6 +25,12 @@ static class Patches
     /// <summary>Per element of a patch, its channel's value times its tap's share.</summary>
     public static double[] Repeat(double[] channels, double[] shares) => [.. channels.SelectMany(value => shares.Select(share => value * share))];
 
+    /// <summary>Steps between the positions that the kernel is applied to, per axis.</summary>
+    public static long[] Strides(Layer layer, LayerUse use) => PerAxis(layer, use, "strides");
+
+    /// <summary>An attribute that is 1 along every axis where it is not given.</summary>
+    static long[] PerAxis(Layer layer, LayerUse use, string name) => use.Node.Ints(name) is { Length: > 0 } given ? given : Array.ConvertAll(layer.Kernel, _ => 1L);
+
     static bool IsInside(long position, long size) => position >= 0 && position < size;
 
     static long PaddingBefore(LayerUse use, int axis, long[] kernel, long[] strides, long[] dilations, long[] from, long[] to)
@@ -37,6 +43,4 @@ static class Patches
         }
         return auto == "VALID" ? 0 : use.Node.Ints("pads")?[axis] ?? 0;
     }
-
-    static long[] Ones(long[] kernel) => Array.ConvertAll(kernel, _ => 1L);
 }

@@ -35,7 +35,7 @@ readonly record struct Product(double Positions, double Elements, double Outputs
         if (factorize.IsSpatial)
         {
             long width = layer.Kernel[1];
-            yield return new(positions.Output * KernelAxis.Stride(layer.Uses[0], 1), (double)factorize.Rank * layer.In / width, factorize.Rank);
+            yield return new(positions.Output * Patches.Strides(layer, layer.Uses[0])[1], (double)factorize.Rank * layer.In / width, factorize.Rank);
             yield return new(positions.Output, (double)layer.Out * factorize.Rank * width, layer.Out);
             yield break;
         }
