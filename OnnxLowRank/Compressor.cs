@@ -127,9 +127,9 @@ public static class Compressor
         foreach (var tables in choices.Skip(ways.Count).Prepend(cheapest))
         {
             var plan = search.Run(tables);
-            // The table's times decide where they are measured: the clock may say something else in the next run.
+            // The clock decides only where layers cannot be timed: it may say something else in the next run.
             double slowdown = plan is not { Passed: true } ? double.PositiveInfinity
-                : timed == null && !options.Deterministic ? search.Slowdown(plan)
+                : timed == null && options.Timing ? search.Slowdown(plan)
                 : plan.Allotment.Chosen.Sum(candidate => candidate.Time) / tables.Sum(table => table[0].Time);
             if (plan != null && (best == null || IsBetter(plan, slowdown, best, bestSlowdown)))
             {
