@@ -77,11 +77,11 @@ sealed class Bench
             ? s_algebra.Multiply(weight, new Matrix(layer.In, 1, moments[i].Mean())).Data
             : moments[i].Mean().Select((mean, o) => mean - (use.Bias?[o] ?? 0)).ToArray())];
         int channels = layer.In / layer.KernelSize;
-        var input = layer.BreakEvenInputRank == 0 ? null
-            : InputMethod.Of(s_algebra, weight, channels, Measured.InputMoments[layer][0].Second(0, centred: false), shrinkage: 0, channels);
+        var second = Probes.MixesChannels(layer) ? Measured.InputMoments[layer][0].Second(0, centred: false) : null;
+        var input = layer.BreakEvenInputRank == 0 ? null : InputMethod.Of(s_algebra, weight, channels, second, shrinkage: 0, channels);
         var spatial = layer.BreakEvenSpatialRank == 0 ? null
             : SpatialMethod.Of(
-                s_algebra, weight, channels, (int)layer.Kernel[1], Measured.InputMoments[layer][0].Second(0, centred: false), shrinkage: 0,
+                s_algebra, weight, channels, (int)layer.Kernel[1], (u, w) => u == w ? second : null, shrinkage: 0,
                 (int)Math.Min(channels * layer.Kernel[0], layer.Kernel[1] * layer.Out));
         return _decompositions[layer] = new(s_algebra, layer, [.. bases], means, input, spatial: spatial);
     }

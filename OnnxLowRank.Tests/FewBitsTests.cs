@@ -13,36 +13,17 @@ namespace OnnxLowRank.Tests;
 /// <summary>What moments of patches are good for: rounding a convolution's weights with regard to how pixels beside each other are alike.</summary>
 public class FewBitsTests
 {
-    const int Count = 128, Channels = 4, Size = 12, Outputs = 16;
-
-    /// <summary>Images in which neighbours are alike: random numbers, averaged over 5×5.</summary>
-    static Feed Smooth()
-    {
-        const int Reach = 2, Wide = Size + 2 * Reach;
-        float[] noise = TinyModel.Random([Count * Channels, Wide, Wide], seed: 5), values = new float[Count * Channels * Size * Size];
-        for (int i = 0; i < values.Length; i++)
-        {
-            (int image, int y, int x) = (i / (Size * Size), i / Size % Size, i % Size);
-            for (int v = 0; v <= 2 * Reach; v++)
-            {
-                for (int u = 0; u <= 2 * Reach; u++)
-                {
-                    values[i] += noise[(image * Wide + y + v) * Wide + x + u];
-                }
-            }
-        }
-        return new("x", values, Channels, Size, Size);
-    }
+    const int Channels = 4, Outputs = 16;
 
     [Fact]
     public void With_moments_of_patches_four_bits_lose_far_less_and_what_they_lose_is_known()
     {
         var tiny = new TinyModel();
-        tiny.Input("x", null, Channels, Size, Size);
+        tiny.Input("x", null, Channels, SmoothImages.Size, SmoothImages.Size);
         tiny.Node("Conv", ["x", tiny.Weight("w", Outputs, Channels, 3, 3)], "y", ("pads", new long[] { 1, 1, 1, 1 }));
         tiny.Outputs("y");
         var model = tiny.Build();
-        var samples = new MemorySamples([Smooth()]);
+        var samples = new MemorySamples([SmoothImages.Of("x", 128, Channels)]);
         var layer = Assert.Single(LayerFinder.Find(model, new()).Layers);
         var sampling = new Sampling(samples, batch: null, CancellationToken.None);
         var calibrator = new Calibrator(model, [layer], Device.Cpu, threads: 1);
@@ -50,7 +31,7 @@ public class FewBitsTests
         var measured = calibrator.Collect(sampling, samples.All, shapes, withRanges: false);
         var algebra = LinearAlgebra.Create(1);
         var original = ModelRuns.Run(model, samples, "y")[0];
-        (double Lost, double Predicted) Rounded(Moments[]? patches)
+        (double Lost, double Predicted) Rounded(PatchMoment? patches)
         {
             var int4 = FewBits.Of(algebra, layer, null, measured, patches, shapes, Method.Output, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
             var rewriter = new Rewriter(model, new Dictionary<Layer, Decomposition>(), new Dictionary<Layer, Int4Weights> { [layer] = int4 }, ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>());
@@ -59,7 +40,7 @@ public class FewBitsTests
         }
 
         var without = Rounded(null);
-        var with = Rounded(calibrator.CollectPatches(sampling, samples.All, shapes, long.MaxValue)[layer]);
+        var with = Rounded(PatchMoments.Of(layer, calibrator.CollectPatches(sampling, samples.All, shapes, long.MaxValue)[layer]));
 
         Assert.True(with.Lost < 0.4 * without.Lost, $"{without.Lost} {with.Lost}");
         Assert.InRange(with.Predicted / with.Lost, 0.9, 1.15); // a hundredth of damping, and a little taken off what is believed

@@ -49,7 +49,9 @@ sealed record Analysis(
         var sketched = new List<(string Layer, int Channels, int Width)>();
         bool wantsFewBits = options.Format is FormatChoice.Auto or FormatChoice.Int4;
         bool CanRunInFewBits(Layer layer) => wantsFewBits && IsSeen(layer, positions) && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0;
-        bool withPatches = wantsFewBits && workspace.Stats == null && options.Method is not (Method.Svd or Method.Randomized);
+        bool Factorizes(Layer layer) => options.Method != Method.None && IsSeen(layer, positions) && layer.BreakEvenRank >= 1 && !layer.IsDepthwise;
+        bool WantsPatches(Layer layer) => CanRunInFewBits(layer) || (options.Method == Method.Output && Factorizes(layer) && Probes.MixesChannels(layer));
+        bool withPatches = workspace.Stats == null && options.Method is not (Method.Svd or Method.Randomized);
         foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches))
         {
             clock.Enter("calibrate");
@@ -57,7 +59,7 @@ sealed record Analysis(
             var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, workspace.Memory)
                 ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, workspace.Memory);
             var patches = withPatches
-                ? new Calibrator(workspace.Model, [.. running.Where(CanRunInFewBits)], workspace.Device, options.Threads).CollectPatches(sampling, workspace.Shares.Moments, shapes, workspace.Memory)
+                ? new Calibrator(workspace.Model, [.. running.Where(WantsPatches)], workspace.Device, options.Threads).CollectPatches(sampling, workspace.Shares.Moments, shapes, workspace.Memory)
                 : [];
             foreach (var (value, grid) in measured.Grids)
             {
@@ -72,17 +74,15 @@ sealed record Analysis(
             var moments = new ConditionalWeakTable<Moments, InputMoment?>();
             foreach (var layer in wave)
             {
-                bool isSeen = IsSeen(layer, positions);
-                if (isSeen && options.Method != Method.None && layer.BreakEvenRank >= 1 && !layer.IsDepthwise)
+                var moment = patches.Remove(layer, out var uses) ? PatchMoments.Of(layer, uses) : null;
+                if (Factorizes(layer))
                 {
-                    decompositions[layer] = Decomposing.Of(
-                        algebra, layer, measured, options, workspace, utilized, downstream.GetValueOrDefault(layer));
+                    decompositions[layer] = Decomposing.Of(algebra, layer, measured, options, workspace, utilized, downstream.GetValueOrDefault(layer), moment);
                 }
                 if (CanRunInFewBits(layer))
                 {
-                    int4[layer] = FewBits.Of(algebra, layer, decompositions.GetValueOrDefault(layer), measured, patches.GetValueOrDefault(layer), shapes, options.Method, moments, workspace.Model.Spill);
+                    int4[layer] = FewBits.Of(algebra, layer, decompositions.GetValueOrDefault(layer), measured, moment, shapes, options.Method, moments, workspace.Model.Spill);
                 }
-                patches.Remove(layer);
                 clock.Report((double)++done / found.Layers.Count);
                 measured.Forget(layer); // the next layers' decompositions take its place in memory
                 Garbage.Collect(layer.Elements);

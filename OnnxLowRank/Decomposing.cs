@@ -18,8 +18,9 @@ static class Decomposing
     /// <summary>The decomposition of a layer that some rank makes smaller.</summary>
     /// <param name="utilized">What finds the spaces that the task uses, with <see cref="Method.Utilized"/>; null otherwise.</param>
     /// <param name="downstream">Where the layer's output goes, if that is to count.</param>
+    /// <param name="patches">Of a Conv where it was measured; null otherwise.</param>
     public static Decomposition Of(
-        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, Downstream? downstream)
+        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, Downstream? downstream, PatchMoment? patches)
     {
         var spill = workspace.Model.Spill;
         if (layer.Kind == LayerKind.Constant)
@@ -34,8 +35,15 @@ static class Decomposing
         {
             return OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill);
         }
-        var (input, spatial) = InputsOf(algebra, layer, measured, options);
-        return Decompose(algebra, layer, measured, options.Method, options.Seed, layer.BreakEvenRank, input, spill, downstream, spatial);
+        return OfMoments(algebra, layer, measured, options.Method, options.Seed, spill, downstream, patches);
+    }
+
+    /// <summary>The decomposition of a layer whose moments are known.</summary>
+    public static Decomposition OfMoments(
+        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, Spill spill, Downstream? downstream, PatchMoment? patches)
+    {
+        var (input, spatial) = InputsOf(algebra, layer, measured, method, patches);
+        return Decompose(algebra, layer, measured, method, seed, layer.BreakEvenRank, input, spill, downstream, spatial, patches);
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
@@ -74,7 +82,7 @@ static class Decomposing
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static Decomposition Decompose(
         ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null,
-        Downstream? downstream = null, SpatialBasis? spatial = null)
+        Downstream? downstream = null, SpatialBasis? spatial = null, PatchMoment? patches = null)
     {
         var moments = measured.Moments[layer];
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
@@ -90,7 +98,7 @@ static class Decomposing
                 ? OutputMethod.Along(algebra, OfWeight(algebra, part!, method, rank, seed + g).Vectors, second, isAtInput ? part : null)
                 : FromMoments(algebra, layer, part, second, shrinkage, rank, downstream == null || layer.Out > OutputMetric.MostChannels ? null : MetricOf(algebra, layer, downstream, moments[0].Mean(), second));
         })];
-        return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill, spatial: spatial);
+        return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill, spatial: spatial, patches: patches);
     }
 
     static OutputBasis OfWeight(ILinearAlgebra algebra, Matrix part, Method method, int rank, int seed) =>
@@ -150,7 +158,7 @@ static class Decomposing
     static bool IsSolvedAtInput(Layer layer) => Tap.IsAtInput(layer) && layer.In < layer.Out;
 
     /// <summary>What cuts a Conv at its input channels, and what cuts its kernel into columns and rows; null where that saves nothing.</summary>
-    static (InputBasis? Input, SpatialBasis? Spatial) InputsOf(ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options)
+    static (InputBasis? Input, SpatialBasis? Spatial) InputsOf(ILinearAlgebra algebra, Layer layer, Measured measured, Method method, PatchMoment? patches)
     {
         if (!Probes.MixesChannels(layer))
         {
@@ -158,12 +166,15 @@ static class Decomposing
         }
         int channels = layer.In / layer.KernelSize;
         var moments = measured.InputMoments[layer];
-        var second = options.Method is Method.Svd or Method.Randomized ? null : Moments.Pooled(moments, 0, centred: false);
+        int height = (int)layer.Kernel[0];
+        // Without patches about zero, since padding is zero; with them what the mean loses is known.
+        var second = method is Method.Svd or Method.Randomized ? null : patches?.Within(layer.KernelSize) ?? Moments.Pooled(moments, 0, centred: false);
+        Func<int, int, Matrix?>? columns = second == null ? null : patches == null ? (u, w) => u == w ? second : null : (u, w) => patches.Column(u, w, height, layer.KernelSize / height);
         double shrinkage = Shrinkage(moments.Sum(use => use.Count), channels);
         var weight = layer.ReadWeight();
         return (
             layer.BreakEvenInputRank == 0 ? null : InputMethod.Of(algebra, weight, channels, second, shrinkage, Math.Min(channels, layer.BreakEvenInputRank)),
-            layer.BreakEvenSpatialRank == 0 ? null : SpatialMethod.Of(algebra, weight, channels, (int)layer.Kernel[1], second, shrinkage, layer.BreakEvenSpatialRank));
+            layer.BreakEvenSpatialRank == 0 ? null : SpatialMethod.Of(algebra, weight, channels, layer.KernelSize / height, columns, shrinkage, layer.BreakEvenSpatialRank));
     }
 
     /// <summary>Directions of a group's output over all uses, each about its mean, and the variance along them.</summary>

@@ -14,15 +14,15 @@ static class FewBits
     /// <summary>What every input counts in 4 bits, in units of the average input's variance.</summary>
     const double Damping = 1e-2;
 
-    /// <param name="patches">Moments of what a Conv's kernel reads, one set per use, where they were measured.</param>
+    /// <param name="patches">Of a Conv where it was measured; null otherwise.</param>
     /// <param name="known">Moments of values that several layers read, which it does not keep alive.</param>
     public static Int4Weights Of(
-        ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, Moments[]? patches, IReadOnlyDictionary<string, long[]> shapes, Method method,
+        ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, PatchMoment? patches, IReadOnlyDictionary<string, long[]> shapes, Method method,
         ConditionalWeakTable<Moments, InputMoment?> known, Spill spill)
     {
         if (patches != null)
         {
-            return new(algebra, layer, decomposition, Damped(OfPatches(layer, patches), [1], spill), [.. patches.Select(use => use.Mean())], spill);
+            return new(algebra, layer, decomposition, Damped(patches.Covariance.Copy(), [1], spill), patches.Means, spill);
         }
         bool isConv = measured.InputMoments.ContainsKey(layer);
         if (method is Method.Svd or Method.Randomized || !(isConv || Tap.IsAtInput(layer)))
@@ -56,33 +56,11 @@ static class FewBits
         return new(algebra, layer, decomposition, shared, means, spill);
     }
 
-    /// <summary>
-    /// The moment of patches about their mean. What it says of numbers at different taps is believed the less, the fewer patches there are per number: at one tap
-    /// there are as many products of channels from fewer numbers.
-    /// </summary>
-    static Matrix OfPatches(Layer layer, Moments[] patches)
-    {
-        var moment = Moments.Pooled(patches, 0, centred: true);
-        double believed = 1 - Math.Min(1, layer.In / patches.Sum(use => use.Count));
-        for (int i = 0; i < moment.Rows; i++)
-        {
-            var row = moment.Row(i);
-            for (int j = 0; j < row.Length; j++)
-            {
-                row[j] *= i % layer.KernelSize == j % layer.KernelSize ? 1 : believed;
-            }
-        }
-        return moment;
-    }
-
     /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>
     static InputMoment? Damped(Matrix covariance, double[] taps, Spill spill)
     {
         double mean = covariance.Trace() / covariance.Rows;
-        for (int i = 0; i < covariance.Rows; i++)
-        {
-            covariance[i, i] += Damping * mean;
-        }
+        covariance.AddToDiagonal(Damping * mean);
         return mean > 0 ? new(covariance, taps, spill) : null;
     }
 }

@@ -68,6 +68,24 @@ public class PatchChoiceTests
         AssertSame(Assert.Single(expected.CollectInputs(same, new Sampling(fewSamples, batch: 8, CancellationToken.None), fewSamples.All, strided)), Assert.Single(measured));
     }
 
+    /// <summary>A patch has 72 numbers, of which 8 times as many patches are enough.</summary>
+    [Theory]
+    [InlineData(5, 64 * 9)]
+    [InlineData(4, 256 * 4)]
+    [InlineData(3, 256)]
+    public void Samples_are_taken_until_they_have_enough_patches(int size, int expected)
+    {
+        var (layer, calibrator, sampling, samples, shapes) = Open(Convolution(8, size, [3, 3]), Feed.Random("x", 256, 8, size, size));
+
+        var measured = calibrator.CollectPatches(sampling, samples.All, shapes, Plenty)[layer];
+
+        Assert.Equal(expected, Assert.Single(measured).Count);
+        if (expected == 256 * (size - 2) * (size - 2)) // none twice, none left out
+        {
+            AssertSame(Assert.Single(calibrator.CollectInputs(layer, sampling, samples.All, shapes)), measured[0]);
+        }
+    }
+
     [Fact]
     public void A_run_with_too_many_patches_leaves_out_more()
     {
@@ -75,7 +93,7 @@ public class PatchChoiceTests
         const double MostBytes = 256 << 20;
         foreach (int runSize in new[] { 100, 1000, 10_000 })
         {
-            int step = PatchChoice.Step(layer, shapes, samples: 4, runSize);
+            int step = PatchChoice.Step(layer, shapes, samples: 1, runSize);
 
             double places = Math.Ceiling(26.0 / step) * Math.Ceiling(26.0 / step);
             Assert.True(runSize * places * layer.In * 12 <= 1.3 * MostBytes, $"{runSize}: {step}"); // rounded up on both axes

@@ -247,11 +247,13 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     {
         var graph = new ProbeGraph(model);
         Tap[] taps = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Tap.AtPatches(layer, use, graph.AddPatches(layer, use), shapes) : Tap.AtInput(layer, use, shapes))];
-        return Sum(graph, [.. taps.Zip(layer.Uses, (tap, use) => (tap, use.Input))], sampling, samples);
+        var sums = NewSums(layer);
+        Sum(graph, [.. taps.Select((tap, i) => (tap, layer.Uses[i].Input, sums[i]))], sampling, samples);
+        return sums;
     }
 
     /// <summary>
-    /// Moments of what the kernels of convolutions read, one set per use, for those layers that <see cref="PatchChoice"/> wants: from one sample in four where those have enough
+    /// Moments of what the kernels of convolutions read, one set per use, for those layers that <see cref="PatchChoice"/> wants: from as few of the samples as have enough
     /// patches, at some of the places where all are more than enough.
     /// </summary>
     /// <param name="limit">Bytes that one value's moments may take.</param>
@@ -259,44 +261,59 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Dictionary<Layer, Moments[]> CollectPatches(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, long limit)
     {
-        var few = Parts(sampling, samples).First;
-        var collected = new Dictionary<Layer, Moments[]>();
-        foreach (var part in layers.Where(layer => PatchChoice.IsWanted(layer, limit)).GroupBy(layer => PatchChoice.AreEnough(layer, shapes, few.Length)))
+        var collected = layers.Where(layer => PatchChoice.IsWanted(layer, limit)).ToDictionary(layer => layer, layer => NewSums(layer));
+        int seen = 0;
+        foreach (var part in Doubling(sampling, samples))
         {
-            var seen = part.Key ? few : samples;
-            var graph = new ProbeGraph(model);
-            var taps = part.SelectMany(layer => layer.Uses.Select(use => (Layer: layer, use.Input, Tap: Tap.AtPatches(
-                layer, use, graph.AddPatches(layer, use, PatchChoice.Step(layer, shapes, seen.Length, sampling.RunSize)), shapes)))).ToList();
-            var moments = Sum(graph, [.. taps.Select(item => (item.Tap, item.Input))], sampling, seen);
-            foreach (var uses in taps.Zip(moments).GroupBy(item => item.First.Layer, item => item.Second))
+            seen = seen == 0 ? part.Length : seen;
+            var lacking = collected.Where(item => PatchChoice.AreFew(item.Key, item.Value)).ToList();
+            if (lacking.Count == 0)
             {
-                collected[uses.Key] = [.. uses];
+                break;
             }
+            var graph = new ProbeGraph(model);
+            Sum(graph, [.. lacking.SelectMany(item => item.Key.Uses.Zip(item.Value, (use, sums) => (AtPatches(item.Key, use), use.Input, sums)))], sampling, part);
+
+            Tap AtPatches(Layer layer, LayerUse use) => Tap.AtPatches(layer, use, graph.AddPatches(layer, use, PatchChoice.Step(layer, shapes, seen, sampling.RunSize)), shapes);
         }
-        return collected;
+        return collected.ToDictionary(item => item.Key, item => item.Value.ToArray<Moments>());
     }
 
-    /// <summary>Moments of some taps, in their order.</summary>
+    /// <summary>One sample in so many, wherever in the files they are, then as many others as there were, until there are none left.</summary>
+    static IEnumerable<ReadOnlyMemory<int>> Doubling(Sampling sampling, ReadOnlyMemory<int> samples)
+    {
+        int step = 1;
+        while (samples.Length >= 2 * step * Math.Max(Fewest, sampling.RunSize))
+        {
+            step *= 2;
+        }
+        int[] all = samples.ToArray();
+        yield return all.Where((_, i) => i % step == 0).ToArray();
+        for (; step > 1; step /= 2)
+        {
+            int half = step / 2;
+            yield return all.Where((_, i) => i % step == half).ToArray();
+        }
+    }
+
+    SummedMoments[] NewSums(Layer layer) => [.. layer.Uses.Select(_ => new SummedMoments(layer.Groups, layer.In, model.Spill))];
+
+    /// <summary>Adds the moments of some taps.</summary>
     /// <param name="graph">That has the taps' values.</param>
     /// <param name="taps">With the activations that they look at, as errors name them.</param>
-    Moments[] Sum(ProbeGraph graph, (Tap Tap, string Value)[] taps, Sampling sampling, ReadOnlyMemory<int> samples)
+    void Sum(ProbeGraph graph, (Tap Tap, string Value, SummedMoments Sums)[] taps, Sampling sampling, ReadOnlyMemory<int> samples)
     {
         Array.ForEach(taps, item => graph.AddMoments(item.Tap));
-        SummedMoments[] moments = Array.ConvertAll(taps, item => new SummedMoments(item.Tap.Groups, item.Tap.Size, model.Spill));
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
         sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
         {
             using var results = session.Run(run, graph.Outputs);
             for (int i = 0; i < taps.Length; i++)
             {
-                AddMoments(moments[i], taps[i].Tap, results, 3 * i, taps[i].Value);
+                AddMoments(taps[i].Sums, taps[i].Tap, results, 3 * i, taps[i].Value);
             }
         });
-        for (int i = 0; i < taps.Length; i++)
-        {
-            RequireSeen(moments[i].Count, taps[i].Value);
-        }
-        return moments;
+        Array.ForEach(taps, item => RequireSeen(item.Sums.Count, item.Value));
     }
 
     /// <summary>Bytes that one sample takes while a layer's inputs are measured, about: vectors as they are, centred and transposed.</summary>

@@ -12,7 +12,7 @@ static class PatchChoice
     const int Widest = 2304;
 
     /// <summary>Patches per number of a patch, from which on more say little.</summary>
-    const double Enough = 16;
+    const double Enough = 8;
 
     /// <summary>Places along an axis of which some are left out: the first one lies at the border, so it must not be one of few.</summary>
     const int FewestPlaces = 8;
@@ -27,13 +27,13 @@ static class PatchChoice
     /// <summary>Bytes of the moments of a layer's patches.</summary>
     public static long Bytes(Layer layer) => layer.Uses.Count * SummedMoments.Bytes(1, layer.In);
 
-    /// <summary>Whether so many samples have enough patches.</summary>
-    /// <param name="shapes">Shape of every use's input and output for one sample.</param>
-    public static bool AreEnough(Layer layer, IReadOnlyDictionary<string, long[]> shapes, int samples) => samples * Places(layer, shapes) >= Enough * layer.In;
+    /// <summary>Whether more patches would say more.</summary>
+    /// <param name="uses">What was seen.</param>
+    public static bool AreFew(Layer layer, IEnumerable<Moments> uses) => uses.Sum(use => use.Count) < Enough * layer.In;
 
     /// <summary>Along each axis of the output, one place in how many is enough.</summary>
     /// <param name="shapes">Shape of every use's input and output for one sample.</param>
-    /// <param name="samples">That patches are taken from.</param>
+    /// <param name="samples">That patches are taken from at first.</param>
     /// <param name="runSize">Samples in one run.</param>
     public static int Step(Layer layer, IReadOnlyDictionary<string, long[]> shapes, int samples, int runSize)
     {

@@ -18,8 +18,10 @@ sealed class Decomposition
     /// <param name="spill">Where the factors wait, which together are no larger than the weight; in memory when null.</param>
     /// <param name="substitute">What the factors stand for where it is not W itself (out, in).</param>
     /// <param name="spatial">The columns and rows of a Conv's kernel that is worth cutting so, or null.</param>
+    /// <param name="patches">What a kernel behind the first of two convolutions is fitted to, or null.</param>
     public Decomposition(
-        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, double[]?[] means, InputBasis? input = null, Spill? spill = null, Matrix? substitute = null, SpatialBasis? spatial = null)
+        ILinearAlgebra algebra, Layer layer, OutputBasis[] groups, double[]?[] means, InputBasis? input = null, Spill? spill = null, Matrix? substitute = null,
+        SpatialBasis? spatial = null, PatchMoment? patches = null)
     {
         Layer = layer;
         Means = means;
@@ -30,8 +32,8 @@ sealed class Decomposition
         _dual = groups.All(group => group.Dual == group.Vectors) ? _up : spill.Keep(Floats(groups, group => group.Dual));
         _down = spill.Keep(new DownFactor(algebra, layer, _dual, MaxRank).Make(substitute));
         Energy = groups.Sum(group => group.Total);
-        Tucker = input == null ? null : new(algebra, layer, input, groups[0].Dual);
-        Spatial = spatial == null ? null : new(layer, spatial);
+        Tucker = input == null ? null : new(algebra, layer, input, groups[0].Dual, patches, spill);
+        Spatial = spatial == null ? null : new(algebra, layer, spatial, patches, spill);
     }
 
     /// <summary>(out, k), group after group.</summary>
@@ -70,7 +72,7 @@ sealed class Decomposition
     public double Error(int rank) => Energy > 0 && rank < Layer.OutPerGroup ? _groups.Sum(group => group.Tail(rank)) / Energy : 0;
 
     /// <summary>Share of the output's energy that combining the input's channels is predicted to lose.</summary>
-    public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputTail(inputRank) / Energy : 0;
+    public double InputError(int inputRank) => Energy > 0 ? Tucker!.InputSpectrum.Tail(inputRank) / Energy : 0;
 
     /// <summary>Share of the output's energy that cutting the kernel into columns and rows is predicted to lose.</summary>
     public double SpatialError(int rank) => Energy > 0 ? Spatial!.Spectrum.Tail(rank) / Energy : 0;
@@ -163,16 +165,21 @@ sealed class Decomposition
     /// <summary>
     /// What the bias must gain so that the output's mean stays: (I − U_r·P_rᵀ)·E[W·x] per channel; null without a measured mean.
     /// </summary>
-    public double[]? BiasCorrection(int rank, int use)
+    /// <param name="lost">What is lost of that mean before it is projected (out), or null.</param>
+    public double[]? BiasCorrection(int rank, int use, double[]? lost = null)
     {
         if (Means[use] is not { } mean)
         {
             return null;
         }
-        var correction = new double[Layer.Out];
         if (rank >= Layer.OutPerGroup)
         {
-            return correction; // nothing was projected
+            return lost ?? new double[Layer.Out]; // nothing was projected
+        }
+        var correction = new double[Layer.Out];
+        if (lost != null)
+        {
+            mean = [.. mean.Zip(lost, (all, part) => all - part)];
         }
         int rows = Layer.OutPerGroup;
         ReadOnlySpan<float> basis = _up.Span, dual = _dual.Span;
@@ -189,7 +196,7 @@ sealed class Decomposition
             for (int o = 0; o < rows; o++)
             {
                 TensorPrimitives.ConvertTruncating<float, double>(basis.Slice((g * rows + o) * MaxRank, rank), direction);
-                correction[g * rows + o] = part[o] - TensorPrimitives.Dot<double>(direction, inner);
+                correction[g * rows + o] = part[o] - TensorPrimitives.Dot<double>(direction, inner) + (lost?[g * rows + o] ?? 0);
             }
         }
         return correction;

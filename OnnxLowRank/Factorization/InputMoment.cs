@@ -27,6 +27,9 @@ sealed class InputMoment
     /// <summary>Whether nothing was neglected.</summary>
     public bool IsExact => _taps.Length == 1;
 
+    /// <summary>G (in, in) where nothing was neglected.</summary>
+    public Matrix Read() => _channels.Read();
+
     /// <summary>M·G.</summary>
     /// <param name="matrix">M (rows, in), tap within channel, as a Conv's weight lies.</param>
     public Matrix Times(ILinearAlgebra algebra, Matrix matrix)

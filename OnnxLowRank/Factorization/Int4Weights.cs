@@ -12,9 +12,11 @@ namespace OnnxLowRank.Factorization;
 /// <param name="Correction">What is added to Q, W ≈ Q + Up·Down; gains are then those that both together leave. Null for none.</param>
 sealed record Int4Dense(Int4Blocks Weight, double[]?[] Gains, Correction? Correction = null);
 
-/// <summary>Two thin weights in 4 bits, W ≈ Up·Down.</summary>
-/// <param name="Down">(r, in).</param>
-/// <param name="Up">(out, r).</param>
+/// <summary>
+/// Two thin weights in 4 bits, W ≈ Up·Down. With several slots (see <see cref="PatchMoment.Between"/>) Down reads one of them at a time, W ≈ Up·(Down ⊗ I).
+/// </summary>
+/// <param name="Down">(r, in/slots).</param>
+/// <param name="Up">(out, r·slots).</param>
 /// <param name="Gains">As for <see cref="Int4Dense"/>.</param>
 sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double[]?[] Gains);
 
@@ -49,7 +51,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     readonly Dictionary<Way, double> _errors = [];
     readonly Dictionary<int, Int4Dense> _dense = [];
-    (int Rank, int Block, Int4Pair Pair)? _last;
+    (Way Way, Int4Pair Pair)? _last;
     Int4Dense? _corrected;
     double? _energy;
 
@@ -58,7 +60,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>What a weight becomes.</summary>
     /// <param name="Correction">Rank of what is added to a dense weight, or 0.</param>
-    readonly record struct Way(int Rank, int Block, int Correction = 0);
+    /// <param name="Slots">That a pair's Down reads one of at a time.</param>
+    readonly record struct Way(int Rank, int Block, int Correction = 0, int Slots = 1);
 
     /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels, or over some of them.</summary>
     double Energy => _energy ??= Rows(Step).Sum(EnergyOf);
@@ -83,8 +86,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     static int Fitting(int cols, int block) => block == 0 ? cols : Int4.BlockFor(cols, block);
 
     /// <summary>Bytes of values and scales of a pair.</summary>
-    public static double PairBytes(Layer layer, int rank, int block) =>
-        Bytes(layer.Groups * rank, layer.In, block) + Bytes(layer.Out, rank, block);
+    public static double PairBytes(Layer layer, int rank, int block, int slots = 1) =>
+        Bytes(layer.Groups * rank, layer.In / slots, block) + Bytes(layer.Out, rank * slots, block);
 
     /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
     public Int4Dense Dense(int block)
@@ -125,7 +128,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     public double CorrectedError(int rank) => Error(new(NoRank, 0, rank), () => _ = Corrected(rank));
 
     /// <summary>The same of a pair, by cutting and rounding.</summary>
-    internal double ErrorOfPair(int rank, int block) => Error(new(rank, block), () => _ = Step == 1 ? Pair(rank, block) : MakePair(rank, block, Step));
+    internal double ErrorOfPair(int rank, int block, int slots = 1) =>
+        Error(new(rank, block, Slots: slots), () => _ = Step == 1 || slots > 1 ? Pair(rank, block, slots) : MakePair(rank, block, Step));
 
     /// <param name="make">Finds the error on the way.</param>
     double Error(Way way, Action make)
@@ -227,17 +231,49 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// exact, otherwise to the nearest.
     /// </summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
-    public Int4Pair Pair(int rank, int block)
+    /// <param name="slots">1, or a number for which <see cref="HasPairs"/> is true.</param>
+    public Int4Pair Pair(int rank, int block, int slots = 1)
     {
-        if (_last is { } last && (last.Rank, last.Block) == (rank, block))
+        var way = new Way(rank, block, Slots: slots);
+        if (_last is { } last && last.Way == way)
         {
             return last.Pair;
         }
         _last = null;
-        var made = MakePair(rank, block, step: 1);
+        var made = slots == 1 ? MakePair(rank, block, step: 1) : MakeFittedPair(rank, slots);
         made = made with { Down = Kept(made.Down), Up = Kept(made.Up) };
-        _last = (rank, block, made);
+        _last = (way, made);
         return made;
+    }
+
+    /// <summary>Whether a Conv may be cut into two that are both in 4 bits, the second of which goes over so many slots: what it reads must be known.</summary>
+    public bool HasPairs(int slots) => moment is { IsExact: true } && (slots == layer.KernelSize ? decomposition?.Tucker?.IsFitted : decomposition?.Spatial?.IsFitted) == true;
+
+    /// <summary>Down is rounded first; Up is the best beside the Down that is left, rounded with error feedback.</summary>
+    Int4Pair MakeFittedPair(int rank, int slots)
+    {
+        int inner = layer.In / slots;
+        if (_hasAnyNumbers)
+        {
+            return new(Int4.Any(rank, inner, inner), Int4.Any(layer.Out, rank * slots, rank * slots), AnyGains);
+        }
+        var patches = new PatchMoment(moment!.Read(), []);
+        var cut = slots == layer.KernelSize ? decomposition!.Tucker!.CutEntry(rank, balanced: true) : decomposition!.Spatial!.CutColumns(rank, balanced: true);
+        var down = Int4.WithFeedback(algebra, ToMatrix(cut.Weight, rank, inner), new ErrorFeedback(algebra, patches.Within(slots)), inner);
+        var rounded = down.Dequantize();
+        var gram = patches.Through(algebra, rounded, slots);
+        gram.AddToDiagonal(Ridge * gram.Trace() / gram.Rows + double.Epsilon);
+        var weight = layer.ReadWeight();
+        var seen = algebra.Multiply(weight, patches.Covariance);
+        double total = TensorPrimitives.Dot<double>(seen.Data, weight.Data);
+        var image = PatchMoment.Project(algebra, seen, rounded, slots);
+        var up = Int4.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), rank * slots);
+        var made = up.Dequantize();
+        double lost = total - 2 * TensorPrimitives.Dot<double>(image.Data, made.Data) + TensorPrimitives.Dot<double>(algebra.Multiply(made, gram).Data, made.Data);
+        _errors[new(rank, 0, Slots: slots)] = total > 0 ? Math.Max(0, lost) / total : 0;
+        return new(down, up, [.. means.Select(mean => mean == null ? null : Difference(
+            algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)),
+            algebra.Multiply(made, PatchMoment.Project(algebra, new(1, mean.Length, mean), rounded, slots), transposeRight: true)).Data)]);
     }
 
     Int4Pair MakePair(int rank, int block, int step)
@@ -309,20 +345,22 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     }
 
     /// <summary>Predicted <see cref="ErrorOfPair"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>
-    public double PairError(int rank, int block)
+    public double PairError(int rank, int block, int slots = 1)
     {
         int below = 1;
         while (below * RankRatio <= rank)
         {
             below *= RankRatio;
         }
-        int above = Math.Min(below * RankRatio, decomposition!.MaxRank);
+        int above = Math.Min(below * RankRatio, slots == 1 ? decomposition!.MaxRank : slots == layer.KernelSize ? decomposition!.Tucker!.MaxInputRank : decomposition!.Spatial!.MaxRank);
         double share = above > below ? Math.Log((double)rank / below) / Math.Log((double)above / below) : 0;
-        return decomposition.Error(rank) + (1 - share) * Rounding(below, block) + share * Rounding(above, block);
+        return CutError(rank, slots) + (1 - share) * Rounding(below, block, slots) + share * Rounding(above, block, slots);
     }
 
-    double Rounding(int rank, int block) =>
-        Math.Max(0, ErrorOfPair(rank, block) - decomposition!.Error(rank));
+    double Rounding(int rank, int block, int slots) => Math.Max(0, ErrorOfPair(rank, block, slots) - CutError(rank, slots));
+
+    double CutError(int rank, int slots) =>
+        slots == 1 ? decomposition!.Error(rank) : slots == layer.KernelSize ? decomposition!.InputError(rank) : decomposition!.SpatialError(rank);
 
     double EnergyOf(Matrix matrix) => TensorPrimitives.Dot<double>(Seen(matrix).Data, matrix.Data);
 

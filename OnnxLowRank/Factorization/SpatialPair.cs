@@ -1,4 +1,6 @@
 using OnnxLowRank.Layers;
+using OnnxLowRank.Numerics;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
@@ -6,32 +8,35 @@ namespace OnnxLowRank.Factorization;
 sealed class SpatialPair
 {
     readonly SpatialBasis _basis;
-    readonly int _outputs;
     readonly int _width;
+    readonly Kept _rows;
+    readonly FittedKernel? _fitted;
 
-    public SpatialPair(Layer layer, SpatialBasis basis)
+    /// <param name="patches">What the rows are fitted to; null to take those of the basis.</param>
+    /// <param name="spill">Where they wait.</param>
+    public SpatialPair(ILinearAlgebra algebra, Layer layer, SpatialBasis basis, PatchMoment? patches, Spill spill)
     {
-        (_basis, _outputs, _width) = (basis, layer.Out, (int)layer.Kernel[1]);
-        int height = basis.Columns.Count, channels = basis.Columns[0].Rows;
-        Columns = new float[MaxRank * channels * height];
-        for (int u = 0; u < height; u++)
+        (_basis, _width) = (basis, (int)layer.Kernel[1]);
+        var columns = ColumnsOf(basis);
+        Columns = columns.ToFloats();
+        if (patches != null)
         {
-            for (int i = 0; i < channels; i++)
-            {
-                var row = basis.Columns[u].Row(i);
-                for (int k = 0; k < MaxRank; k++)
-                {
-                    Columns[(k * channels + i) * height + u] = (float)row[k];
-                }
-            }
+            _fitted = new(algebra, layer.ReadWeight(), columns, _width, patches, spill);
+        }
+        else
+        {
+            _rows = spill.Keep(RowsOf(basis, layer.Out, _width));
         }
     }
 
     /// <summary>The largest rank that can be cut.</summary>
     public int MaxRank => _basis.Energy.Length;
 
+    /// <summary>Whether rows are fitted to patches.</summary>
+    public bool IsFitted => _fitted != null;
+
     /// <summary>How the output's energy is spread over pairs of columns and rows.</summary>
-    public Spectrum Spectrum => new(_basis.Energy, _basis.Total);
+    public Spectrum Spectrum => _fitted?.Spectrum ?? new(_basis.Energy, _basis.Total);
 
     /// <summary>The first Conv's weight at every rank, (k, C_in·k_h).</summary>
     public float[] Columns { get; }
@@ -43,18 +48,48 @@ sealed class SpatialPair
     /// <summary>The second Conv's weight (C_out, r·k_w), which undoes the scales.</summary>
     public float[] CutRows(double[] scales)
     {
-        var weight = new float[_outputs * scales.Length * _width];
-        for (int v = 0; v < _width; v++)
+        var rows = _fitted?.Weight(scales.Length) ?? Matrix.LeftOf(_rows.Span, MaxRank * _width, scales.Length * _width);
+        return rows.WithColumnsTimes([.. Enumerable.Range(0, rows.Cols).Select(i => 1 / scales[i / _width])]).ToFloats();
+    }
+
+    /// <summary>What the output's mean loses at a rank, (C_out); null where that is not known.</summary>
+    public double[]? LostMean(int rank, int use) => _fitted?.LostMean(rank, use);
+
+    /// <summary>(k, C_in·k_h).</summary>
+    static Matrix ColumnsOf(SpatialBasis basis)
+    {
+        int height = basis.Columns.Count, channels = basis.Columns[0].Rows;
+        var columns = new Matrix(basis.Energy.Length, channels * height);
+        for (int u = 0; u < height; u++)
         {
-            for (int o = 0; o < _outputs; o++)
+            for (int i = 0; i < channels; i++)
             {
-                var row = _basis.Rows.Row(v * _outputs + o);
-                for (int k = 0; k < scales.Length; k++)
+                var row = basis.Columns[u].Row(i);
+                for (int k = 0; k < row.Length; k++)
                 {
-                    weight[(o * scales.Length + k) * _width + v] = (float)(row[k] / scales[k]);
+                    columns[k, i * height + u] = row[k];
                 }
             }
         }
-        return weight;
+        return columns;
+    }
+
+    /// <summary>(C_out, k·k_w).</summary>
+    static float[] RowsOf(SpatialBasis basis, int outputs, int width)
+    {
+        int rank = basis.Energy.Length;
+        var rows = new float[outputs * rank * width];
+        for (int v = 0; v < width; v++)
+        {
+            for (int o = 0; o < outputs; o++)
+            {
+                var row = basis.Rows.Row(v * outputs + o);
+                for (int k = 0; k < rank; k++)
+                {
+                    rows[(o * rank + k) * width + v] = (float)row[k];
+                }
+            }
+        }
+        return rows;
     }
 }

@@ -1,6 +1,7 @@
 using System.Numerics.Tensors;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
@@ -11,59 +12,69 @@ namespace OnnxLowRank.Factorization;
 /// <remarks>Source: Tucker-2 decomposition of kernels (Kim et al. 2016); both bases are data-aware here.</remarks>
 sealed class Tucker
 {
+    readonly ILinearAlgebra _algebra;
     readonly InputBasis _input;
+    readonly Matrix _dual;
     readonly int _taps;
-    readonly float[] _entry;
-    readonly float[] _kernel;
-    readonly float[] _core;
+    readonly Kept _kernel;
+    readonly FittedKernel? _fitted;
 
     /// <param name="dual">P (out, k), what the output is projected by.</param>
-    public Tucker(ILinearAlgebra algebra, Layer layer, InputBasis input, Matrix dual)
+    /// <param name="patches">What the kernel is fitted to; null to take what the basis makes of it.</param>
+    /// <param name="spill">Where kernels wait.</param>
+    public Tucker(ILinearAlgebra algebra, Layer layer, InputBasis input, Matrix dual, PatchMoment? patches, Spill spill)
     {
-        _input = input;
-        _taps = layer.KernelSize;
-        _entry = Floats(input.Entry);
-        var kernel = ByOutput(input.Kernel, layer.Out);
-        _kernel = Floats(kernel);
-        _core = Floats(algebra.Multiply(dual, kernel, transposeLeft: true));
+        (_algebra, _input, _dual, _taps) = (algebra, input, dual, layer.KernelSize);
+        Entry = input.Entry.ToFloats();
+        if (patches != null)
+        {
+            _fitted = new(algebra, layer.ReadWeight(), input.Entry, _taps, patches, spill);
+        }
+        else
+        {
+            _kernel = spill.Keep(ByOutput(input.Kernel, layer.Out).ToFloats());
+        }
     }
 
     /// <summary>The largest input rank that can be cut.</summary>
     public int MaxInputRank => _input.MaxRank;
 
-    /// <summary>Output energy lost through the input's basis, in the unit of the output's energy: see <see cref="Spectrum.Energy"/>.</summary>
-    public double InputTail(int rank) => _input.Tail(rank);
+    /// <summary>Whether kernels are fitted to patches.</summary>
+    public bool IsFitted => _fitted != null;
 
     /// <summary>How the output's energy is spread over the input's directions.</summary>
-    public Spectrum InputSpectrum => new(_input.Energy, _input.Total);
+    public Spectrum InputSpectrum => _fitted?.Spectrum ?? new(_input.Energy, _input.Total);
 
     /// <summary>Entry of every rank, (k, C_in).</summary>
-    public float[] Entry => _entry;
+    public float[] Entry { get; }
 
     /// <summary>The first Conv's weight (r_in, C_in) and the factors its outputs were multiplied by.</summary>
     /// <param name="balanced">As in <see cref="Decomposition.Scales"/>.</param>
-    public (float[] Weight, double[] Scales) CutEntry(int inputRank, bool balanced) => BalancedRows.Cut(_entry, _input, inputRank, balanced);
+    public (float[] Weight, double[] Scales) CutEntry(int inputRank, bool balanced) => BalancedRows.Cut(Entry, _input, inputRank, balanced);
 
     /// <summary>The k×k Conv's weight (rows, r_in·taps) between scaled neighbours.</summary>
     /// <param name="outScales">One factor per row; null when the output's basis is not used and there is a row per output channel.</param>
     public float[] CutKernel(double[] inScales, double[]? outScales)
     {
-        float[] source = outScales == null ? _kernel : _core;
-        int stored = MaxInputRank * _taps, cols = inScales.Length * _taps, rows = outScales?.Length ?? source.Length / stored;
-        var weight = new float[rows * cols];
-        var factors = new float[cols];
-        for (int i = 0; i < cols; i++)
+        var kernel = Kernel(inScales.Length);
+        if (outScales != null)
         {
-            factors[i] = (float)(1 / inScales[i / _taps]);
+            kernel = _algebra.Multiply(_dual.LeftCols(outScales.Length), kernel, transposeLeft: true);
         }
-        for (int o = 0; o < rows; o++)
+        double[] factors = [.. Enumerable.Range(0, kernel.Cols).Select(i => 1 / inScales[i / _taps])];
+        var scaled = kernel.WithColumnsTimes(factors);
+        for (int o = 0; o < scaled.Rows && outScales != null; o++)
         {
-            var row = weight.AsSpan(o * cols, cols);
-            TensorPrimitives.Multiply(source.AsSpan(o * stored, cols), factors, row);
-            TensorPrimitives.Multiply(row, (float)(outScales?[o] ?? 1), row);
+            TensorPrimitives.Multiply<double>(scaled.Row(o), outScales[o], scaled.Row(o));
         }
-        return weight;
+        return scaled.ToFloats();
     }
+
+    /// <summary>What the output's mean loses beside so many of the input's directions, (C_out); null where that is not known.</summary>
+    public double[]? LostMean(int inputRank, int use) => _fitted?.LostMean(inputRank, use);
+
+    /// <summary>(C_out, r_in·taps).</summary>
+    Matrix Kernel(int inputRank) => _fitted?.Weight(inputRank) ?? Matrix.LeftOf(_kernel.Span, MaxInputRank * _taps, inputRank * _taps);
 
     /// <summary>(out, k·taps) from (out·taps, k).</summary>
     static Matrix ByOutput(Matrix kernel, int rows)
@@ -82,12 +93,5 @@ sealed class Tucker
             }
         }
         return result;
-    }
-
-    static float[] Floats(Matrix matrix)
-    {
-        var floats = new float[matrix.Data.Length];
-        TensorPrimitives.ConvertTruncating<double, float>(matrix.Data, floats);
-        return floats;
     }
 }

@@ -56,6 +56,25 @@ sealed class Matrix
         return left;
     }
 
+    /// <summary>The first <paramref name="count"/> columns of a matrix with <paramref name="cols"/> of them that was put aside in single precision.</summary>
+    public static Matrix LeftOf(ReadOnlySpan<float> values, int cols, int count)
+    {
+        var left = new Matrix(values.Length / cols, count);
+        for (int i = 0; i < left.Rows; i++)
+        {
+            TensorPrimitives.ConvertTruncating<float, double>(values.Slice(i * cols, count), left.Row(i));
+        }
+        return left;
+    }
+
+    /// <summary>All elements in single precision, row after row.</summary>
+    public float[] ToFloats()
+    {
+        var floats = new float[Data.Length];
+        TensorPrimitives.ConvertTruncating<double, float>(Data, floats);
+        return floats;
+    }
+
     /// <summary>A transposed copy.</summary>
     public Matrix Transposed()
     {
@@ -110,6 +129,15 @@ sealed class Matrix
             TensorPrimitives.MultiplyAdd<double>(Row(i), Row(i), squares, squares);
         }
         return squares;
+    }
+
+    /// <summary>Adds the same number to every element of a square matrix's diagonal.</summary>
+    public void AddToDiagonal(double value)
+    {
+        for (int i = 0; i < Rows; i++)
+        {
+            this[i, i] += value;
+        }
     }
 
     /// <summary>Sum of the diagonal of a square matrix.</summary>

@@ -75,8 +75,8 @@ static class Candidates
                     table.AddRange(Corrections(block).Select(rank => Row(
                         new LayerPlan.Quantize(layer, format, block, Correction: rank),
                         Int4DenseBytes(layer, block, Quantization.Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, int4.CorrectedError(rank) + noise)));
-                    table.AddRange((layer.IsTable ? [] : OnIntegers(layer, ranks)).Select(rank => Row(
-                        new LayerPlan.Factorize(layer, rank, format, Block: block), Int4PairBytes(layer, rank, block, allowed.WeightBits), int4.PairError(rank, block) + 2 * Int8Noise)));
+                    table.AddRange(PlansInInt4(onIntegers: true).Select(plan => plan with { Block = block }).Select(plan => Row(
+                        plan, Int4PairBytes(plan, allowed.WeightBits), Int4Error(plan) + 2 * Int8Noise)));
                 }
                 continue;
             }
@@ -106,25 +106,34 @@ static class Candidates
             table.AddRange((isInt4 ? Corrections(block: 0) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
                 Int4Weights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4) + CorrectionBytes(layer, rank), int4!.CorrectedError(rank))));
-            foreach (var plan in ranks.Count == 0 ? [] : Plans(layer, decomposition!, format, onIntegers: false).Where(plan => !isInt4 || plan is { InputRank: null, IsSpatial: false }))
+            foreach (var plan in ranks.Count == 0 ? [] : isInt4 ? PlansInInt4(onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
             {
                 var stored = plan with { WeightOnly = true };
-                table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? int4!.PairError(plan.Rank, 0) : CutError(plan) + 2 * WeightNoise));
+                table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? Int4Error(plan) : CutError(plan) + 2 * WeightNoise));
             }
         }
         return table;
 
         IEnumerable<int> Corrections(int block) => allowed.Factorizes && block == 0 ? int4!.CorrectionRanks : [];
 
-        double CutError(LayerPlan.Factorize plan) => plan.IsSpatial ? damage.SpatialGain * decomposition!.SpatialError(plan.Rank) :
-            decomposition!.Error(plan.Rank) + (plan.InputRank is { } inputRank ? damage.InputGain * decomposition.InputError(inputRank) : 0);
+        IEnumerable<LayerPlan.Factorize> PlansInInt4(bool onIntegers) => layer.IsTable || ranks.Count == 0 ? []
+            : Plans(layer, decomposition!, WeightFormat.Int4, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && int4!.HasPairs(plan.Slots)));
+
+        // What the cut does is known from a measurement, what rounding adds is not.
+        double Int4Error(LayerPlan.Factorize plan) => int4!.PairError(plan.FirstRank, plan.Block, plan.Slots) + (plan.Slots == 1 ? 0 : (Gain(plan) - 1) * InputError(plan));
+
+        double CutError(LayerPlan.Factorize plan) => (plan.IsSpatial ? 0 : decomposition!.Error(plan.Rank)) + (plan.Slots == 1 ? 0 : Gain(plan) * InputError(plan));
+
+        double InputError(LayerPlan.Factorize plan) => plan.IsSpatial ? decomposition!.SpatialError(plan.Rank) : decomposition!.InputError(plan.FirstRank);
+
+        double Gain(LayerPlan.Factorize plan) => plan.IsSpatial ? damage.SpatialGain : damage.InputGain;
     }
 
     static double WeightOnlyBytes(LayerPlan.Factorize plan)
     {
         var layer = plan.Layer;
         bool isInt4 = plan.Format == WeightFormat.Int4;
-        double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.Rank, 0) : plan.Elements + 4 * (Inner(plan) + layer.Out);
+        double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.FirstRank, 0, plan.Slots) : plan.Elements + 4 * (Inner(plan) + layer.Out);
         return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, plan.Products, isInt4) + (plan.Products - 1) * OverheadPerNode;
     }
 
@@ -193,8 +202,8 @@ static class Candidates
         ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 6 + Borders(layer)
         : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
 
-    static double Int4PairBytes(Layer layer, int rank, int block, int bits) =>
-        Int4Weights.PairBytes(layer, rank, block) + IntegerBiases(layer) + Overhead(layer, weights: 2, block == 0 ? UnpackingNodes(bits) : 0);
+    static double Int4PairBytes(LayerPlan.Factorize plan, int bits) =>
+        Int4Weights.PairBytes(plan.Layer, plan.FirstRank, plan.Block, plan.Slots) + IntegerBiases(plan.Layer) + Overhead(plan.Layer, weights: 2, plan.Block == 0 ? UnpackingNodes(bits) : 0);
 
     /// <summary>Nodes that make 8 bits of 4, as a file's bytes count them.</summary>
     static int UnpackingNodes(int bits) => bits < 8 ? 6 : 3;

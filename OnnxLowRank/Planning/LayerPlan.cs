@@ -63,6 +63,12 @@ abstract record LayerPlan(Layer Layer)
         /// <summary>Whether r numbers per group stand before the last product; otherwise the rank is that of the whole output.</summary>
         internal bool IsCutAtRank => HasUp || IsSpatial;
 
+        /// <summary>Positions of a Conv's kernel that the last product goes over, where the first one reads combinations of its channels or its columns; otherwise 1.</summary>
+        internal int Slots => IsSpatial ? (int)Layer.Kernel[1] : InputRank == null ? 1 : Layer.KernelSize;
+
+        /// <summary>Numbers, per group, between the first product and what follows.</summary>
+        internal int FirstRank => InputRank ?? Rank;
+
         /// <summary>How a Conv is cut.</summary>
         internal string Scheme => IsSpatial ? "spatial" : InputRank == null ? "channel" : HasUp ? "tucker" : "pointwise";
 

@@ -73,7 +73,8 @@ static class ConvEmitter
     {
         var layer = plan.Layer;
         var stages = Stages(emission, plan, decomposition, pair);
-        var biases = layer.Uses.Select((use, i) => emission.Bias(decomposition, plan.OutputRank, i, isFree: true)).ToList();
+        var biases = layer.Uses.Select((use, i) => Emission.Gained(use, pair?.Gains[i])
+            ?? emission.Bias(decomposition, plan.OutputRank, i, isFree: true, LostMean(plan, decomposition, i))).ToList();
         bool isQuantized = plan.RunsOnIntegers;
         if (isQuantized)
         {
@@ -119,6 +120,12 @@ static class ConvEmitter
         }
     }
 
+    /// <summary>What the mean of a use's output loses in the convolutions before Up, (out); null where nothing is known.</summary>
+    static double[]? LostMean(LayerPlan.Factorize plan, Decomposition decomposition, int use) =>
+        plan.IsSpatial ? decomposition.Spatial!.LostMean(plan.Rank, use)
+        : plan.InputRank is { } inputRank ? decomposition.Tucker!.LostMean(inputRank, use)
+        : null;
+
     /// <summary>One of the convolutions that take a layer's place.</summary>
     /// <param name="IsPointwise">Whether it is 1×1; otherwise it has the layer's kernel, strides, pads, dilations and groups.</param>
     /// <param name="Axis">The only one of the kernel's that it goes along, or null for both.</param>
@@ -141,15 +148,15 @@ static class ConvEmitter
             grid = isQuantized ? emission.Ranges.Inside.Columns[layer].Grid(1, plan.Rank, columnScales) : null;
             return
             [
-                new("column", columns, [plan.Rank, layer.Weight.Dims[1], .. KernelAxis.Shape(layer, 0)], false, grid, Axis: 0),
-                new("row", decomposition.Spatial.CutRows(columnScales), [layer.Out, plan.Rank, .. KernelAxis.Shape(layer, 1)], false, null, Axis: 1),
+                new("column", pair == null ? columns : [], [plan.Rank, layer.Weight.Dims[1], .. KernelAxis.Shape(layer, 0)], false, grid, pair?.Down, Axis: 0),
+                new("row", pair == null ? decomposition.Spatial.CutRows(columnScales) : [], [layer.Out, plan.Rank, .. KernelAxis.Shape(layer, 1)], false, null, pair?.Up, Axis: 1),
             ];
         }
         if (plan.InputRank is { } inputRank)
         {
             var (entry, entryScales) = decomposition.Tucker!.CutEntry(inputRank, isBalanced);
-            stages.Add(new("in", entry, [inputRank, layer.Weight.Dims[1], .. ones], true, isQuantized ? emission.Ranges.Inside.Inputs[layer].Grid(1, inputRank, entryScales) : null));
-            stages.Add(new("kernel", decomposition.Tucker.CutKernel(entryScales, plan.HasUp ? scales : null), [inner, inputRank, .. layer.Kernel], false, grid));
+            stages.Add(new("in", pair == null ? entry : [], [inputRank, layer.Weight.Dims[1], .. ones], true, isQuantized ? emission.Ranges.Inside.Inputs[layer].Grid(1, inputRank, entryScales) : null, pair?.Down));
+            stages.Add(new("kernel", pair == null ? decomposition.Tucker.CutKernel(entryScales, plan.HasUp ? scales : null) : [], [inner, inputRank, .. layer.Kernel], false, grid, pair?.Up));
         }
         else
         {

@@ -98,10 +98,11 @@ sealed record Emission(
 
     /// <summary>The bias of a factorized use, refitted where that helps; null where there is none and none is worth an operator.</summary>
     /// <param name="isFree">Whether the last node has room for a bias.</param>
-    public double[]? Bias(Decomposition decomposition, int rank, int useIndex, bool isFree) =>
+    /// <param name="lost">What the output's mean loses before Up's projection (out), or null.</param>
+    public double[]? Bias(Decomposition decomposition, int rank, int useIndex, bool isFree, double[]? lost = null) =>
         Refits.TryGetValue(decomposition.Layer, out var refit)
             ? CorrectedBias.IfWorth(decomposition, rank, useIndex, isFree, refit.Biases[useIndex])
-            : CorrectedBias.Of(decomposition, rank, useIndex, isFree);
+            : CorrectedBias.Of(decomposition, rank, useIndex, isFree, lost);
 
     /// <summary>The biases of a layer's uses with its dense weight as it is, or as it was rounded to 4 bits.</summary>
     public static double[]?[] Biases(Layer layer, Int4Dense? rounded) => [.. layer.Uses.Select((use, i) => Gained(use, rounded?.Gains[i]) ?? use.Bias)];
@@ -140,23 +141,23 @@ static class CorrectedBias
     const double WorthAnOperator = 0.01;
 
     /// <summary>The bias of a factorized use without regard to what it costs, (out).</summary>
-    public static double[] Full(Decomposition decomposition, int rank, int useIndex)
+    public static double[] Full(Decomposition decomposition, int rank, int useIndex, double[]? lost = null)
     {
-        double[] correction = decomposition.BiasCorrection(rank, useIndex) ?? new double[decomposition.Layer.Out];
+        double[] correction = decomposition.BiasCorrection(rank, useIndex, lost) ?? new double[decomposition.Layer.Out];
         return decomposition.Layer.Uses[useIndex].Bias is { } bias ? [.. bias.Zip(correction, (value, gain) => value + gain)] : correction;
     }
 
     /// <summary>b + (I − U_r·U_rᵀ)·E[W·x], or null when there is no bias and none is needed.</summary>
     /// <param name="isFree">Whether the last node has room for a bias; else a small correction of a layer without one is left out.</param>
-    public static double[]? Of(Decomposition decomposition, int rank, int useIndex, bool isFree)
+    public static double[]? Of(Decomposition decomposition, int rank, int useIndex, bool isFree, double[]? lost = null)
     {
         var use = decomposition.Layer.Uses[useIndex];
-        double[]? correction = use.Addend == null ? decomposition.BiasCorrection(rank, useIndex) : null;
+        double[]? correction = use.Addend == null ? decomposition.BiasCorrection(rank, useIndex, lost) : null;
         if (correction == null)
         {
             return use.Bias;
         }
-        return IfWorth(decomposition, rank, useIndex, isFree, Full(decomposition, rank, useIndex));
+        return IfWorth(decomposition, rank, useIndex, isFree, Full(decomposition, rank, useIndex, lost));
     }
 
     /// <summary>A bias, or null where the layer has none and it would restore too little for an operator of its own.</summary>

@@ -69,7 +69,7 @@ sealed class Rewriter(
                 ConvTransposeEmitter.Quantize(emission, layer);
                 break;
             case LayerPlan.Factorize factorize:
-                var pair = factorize.Format == WeightFormat.Int4 ? int4[layer].Pair(factorize.Rank, factorize.Block) : null;
+                var pair = factorize.Format == WeightFormat.Int4 ? int4[layer].Pair(factorize.FirstRank, factorize.Block, factorize.Slots) : null;
                 if (layer.Kind == LayerKind.Conv)
                 {
                     ConvEmitter.Factorize(emission, factorize, decompositions[layer], pair);
