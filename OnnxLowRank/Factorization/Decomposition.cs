@@ -36,6 +36,9 @@ sealed class Decomposition
         Spatial = spatial == null ? null : new(algebra, layer, spatial, patches, spill);
     }
 
+    Decomposition(Decomposition other) =>
+        (Layer, Means, MaxRank, Energy, _groups, _up, _dual, _down) = (other.Layer, other.Means, other.MaxRank, other.Energy, other._groups, other._up, other._dual, other._down);
+
     /// <summary>(out, k), group after group.</summary>
     static float[] Floats(OutputBasis[] groups, Func<OutputBasis, Matrix> part)
     {
@@ -57,10 +60,13 @@ sealed class Decomposition
     public int MaxRank { get; }
 
     /// <summary>The ways that combine a Conv's input channels, or null where there is none.</summary>
-    public Tucker? Tucker { get; }
+    public Tucker? Tucker { get; private init; }
 
     /// <summary>A Conv's kernel as columns and rows, or null.</summary>
-    public SpatialPair? Spatial { get; }
+    public SpatialPair? Spatial { get; private init; }
+
+    /// <summary>The same, but that kernels behind a first convolution, which take a while to find, are any of their size.</summary>
+    public Decomposition WithAnyKernels() => new(this) { Tucker = Tucker?.WithAnyNumbers(), Spatial = Spatial?.WithAnyNumbers() };
 
     /// <summary>The output's energy: variance summed over channels, or ‖W‖² where none was measured.</summary>
     public double Energy { get; }

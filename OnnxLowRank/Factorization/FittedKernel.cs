@@ -62,6 +62,14 @@ sealed class FittedKernel
         return last.Weight;
     }
 
+    /// <summary>A weight of this size that takes no time to find.</summary>
+    public static float[] Any(int rows, int cols)
+    {
+        var weight = new float[rows * cols];
+        Array.Fill(weight, 1f / cols);
+        return weight;
+    }
+
     /// <summary>What the mean of the output loses at a rank, (C_out).</summary>
     public double[] LostMean(int rank, int use)
     {

@@ -8,15 +8,18 @@ namespace OnnxLowRank.Factorization;
 sealed class SpatialPair
 {
     readonly SpatialBasis _basis;
-    readonly int _width;
+    readonly int _outputs, _width;
     readonly Kept _rows;
     readonly FittedKernel? _fitted;
+
+    /// <summary>Whether the rows' numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
+    bool _hasAnyNumbers;
 
     /// <param name="patches">What the rows are fitted to; null to take those of the basis.</param>
     /// <param name="spill">Where they wait.</param>
     public SpatialPair(ILinearAlgebra algebra, Layer layer, SpatialBasis basis, PatchMoment? patches, Spill spill)
     {
-        (_basis, _width) = (basis, (int)layer.Kernel[1]);
+        (_basis, _outputs, _width) = (basis, layer.Out, (int)layer.Kernel[1]);
         var columns = ColumnsOf(basis);
         Columns = columns.ToFloats();
         if (patches != null)
@@ -27,6 +30,14 @@ sealed class SpatialPair
         {
             _rows = spill.Keep(RowsOf(basis, layer.Out, _width));
         }
+    }
+
+    /// <summary>The same pairs, with rows that take as long to compute with, and no time to find.</summary>
+    public SpatialPair WithAnyNumbers()
+    {
+        var copy = (SpatialPair)MemberwiseClone();
+        copy._hasAnyNumbers = true;
+        return copy;
     }
 
     /// <summary>The largest rank that can be cut.</summary>
@@ -48,6 +59,10 @@ sealed class SpatialPair
     /// <summary>The second Conv's weight (C_out, r·k_w), which undoes the scales.</summary>
     public float[] CutRows(double[] scales)
     {
+        if (_hasAnyNumbers)
+        {
+            return FittedKernel.Any(_outputs, scales.Length * _width);
+        }
         var rows = _fitted?.Weight(scales.Length) ?? Matrix.LeftOf(_rows.Span, MaxRank * _width, scales.Length * _width);
         return rows.WithColumnsTimes([.. Enumerable.Range(0, rows.Cols).Select(i => 1 / scales[i / _width])]).ToFloats();
     }

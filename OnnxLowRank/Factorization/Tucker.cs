@@ -19,6 +19,9 @@ sealed class Tucker
     readonly Kept _kernel;
     readonly FittedKernel? _fitted;
 
+    /// <summary>Whether the kernel's numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
+    bool _hasAnyNumbers;
+
     /// <param name="dual">P (out, k), what the output is projected by.</param>
     /// <param name="patches">What the kernel is fitted to; null to take what the basis makes of it.</param>
     /// <param name="spill">Where kernels wait.</param>
@@ -34,6 +37,14 @@ sealed class Tucker
         {
             _kernel = spill.Keep(ByOutput(input.Kernel, layer.Out).ToFloats());
         }
+    }
+
+    /// <summary>The same ways, with kernels that take as long to compute with, and no time to find.</summary>
+    public Tucker WithAnyNumbers()
+    {
+        var copy = (Tucker)MemberwiseClone();
+        copy._hasAnyNumbers = true;
+        return copy;
     }
 
     /// <summary>The largest input rank that can be cut.</summary>
@@ -56,6 +67,10 @@ sealed class Tucker
     /// <param name="outScales">One factor per row; null when the output's basis is not used and there is a row per output channel.</param>
     public float[] CutKernel(double[] inScales, double[]? outScales)
     {
+        if (_hasAnyNumbers)
+        {
+            return FittedKernel.Any(outScales?.Length ?? _dual.Rows, inScales.Length * _taps);
+        }
         var kernel = Kernel(inScales.Length);
         if (outScales != null)
         {

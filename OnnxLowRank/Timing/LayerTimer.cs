@@ -121,9 +121,11 @@ sealed class LayerTimer(
     {
         var layer = plan.Layer;
         var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[use]] };
+        // Rounding and fitting take far longer than computing with what they make.
         Dictionary<Layer, T> Of<T>(IReadOnlyDictionary<Layer, T> all) => all.TryGetValue(layer, out var known) ? new() { [single] = known } : [];
-        var inFewBits = Of(int4).ToDictionary(item => item.Key, item => item.Value.WithAnyNumbers()); // rounding takes far longer than computing with it
-        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), Of(decompositions), inFewBits, new(ranges.Values, new(Of(ranges.Inside.Outputs), Of(ranges.Inside.Inputs), Of(ranges.Inside.Columns))), dialect, new Dictionary<string, string>());
+        var inFewBits = Of(int4).ToDictionary(item => item.Key, item => item.Value.WithAnyNumbers());
+        var factors = Of(decompositions).ToDictionary(item => item.Key, item => item.Value.WithAnyKernels());
+        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), factors, inFewBits, new(ranges.Values, new(Of(ranges.Inside.Outputs), Of(ranges.Inside.Inputs), Of(ranges.Inside.Columns))), dialect, new Dictionary<string, string>());
         return rewriter.Apply([plan with { Layer = single }]).Model;
     }
 
