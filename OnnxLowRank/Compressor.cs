@@ -24,8 +24,8 @@ public static class Compressor
     /// </summary>
     const double ClearlySlower = 1.25;
 
-    /// <summary>Pairs with which the whole model takes this much longer than without them are put back, however many bytes they save; closer than that is noise.</summary>
-    const double Slower = 1.05;
+    /// <summary>Pairs with which the whole model takes this much longer than without them are put back, however many bytes they save: closer than that is noise, which is no reason for a file half as large again.</summary>
+    const double Slower = 1.1;
 
     /// <summary>Writes a smaller and faster model that is within tolerance on samples that no decision has seen, or nothing.</summary>
     /// <returns>What was done; <see cref="CompressionReport.Outcome"/> says whether there is an output.</returns>
