@@ -97,11 +97,7 @@ sealed class Bench
             }
             var moments = Measured.Moments[layer];
             var second = moments[0].Second(0, centred: true);
-            double damping = 1e-4 * Enumerable.Range(0, second.Rows).Sum(i => second[i, i]) / second.Rows;
-            for (int i = 0; i < second.Rows; i++)
-            {
-                second[i, i] += damping;
-            }
+            second.AddToDiagonal(1e-4 * second.Trace() / second.Rows);
             _int4[layer] = known = new(s_algebra, layer, Decompose(layer), new(second, [1]), [.. moments.Select(use => use.Mean())]);
         }
         return known;

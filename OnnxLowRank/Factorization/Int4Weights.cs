@@ -259,7 +259,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         }
         var patches = new PatchMoment(moment!.Read(), []);
         var cut = slots == layer.KernelSize ? decomposition!.Tucker!.CutEntry(rank, balanced: true) : decomposition!.Spatial!.CutColumns(rank, balanced: true);
-        var down = Int4.WithFeedback(algebra, ToMatrix(cut.Weight, rank, inner), new ErrorFeedback(algebra, patches.Within(slots)), inner);
+        var down = Int4.WithFeedback(algebra, Matrix.LeftOf(cut.Weight, inner, inner), new ErrorFeedback(algebra, patches.Within(slots)), inner);
         var rounded = down.Dequantize();
         var gram = patches.Through(algebra, rounded, slots);
         gram.AddToDiagonal(Ridge * gram.Trace() / gram.Rows + double.Epsilon);
@@ -285,12 +285,12 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
                 moment is { IsExact: true } ? AnyGains : new double[means.Length][]);
         }
         double[] scales = decomposition!.Scales(rank, balanced: true);
-        var wanted = ToMatrix(decomposition.CutDown(rank, scales), layer.Groups * rank, layer.In);
+        var wanted = Matrix.LeftOf(decomposition.CutDown(rank, scales), layer.In, layer.In);
         var down = Rounded(moment?.Feedback(algebra), wanted, Fitting(layer.In, block));
         var rounded = down.Dequantize();
         if (moment is not { IsExact: true })
         {
-            var upper = ToMatrix(decomposition.CutUp(rank, scales), layer.Out, rank);
+            var upper = Matrix.LeftOf(decomposition.CutUp(rank, scales), rank, rank);
             var nearest = Int4.Nearest(upper, Fitting(rank, block));
             double noise = RoundingNoise(scales, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
             _errors[new(rank, block)] = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
@@ -336,11 +336,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     {
         var seen = moment.Times(algebra, down);
         gram = algebra.Multiply(seen, down, transposeRight: true);
-        double trace = gram.Trace();
-        for (int k = 0; k < down.Rows; k++)
-        {
-            gram[k, k] += Ridge * trace / down.Rows + double.Epsilon;
-        }
+        gram.AddToDiagonal(Ridge * gram.Trace() / gram.Rows + double.Epsilon);
         return algebra.Solve(gram, seen);
     }
 
@@ -371,12 +367,5 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     {
         TensorPrimitives.Subtract<double>(left.Data, right.Data, right.Data);
         return right;
-    }
-
-    static Matrix ToMatrix(float[] values, int rows, int cols)
-    {
-        var matrix = new Matrix(rows, cols);
-        TensorPrimitives.ConvertTruncating<float, double>(values, matrix.Data);
-        return matrix;
     }
 }

@@ -235,10 +235,7 @@ sealed class Refitter(
             TensorPrimitives.MultiplyAdd(use.CovarianceYH(group).Data, use.Count / total, yh.Data, yh.Data);
         }
         double damping = Math.Max(relativeDamping * hh.Trace() / rank, 1e-30);
-        for (int i = 0; i < rank; i++)
-        {
-            hh[i, i] += damping;
-        }
+        hh.AddToDiagonal(damping);
         TensorPrimitives.MultiplyAdd(old.Data, damping, yh.Data, yh.Data);
         return algebra.Solve(hh, yh.Transposed()).Transposed();
     }
