@@ -55,10 +55,7 @@ static class OutputMethod
         double ridge = traceOfGram > 0 ? shrinkage * traceOfOutput / traceOfGram : 0;
 
         var mixed = covariance.Copy();
-        for (int i = 0; i < mixed.Rows; i++)
-        {
-            mixed[i, i] += ridge;
-        }
+        mixed.AddToDiagonal(ridge);
         double total = TensorPrimitives.Dot<double>(gram.Data, mixed.Data);
         if (metric != null)
         {
@@ -89,10 +86,7 @@ static class OutputMethod
         // One step of Newton and Schulz for S^(-1/2): what was off by ε is off by ε² afterwards.
         var correction = algebra.Multiply(map, algebra.Multiply(gram, map), transposeLeft: true);
         TensorPrimitives.Multiply<double>(correction.Data, -0.5, correction.Data);
-        for (int i = 0; i < correction.Rows; i++)
-        {
-            correction[i, i] += 1.5;
-        }
+        correction.AddToDiagonal(1.5);
         return algebra.Multiply(map, correction);
     }
 

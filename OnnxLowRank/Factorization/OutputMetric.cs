@@ -51,10 +51,7 @@ sealed class OutputMetric
             return null;
         }
         TensorPrimitives.Multiply(metric.Data, (1 - PlainShare) * TensorPrimitives.Sum<double>(variances) / energy, metric.Data);
-        for (int i = 0; i < means.Length; i++)
-        {
-            metric[i, i] += PlainShare;
-        }
+        metric.AddToDiagonal(PlainShare);
         return new(algebra.Cholesky(metric));
     }
 
