@@ -20,6 +20,7 @@ sealed class CompressCommand : IVerb
     {
         ["auto"] = FormatChoice.Auto,
         ["fp32"] = FormatChoice.Float32,
+        ["fp16"] = FormatChoice.Float16,
         ["int8"] = FormatChoice.Int8,
         ["int4"] = FormatChoice.Int4,
     };

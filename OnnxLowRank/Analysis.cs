@@ -32,7 +32,7 @@ sealed record Analysis(
         Layer[] layers = [.. found.Measured];
         var sampling = workspace.Sampling;
         var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, options.Threads);
-        bool wantsInt8 = options.Format != FormatChoice.Float32;
+        bool wantsInt8 = options.WantsIntegers;
 
         clock.Enter("calibrate");
         var shapesOf = calibrator.Shapes(sampling, [1, 2]);
@@ -171,12 +171,19 @@ sealed record Analysis(
     /// <summary>Why a layer cannot run in a format, or nothing.</summary>
     public static string Obstacle(Layer layer, WeightFormat format, Dialect dialect, int opset) =>
         format == WeightFormat.Float32 ? ""
+        : format == WeightFormat.Float16 ? HalfObstacle(layer)
         : layer.Kind == LayerKind.LeftMatMul ? "the weight is MatMul's left operand, which no 8-bit kernel takes"
         : layer.Kind == LayerKind.ConvTranspose ? "no 8-bit kernel runs a ConvTranspose"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
         : format == WeightFormat.Int4 && layer.IsTable && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
         : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
+
+    /// <summary>Why a layer cannot be stored in 16-bit floats, or nothing.</summary>
+    static string HalfObstacle(Layer layer) =>
+        layer.IsHalf ? "its floats have 16 bits already"
+        : !(layer.LargestNumber <= (double)Half.MaxValue) ? $"a number of the weight is beyond fp16's range, which ends at {(float)Half.MaxValue}"
+        : "";
 
     static string Int8Obstacle(Layer layer, Dialect dialect, int opset)
     {

@@ -41,6 +41,9 @@ public enum FormatChoice
 
     /// <summary>4-bit integers.</summary>
     Int4,
+
+    /// <summary>16-bit floats. On a GPU layers run in them; on the CPU, whose kernels have none, they are only stored in them.</summary>
+    Float16,
 }
 
 /// <summary>What a plan's cost is.</summary>
@@ -184,6 +187,9 @@ public sealed record CompressionOptions
 
     /// <summary>Which layers may be rewritten.</summary>
     internal LayerFilter Layers => new(Only, Skip, ConstantInputs);
+
+    /// <summary>Whether layers may run on integers.</summary>
+    internal bool WantsIntegers => Format is not (FormatChoice.Float32 or FormatChoice.Float16);
 
     /// <summary>Whether plans go by <see cref="Stats"/>.</summary>
     internal bool HasStats => Stats.Count > 0;

@@ -115,7 +115,7 @@ public static class Compressor
     {
         clock.Enter("time");
         List<List<Candidate>> Tables(ICostModel cost, Func<Layer, Allowed> allowed) => analysis.Tables(damage, cost, allowed, options.Dialect, workspace.Model.Opset);
-        var (ways, fallback) = Mixtures.Of(options, analysis.Found.Layers);
+        var (ways, fallback) = Mixtures.Of(options, analysis.Found.Layers, runsHalves: workspace.Device.CudaId != null);
         List<List<List<Candidate>>> All(ICostModel cost) => [.. ways.Append(fallback).OfType<Func<Layer, Allowed>>().Select(allowed => Tables(cost, allowed))];
         var timed = measured == null ? null : Timed(() => All(measured), measured, workspace);
         var choices = timed ?? All(new ShapeCostModel(analysis.Positions));

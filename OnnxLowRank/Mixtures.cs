@@ -17,29 +17,30 @@ static class Mixtures
     /// What may be done to each layer: the ways to mix, of which one is chosen before the search, and what is left where that loses too much or
     /// is slower than the original.
     /// </summary>
-    public static (IReadOnlyList<Func<Layer, Allowed>> Ways, Func<Layer, Allowed>? Fallback) Of(CompressionOptions options, IReadOnlyList<Layer> layers)
+    /// <param name="runsHalves">Whether the device has kernels for 16-bit floats; otherwise they are only stored.</param>
+    public static (IReadOnlyList<Func<Layer, Allowed>> Ways, Func<Layer, Allowed>? Fallback) Of(CompressionOptions options, IReadOnlyList<Layer> layers, bool runsHalves)
     {
         bool hasConvs = layers.Any(layer => layer.Kind == LayerKind.Conv);
         Allowed Ways(WeightFormat[] formats, WeightFormat[] weightOnly) =>
             new(formats, weightOnly, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Compressor.Block] : [0], options.WeightBits);
-        if (options.Format != FormatChoice.Auto)
+        WeightFormat[] few = [WeightFormat.Int8, WeightFormat.Int4], half = [WeightFormat.Float16];
+        return options.Format switch
         {
-            var format = options.Format switch { FormatChoice.Int8 => WeightFormat.Int8, FormatChoice.Int4 => WeightFormat.Int4, _ => WeightFormat.Float32 };
-            return ([.. OnIntegers(_ => Ways([format], []))], null);
-        }
-        WeightFormat[] few = [WeightFormat.Int8, WeightFormat.Int4];
-        return (
-        [
-            // All convolutions alike: between integer and float ones layouts are converted.
-            .. OnIntegers(layer => Ways(few, layer.Kind == LayerKind.Conv ? [] : few)),
-            layer => Ways(layer.Kind == LayerKind.Conv ? [] : few, few),
-        ],
-        layer => Ways(layer.IsTable ? few : [WeightFormat.Float32], few)); // where even 8 bits lose too much, a cut may not
+            FormatChoice.Float32 => ([_ => Ways([WeightFormat.Float32], [])], null),
+            FormatChoice.Float16 => ([layer => layer.IsHalf ? Ways([WeightFormat.Float32], []) : layer.IsTable || (runsHalves && layer.Uses.All(use => use.Addend == null)) ? Ways(half, []) : Ways([], half)], null),
+            FormatChoice.Int8 => ([.. OnIntegers(_ => Ways([WeightFormat.Int8], []))], null),
+            FormatChoice.Int4 => ([.. OnIntegers(_ => Ways([WeightFormat.Int4], []))], null),
+            _ => ([
+                // All convolutions alike: between integer and float ones layouts are converted.
+                .. OnIntegers(layer => Ways(few, layer.Kind == LayerKind.Conv ? [] : few)),
+                layer => Ways(layer.Kind == LayerKind.Conv ? [] : few, few),
+            ],
+            layer => Ways(layer.IsTable ? few : [WeightFormat.Float32], few)), // where even 8 bits lose too much, a cut may not
+        };
 
         // A convolution that is faster in floats alone, as the first one often is, may make the model slower or faster: both are tried.
         IEnumerable<Func<Layer, Allowed>> OnIntegers(Func<Layer, Allowed> ways) =>
-            !hasConvs || options.Format == FormatChoice.Float32 ? [ways]
-            : [ways, layer => ways(layer) with { KeepsForSpeed = layer.Kind != LayerKind.Conv }];
+            !hasConvs ? [ways] : [ways, layer => ways(layer) with { KeepsForSpeed = layer.Kind != LayerKind.Conv }];
     }
 
     /// <summary>

@@ -88,7 +88,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         ["metric"] = workspace.Metric.Metric.ToString().ToLowerInvariant(),
         ["tolerance"] = options.Tolerance.ToString(CultureInfo.InvariantCulture),
         ["objective"] = options.Objective.ToString().ToLowerInvariant(),
-        ["format"] = options.Format switch { FormatChoice.Float32 => "fp32", FormatChoice.Int8 => "int8", FormatChoice.Int4 => "int4", _ => "auto" },
+        ["format"] = options.Format switch { FormatChoice.Float32 => "fp32", FormatChoice.Int8 => "int8", FormatChoice.Int4 => "int4", FormatChoice.Float16 => "fp16", _ => "auto" },
         ["method"] = options.Method.ToString().ToLowerInvariant(),
         ["dialect"] = options.Dialect.ToString().ToLowerInvariant(),
         ["device"] = workspace.Device.Name,
@@ -279,7 +279,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     {
         (LayerPlan.Quantize { Format: WeightFormat.Int4 } or LayerPlan.Factorize { Format: WeightFormat.Int4 }, _) => "int4",
         (LayerPlan.Quantize { Format: WeightFormat.Int8 } or LayerPlan.Factorize { Format: WeightFormat.Int8 }, _) => "int8",
-        (_, TensorProto.Types.DataType.Float16) => "fp16",
+        (LayerPlan.Quantize { Format: WeightFormat.Float16 } or LayerPlan.Factorize { Format: WeightFormat.Float16 }, _) or (_, TensorProto.Types.DataType.Float16) => "fp16",
         (_, TensorProto.Types.DataType.Bfloat16) => "bf16",
         (_, TensorProto.Types.DataType.Double) => "fp64",
         _ => "fp32",
@@ -293,7 +293,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
     string KeepReason(Layer layer, bool wasPlanned)
     {
         // Where the format is free, weights alone may be stored in 8 bits whatever runs.
-        string cannotQuantize = options.Format == FormatChoice.Float32 || (options.Format == FormatChoice.Auto && !layer.IsTable) ? "" : Analysis.Obstacle(layer, options.Format == FormatChoice.Int4 ? WeightFormat.Int4 : WeightFormat.Int8, options.Dialect, workspace.Model.Opset);
+        string cannotQuantize = options.Format == FormatChoice.Float32 || (options.Format == FormatChoice.Auto && !layer.IsTable) ? "" : Analysis.Obstacle(layer, options.Format switch { FormatChoice.Int4 => WeightFormat.Int4, FormatChoice.Float16 => WeightFormat.Float16, _ => WeightFormat.Int8 }, options.Dialect, workspace.Model.Opset);
         if (Analysis?.IsSeen(layer) == false)
         {
             return "on the samples it is applied to nothing: an axis of its input has length 0";

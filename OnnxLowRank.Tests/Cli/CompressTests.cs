@@ -79,6 +79,7 @@ public sealed class CompressTests : IDisposable
     [Theory]
     [InlineData("auto")]
     [InlineData("fp32")]
+    [InlineData("fp16")]
     public void Tables_and_positions_are_compressed_too(string format)
     {
         var graph = new GraphProto
@@ -108,6 +109,21 @@ public sealed class CompressTests : IDisposable
         Assert.DoesNotContain(Written().Graph.Initializer, tensor => tensor.Name is "words" or "positions");
         Assert.Equal(64 * 8 * 16, report.GetProperty("before").GetProperty("macs").GetDouble());
         Assert.DoesNotContain(report.GetProperty("notes").EnumerateArray(), note => note.GetString()!.Contains("timed"));
+    }
+
+    /// <summary>On the CPU, whose kernels have no halves, what runs is what ran before.</summary>
+    [Fact]
+    public void In_16_bits_a_model_takes_half_of_its_bytes_and_nothing_else_changes()
+    {
+        var report = Report("--format", "fp16", "--method", "none", "--objective", "size", "--metric", "relative");
+
+        Assert.All(report.GetProperty("layers").EnumerateArray(), layer =>
+        {
+            Assert.Equal(("quantize", "fp16", true), (layer.GetProperty("action").GetString(), layer.GetProperty("format").GetString(), layer.GetProperty("weightOnly").GetBoolean()));
+            Assert.InRange(layer.GetProperty("bytesAfter").GetDouble() / layer.GetProperty("bytesBefore").GetDouble(), 0.5, 0.6);
+        });
+        Assert.InRange(report.GetProperty("verified").GetProperty("loss").GetDouble(), 1e-6, 1e-3); // rounded, but not more than that
+        Assert.Equal(ModelRuns.Optimized(OnnxModel.Load(_playground.Input)), ModelRuns.Optimized(OnnxModel.Load(_playground.Output)));
     }
 
     [Fact]

@@ -70,7 +70,7 @@ sealed class Allocation
     /// the times of the two alone leave out.
     /// </summary>
     public IReadOnlySet<Layer> SlowerKept(Allotment allotment) => allotment.Chosen
-        .Where((chosen, i) => chosen.Plan is LayerPlan.Quantize { WeightOnly: false, Layer.Kind: LayerKind.Conv } && _tables[i][0].Time > chosen.Time)
+        .Where((chosen, i) => chosen.Plan is LayerPlan.Quantize { RunsOnIntegers: true, Layer.Kind: LayerKind.Conv } && _tables[i][0].Time > chosen.Time)
         .Select(chosen => chosen.Plan.Layer).ToHashSet();
 
     /// <summary>

@@ -33,7 +33,7 @@ sealed record Allowed(
     public Allowed WithoutScalesPerRun() => this with
     {
         Formats = [.. Formats.Where(format => format != WeightFormat.Int8)],
-        WeightOnly = [.. WeightOnly.Concat(Formats.Where(format => format != WeightFormat.Float32)).Distinct()],
+        WeightOnly = [.. WeightOnly.Concat(Formats.Where(format => !format.IsReal())).Distinct()],
         Blocks = [.. Blocks.Where(block => block > 0)],
     };
 }
@@ -49,6 +49,9 @@ static class Candidates
 
     /// <summary>The same where nothing but the weight is rounded.</summary>
     const double WeightNoise = 5e-5;
+
+    /// <summary>The same in 16-bit floats: relative errors of up to 2⁻¹², uniformly spread.</summary>
+    const double HalfNoise = 2e-8;
 
     /// <summary>Bytes that a node of a rewritten layer takes in the file, with the names and shapes of its constants.</summary>
     const double OverheadPerNode = 130;
@@ -80,9 +83,10 @@ static class Candidates
                 }
                 continue;
             }
-            if (format == WeightFormat.Int8)
+            double rounding = format switch { WeightFormat.Int8 => noise, WeightFormat.Float16 => HalfNoise, _ => 0 };
+            if (format != WeightFormat.Float32)
             {
-                table.Add(Row(new LayerPlan.Quantize(layer, format), DenseBytes(layer), noise));
+                table.Add(Row(new LayerPlan.Quantize(layer, format), format == WeightFormat.Int8 ? DenseBytes(layer) : HalfBytes(layer, weights: 1, layer.Elements), rounding));
             }
             if (!allowed.Factorizes || decomposition == null)
             {
@@ -90,26 +94,29 @@ static class Candidates
             }
             foreach (var plan in Plans(layer, decomposition, format, onIntegers: format == WeightFormat.Int8))
             {
-                table.Add(Row(plan, FactorizedBytes(plan), CutError(plan) + (format == WeightFormat.Int8 ? 2 * noise : 0)));
+                table.Add(Row(plan, FactorizedBytes(plan), CutError(plan) + 2 * rounding));
             }
         }
         if (!allowed.KeepsForSpeed && table.Find(candidate => candidate.Plan is LayerPlan.Quantize) is { Plan: not null } onIntegers)
         {
             table[0] = table[0] with { Time = table[0].Time + onIntegers.Time };
         }
-        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format == WeightFormat.Int8 || int4 != null))
+        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format switch { WeightFormat.Int4 => int4 != null, WeightFormat.Float16 => canRun(format), _ => true }))
         {
             bool isInt4 = format == WeightFormat.Int4;
+            double rounding = format == WeightFormat.Float16 ? HalfNoise : WeightNoise;
             table.Add(Row(
-                new LayerPlan.Quantize(layer, format, WeightOnly: true), (isInt4 ? Int4Weights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4),
-                isInt4 ? int4!.DenseError(0) : WeightNoise));
+                new LayerPlan.Quantize(layer, format, WeightOnly: true),
+                format == WeightFormat.Float16 ? HalfBytes(layer, weights: 1, layer.Elements)
+                    : (isInt4 ? Int4Weights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4),
+                isInt4 ? int4!.DenseError(0) : rounding));
             table.AddRange((isInt4 ? Corrections(block: 0) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
                 Int4Weights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4) + CorrectionBytes(layer, rank), int4!.CorrectedError(rank))));
             foreach (var plan in ranks.Count == 0 ? [] : isInt4 ? PlansInInt4(onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
             {
                 var stored = plan with { WeightOnly = true };
-                table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? Int4Error(plan) : CutError(plan) + 2 * WeightNoise));
+                table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? Int4Error(plan) : CutError(plan) + 2 * rounding));
             }
         }
         return table;
@@ -132,6 +139,10 @@ static class Candidates
     static double WeightOnlyBytes(LayerPlan.Factorize plan)
     {
         var layer = plan.Layer;
+        if (plan.Format == WeightFormat.Float16)
+        {
+            return HalfBytes(layer, plan.Products, plan.Elements);
+        }
         bool isInt4 = plan.Format == WeightFormat.Int4;
         double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.FirstRank, 0, plan.Slots) : plan.Elements + 4 * (Inner(plan) + layer.Out);
         return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, plan.Products, isInt4) + (plan.Products - 1) * OverheadPerNode;
@@ -142,6 +153,9 @@ static class Candidates
 
     /// <summary>As a file's bytes count them: nodes that add to a weight, and that make 8 bits of the sum.</summary>
     const int CorrectingNodes = 5, RequantizingNodes = 4;
+
+    /// <summary>Of weights in 16-bit floats, with the Casts behind them; where layers run in those, Casts stand around the layer instead, and are as many or one more.</summary>
+    static double HalfBytes(Layer layer, int weights, long elements) => 2.0 * elements + RealBiases(layer) + (2 * weights - 1) * OverheadPerNode;
 
     /// <summary>Of the nodes that make floats of weights.</summary>
     static double WeightOnlyOverhead(Layer layer, int weights, bool isInt4) =>
@@ -215,7 +229,8 @@ static class Candidates
         {
             return TableBytes(layer.In, plan.Rank, nodes: 5) + (double)layer.Out * plan.Rank + 4.0 * layer.Out + Biases(layer) + Borders(layer);
         }
-        return plan.Format == WeightFormat.Int8
+        return plan.Format == WeightFormat.Float16 ? HalfBytes(layer, plan.Products, plan.Elements)
+            : plan.Format == WeightFormat.Int8
             ? plan.Elements + 4 * (Inner(plan) + layer.Out) + IntegerBiases(layer) + Overhead(layer, plan.Products, unpacking: 0)
             : layer.BytesPerFloat * plan.Elements + RealBiases(layer) + (plan.Products - 1) * (layer.StoredType == layer.Type ? 1 : 2) * OverheadPerNode;
     }

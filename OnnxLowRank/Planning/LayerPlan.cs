@@ -13,6 +13,15 @@ public enum WeightFormat
 
     /// <summary>4-bit integers with one scale per block of a row; activations are 8-bit.</summary>
     Int4,
+
+    /// <summary>16-bit floats, for layers whose own are wider; activations too.</summary>
+    Float16,
+}
+
+static class WeightFormats
+{
+    /// <summary>Whether numbers are floats, without scales.</summary>
+    public static bool IsReal(this WeightFormat format) => format is WeightFormat.Float32 or WeightFormat.Float16;
 }
 
 /// <summary>What will happen to one layer.</summary>
@@ -25,6 +34,12 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats, of 4 bits with channels' scales that in 8.</summary>
     internal virtual LayerPlan AsRun => this;
 
+    /// <summary>Types of weights that are stored as floats, and of what runs where a plan does not run on integers.</summary>
+    internal virtual Reals Reals => Reals.Of(Layer);
+
+    /// <summary>Whether activations are integers too.</summary>
+    internal virtual bool RunsOnIntegers => false;
+
     /// <summary>The layer stays as it is.</summary>
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
@@ -34,6 +49,10 @@ abstract record LayerPlan(Layer Layer)
     /// <param name="Correction">Rank of what is added to a weight in 4 bits when the model is loaded; 0 for nothing.</param>
     public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false, int Correction = 0) : LayerPlan(Layer)
     {
+        internal override Reals Reals => Format == WeightFormat.Float16 ? Reals.Halves(Layer, runs: !WeightOnly) : base.Reals;
+
+        internal override bool RunsOnIntegers => !WeightOnly && !Format.IsReal();
+
         internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Format == WeightFormat.Int4 && Block == 0 && !Layer.IsTable ? new Quantize(Layer, WeightFormat.Int8) : this;
     }
 
@@ -45,8 +64,9 @@ abstract record LayerPlan(Layer Layer)
     /// <param name="IsSpatial">Whether a Conv's kernel becomes r columns and r rows instead.</param>
     public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0, bool WeightOnly = false, bool IsSpatial = false) : LayerPlan(Layer)
     {
-        /// <summary>Whether activations are integers too.</summary>
-        internal bool RunsOnIntegers => Format != WeightFormat.Float32 && !WeightOnly;
+        internal override Reals Reals => Format == WeightFormat.Float16 ? Reals.Halves(Layer, runs: !WeightOnly) : base.Reals;
+
+        internal override bool RunsOnIntegers => !WeightOnly && !Format.IsReal();
 
         internal override LayerPlan AsRun => WeightOnly ? this with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false }
             : Format == WeightFormat.Int4 && Block == 0 ? this with { Format = WeightFormat.Int8 } : this;

@@ -22,6 +22,9 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, Positions> positions) : I
     /// <summary>One multiply-add of a 4-bit weight in blocks with an 8-bit input: its kernels gain less from several rows at once.</summary>
     const double PerBlockProduct = 0.6;
 
+    /// <summary>Anything in 16-bit floats, where a device has kernels for them.</summary>
+    const double PerHalf = 0.5;
+
     /// <summary>Requantizing one 8-bit output element and reading it back.</summary>
     const double PerInt8 = 50;
 
@@ -36,7 +39,7 @@ sealed class ShapeCostModel(IReadOnlyDictionary<Layer, Positions> positions) : I
             _ => (WeightFormat.Float32, 0),
         };
         return Product.Of(plan, positions[plan.Layer]).Sum(product => PerOperator + product.Positions * (
-            format == WeightFormat.Float32 ? product.Elements + PerFloat * product.Outputs
+            format.IsReal() ? (product.Elements + PerFloat * product.Outputs) * (plan.Reals.Run == plan.Layer.Type ? 1 : PerHalf)
             : (block > 0 ? PerBlockProduct : PerInt8Product) * product.Elements + PerInt8 * product.Outputs));
     }
 }

@@ -35,16 +35,14 @@ static class ConvEmitter
     {
         var layer = plan.Layer;
         double[]?[] biases = Emission.Biases(layer, rounded);
-        if (plan.WeightOnly)
+        if (!plan.RunsOnIntegers)
         {
-            string value = rounded == null
-                ? WeightOnly.Add(emission.Graph, layer.Name, Int8.PerRow(layer.ReadFloats(), layer.Out), layer.Type, layer.Weight.Dims)
-                : WeightOnly.Add(emission.Graph, layer.Name, rounded.Weight, layer.Type, layer.Weight.Dims);
+            string value = AddStored(emission, plan, plan.Format, layer.Name, rounded == null ? layer.ReadFloats() : [], rounded?.Weight, layer.Weight.Dims);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
                 string name = LayerFinder.Name(use.Node);
-                emission.Replace(use, [Conv(emission, layer, use, name, use.Input, value, emission.AddRealBias(layer, name, biases[i]), use.Output)]);
+                emission.ReplaceIn(plan.Reals.Run, layer, use, [Conv(emission, layer, use, name, use.Input, value, emission.AddRealBias(plan, name, biases[i]), use.Output)]);
             }
             return;
         }
@@ -99,7 +97,7 @@ static class ConvEmitter
                 var stage = stages[i];
                 string bias = !isLast ? "" : isQuantized
                     ? AddBias(emission, name, biases[u], i == 0 ? emission.Grids.Of(use.Input) : stages[i - 1].After!.Value, weights[i].Scales, nodes)
-                    : emission.AddRealBias(layer, name, biases[u]);
+                    : emission.AddRealBias(plan, name, biases[u]);
                 string output = isLast ? use.Output : stage.IsPointwise || stage.Axis != null ? emission.Graph.FreshName($"{name}_{stage.Suffix}{stage.Dims[0]}") : emission.NameInner(use, plan.Rank);
                 var node = Conv(emission, layer, use, $"{name}_{stage.Suffix}", value, weights[i].Value, bias, output, stage);
                 nodes.Add(i == 0 && isQuantized ? emission.Grids.ReadsQuantized(node) : node);
@@ -112,7 +110,7 @@ static class ConvEmitter
             }
             if (!isQuantized)
             {
-                emission.Replace(use, nodes);
+                emission.ReplaceIn(plan.Reals.Run, layer, use, nodes);
                 continue;
             }
             emission.ReplaceInSingle(layer, use, nodes, castsInput: false);
@@ -174,20 +172,19 @@ static class ConvEmitter
     {
         string name = $"{plan.Layer.Name}_{stage.Suffix}";
         int rows = (int)stage.Dims[0];
-        if (plan.WeightOnly)
+        if (!plan.RunsOnIntegers)
         {
-            string value = stage.InFewBits is { } blocks
-                ? WeightOnly.Add(emission.Graph, name, blocks, plan.Layer.Type, stage.Dims)
-                : WeightOnly.Add(emission.Graph, name, Int8.PerRow(stage.Weight, rows), plan.Layer.Type, stage.Dims);
-            return new(value, [], []);
-        }
-        if (plan.Format == WeightFormat.Float32)
-        {
-            return new(emission.AddReals(plan.Layer, name, stage.Weight, stage.Dims), [], []);
+            return new(AddStored(emission, plan, plan.Format, name, stage.Weight, stage.InFewBits, stage.Dims), [], []);
         }
         var add = stage.InFewBits is { } packed ? InInt4(emission, packed) : InInt8(emission, stage.Weight, rows);
         return add(name, stage.Dims, SmallestSteps(rows, uses));
     }
+
+    /// <summary>Adds a weight, given in floats or in 4 bits, as convolutions of floats read it; returns the name of its float value.</summary>
+    static string AddStored(Emission emission, LayerPlan plan, WeightFormat format, string name, float[] weight, Int4Blocks? rounded, long[] dims) =>
+        rounded != null ? WeightOnly.Add(emission.Graph, name, rounded, plan.Layer.Type, dims)
+        : !format.IsReal() ? WeightOnly.Add(emission.Graph, name, Int8.PerRow(weight, (int)dims[0]), plan.Layer.Type, dims)
+        : emission.AddReals(plan.Reals, name, weight, dims);
 
     /// <summary>Nodes that all uses of a layer share stand before the first one.</summary>
     static void TakeOver(List<NodeProto> nodes, ref List<NodeProto> shared)

@@ -17,13 +17,14 @@ namespace OnnxLowRank.Rewriting;
 /// </summary>
 static class ConvTransposeEmitter
 {
-    public static void Quantize(Emission emission, Layer layer)
+    public static void Quantize(Emission emission, LayerPlan.Quantize plan)
     {
-        string weight = InInt8(emission, layer, layer.Name, Int8.PerRow(layer.ReadFloats(), layer.Out));
+        var layer = plan.Layer;
+        string weight = AddSpread(emission, plan, plan.Format, layer.Name, layer.ReadFloats(), layer.Out);
         foreach (var use in layer.Uses)
         {
-            string name = LayerFinder.Name(use.Node), bias = emission.AddRealBias(layer, name, use.Bias);
-            emission.Replace(use, [Spread(emission, use, name, weight, bias, use.Output)]);
+            string name = LayerFinder.Name(use.Node), bias = emission.AddRealBias(plan, name, use.Bias);
+            emission.ReplaceIn(plan.Reals.Run, layer, use, [Spread(emission, use, name, weight, bias, use.Output)]);
         }
     }
 
@@ -33,16 +34,17 @@ static class ConvTransposeEmitter
         var factors = emission.Factors(decomposition, rank, Emission.WantsBalance(plan));
         long[] upDims = [layer.Out, rank, .. layer.Kernel.Select(_ => 1L)];
         string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
-        var (down, up) = plan.WeightOnly
-            ? (InInt8(emission, layer, downName, Int8.PerRow(factors.Down, rank)), WeightOnly.Add(emission.Graph, upName, Int8.PerRow(factors.Up, layer.Out), layer.Type, upDims))
-            : (emission.AddReals(layer, downName, layer.Spread<float>(factors.Down, rank), Dims(layer, rank)), emission.AddReals(layer, upName, factors.Up, upDims));
+        string down = AddSpread(emission, plan, plan.Format, downName, factors.Down, rank);
+        string up = plan.Format.IsReal()
+            ? emission.AddReals(plan.Reals, upName, factors.Up, upDims)
+            : WeightOnly.Add(emission.Graph, upName, Int8.PerRow(factors.Up, layer.Out), layer.Type, upDims);
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
             string name = LayerFinder.Name(use.Node), inner = emission.NameInner(use, rank);
-            string bias = emission.AddRealBias(layer, name, emission.Bias(decomposition, rank, i, isFree: true));
+            string bias = emission.AddRealBias(plan, name, emission.Bias(decomposition, rank, i, isFree: true));
             var mix = NodeAttributes.Create("Conv", emission.Graph.FreshName($"{name}_up"), bias.Length > 0 ? [inner, up, bias] : [inner, up], [use.Output]);
-            emission.Replace(use, [Spread(emission, use, $"{name}_down", down, "", inner), mix]);
+            emission.ReplaceIn(plan.Reals.Run, layer, use, [Spread(emission, use, $"{name}_down", down, "", inner), mix]);
         }
     }
 
@@ -53,10 +55,16 @@ static class ConvTransposeEmitter
         return node;
     }
 
-    static string InInt8(Emission emission, Layer layer, string name, Int8Rows weight)
+    /// <summary>Adds a weight of so many rows as a ConvTranspose reads it; returns the name of its float value.</summary>
+    static string AddSpread(Emission emission, LayerPlan plan, WeightFormat format, string name, float[] weight, int rows)
     {
-        int rows = weight.Scales.Length;
-        return WeightOnly.AddSpread(emission.Graph, name, layer.Spread<sbyte>(weight.Values, rows), weight.Scales, layer.Type, Dims(layer, rows));
+        var layer = plan.Layer;
+        if (format.IsReal())
+        {
+            return emission.AddReals(plan.Reals, name, layer.Spread<float>(weight, rows), Dims(layer, rows));
+        }
+        var rounded = Int8.PerRow(weight, rows);
+        return WeightOnly.AddSpread(emission.Graph, name, layer.Spread<sbyte>(rounded.Values, rows), rounded.Scales, layer.Type, Dims(layer, rows));
     }
 
     static long[] Dims(Layer layer, int rows) => [layer.Weight.Dims[0], rows, .. layer.Kernel];

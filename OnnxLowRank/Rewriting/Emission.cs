@@ -31,27 +31,33 @@ sealed record Emission(
     }
 
     /// <summary>
-    /// The same for nodes that compute in float32 whatever the layer's type is, as integer kernels do: where it is another one, Casts
-    /// stand at the border. ONNX Runtime drops those between two such layers where it runs the model in float32 anyway.
+    /// The same for nodes that compute in float32 whatever the layer's type is, as integer kernels do. ONNX Runtime drops the Casts between two such
+    /// layers where it runs the model in float32 anyway.
     /// </summary>
     /// <param name="castsInput">Whether x is cast here; otherwise whoever makes <paramref name="nodes"/> sees to it.</param>
-    public void ReplaceInSingle(Layer layer, LayerUse use, IEnumerable<NodeProto> nodes, bool castsInput = true)
+    public void ReplaceInSingle(Layer layer, LayerUse use, IEnumerable<NodeProto> nodes, bool castsInput = true) =>
+        ReplaceIn(DataType.Float, layer, use, nodes, castsInput);
+
+    /// <summary>The same for nodes that compute in <paramref name="type"/>: where the layer's is another one, Casts stand at the border.</summary>
+    /// <inheritdoc cref="ReplaceInSingle"/>
+    public void ReplaceIn(DataType type, Layer layer, LayerUse use, IEnumerable<NodeProto> nodes, bool castsInput = true)
     {
         List<NodeProto> all = [.. nodes];
-        if (layer.Type != DataType.Float)
+        if (layer.Type != type)
         {
+            string suffix = type == DataType.Float ? "single" : "half";
             if (castsInput)
             {
-                var widen = Graph.Cast($"{LayerFinder.Name(use.Node)}_single", use.Input, DataType.Float);
+                var cast = Graph.Cast($"{LayerFinder.Name(use.Node)}_{suffix}", use.Input, type);
                 foreach (var node in all)
                 {
-                    Rename(node.Input, use.Input, widen.Output[0]);
+                    Rename(node.Input, use.Input, cast.Output[0]);
                 }
-                all.Insert(0, widen);
+                all.Insert(0, cast);
             }
-            string single = Graph.FreshName($"{use.Output}_single");
-            Rename(all[^1].Output, use.Output, single);
-            all.Add(Grids.Border(Graph.Cast($"{LayerFinder.Name(use.Node)}_border", single, layer.Type, use.Output)));
+            string inner = Graph.FreshName($"{use.Output}_{suffix}");
+            Rename(all[^1].Output, use.Output, inner);
+            all.Add(Grids.Border(Graph.Cast($"{LayerFinder.Name(use.Node)}_border", inner, layer.Type, use.Output)));
         }
         Replace(use, all);
     }
@@ -115,20 +121,20 @@ sealed record Emission(
     public string AddBias(string name, double[]? bias) =>
         bias == null ? "" : Graph.AddConstant(TensorData.Floats($"{name}_bias", Array.ConvertAll(bias, value => (float)value), bias.Length));
 
-    /// <summary>The same in the layer's own type, of any shape.</summary>
+    /// <summary>The same in the type that a plan's floats run in, of any shape.</summary>
     /// <param name="dims">None for (out).</param>
-    public string AddRealBias(Layer layer, string name, double[]? bias, params ReadOnlySpan<long> dims) =>
-        bias == null ? "" : AddReals(layer, $"{name}_bias", Array.ConvertAll(bias, value => (float)value), dims.Length > 0 ? dims : [bias.Length]);
+    public string AddRealBias(LayerPlan plan, string name, double[]? bias, params ReadOnlySpan<long> dims) =>
+        bias == null ? "" : AddReals(plan.Reals.OfBias(plan.Layer), $"{name}_bias", Array.ConvertAll(bias, value => (float)value), dims.Length > 0 ? dims : [bias.Length]);
 
-    /// <summary>Adds floats as the layer's own are stored; returns the name of the value, which has the layer's type.</summary>
-    public string AddReals(Layer layer, string name, ReadOnlySpan<float> values, params ReadOnlySpan<long> dims)
+    /// <summary>Adds floats; returns the name of the value, which has the type that they run in.</summary>
+    public string AddReals(Reals type, string name, ReadOnlySpan<float> values, params ReadOnlySpan<long> dims)
     {
-        string stored = Graph.AddConstant(TensorData.Reals(name, layer.StoredType, values, dims));
-        if (layer.StoredType == layer.Type)
+        string stored = Graph.AddConstant(TensorData.Reals(name, type.Stored, values, dims));
+        if (type.Stored == type.Run)
         {
             return stored;
         }
-        var cast = Graph.Cast($"{stored}_cast", stored, layer.Type);
+        var cast = Graph.Cast($"{stored}_cast", stored, type.Run);
         Graph.Graph.Node.Add(cast);
         return cast.Output[0];
     }

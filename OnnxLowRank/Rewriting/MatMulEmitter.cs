@@ -30,13 +30,13 @@ static class MatMulEmitter
     {
         var layer = plan.Layer;
         double[]?[] biases = Emission.Biases(layer, rounded);
-        if (plan.WeightOnly)
+        if (!plan.RunsOnIntegers)
         {
-            string weight = AddWeightOnly(emission.Graph, layer, layer.Name, rounded == null ? layer.ReadFloats() : null, rounded?.Weight, layer.Out, layer.In, rounded?.Correction);
+            string weight = AddStored(emission, plan, plan.Format, layer.Name, rounded == null ? layer.ReadFloats() : null, rounded?.Weight, layer.Out, layer.In, rounded?.Correction);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
-                emission.Replace(use, Last(emission, layer, use, LayerFinder.Name(use.Node), use.Input, weight, biases[i], use.TransA));
+                emission.ReplaceIn(plan.Reals.Run, layer, use, Last(emission, plan, use, LayerFinder.Name(use.Node), use.Input, weight, biases[i], use.TransA));
             }
             return;
         }
@@ -78,8 +78,8 @@ static class MatMulEmitter
                     emission, layer, Int8(emission, Int8Product.AddWeight(emission.Graph, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits))),
                     Int8(emission, Int8Product.AddWeight(emission.Graph, upName, Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits))))
             : RealPair(
-                emission, layer, AddFactor(emission, plan, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
-                AddFactor(emission, plan, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
+                emission, plan, AddStored(emission, plan, plan.Format, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
+                AddStored(emission, plan, plan.Format, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
@@ -126,13 +126,14 @@ static class MatMulEmitter
         return emission.Graph.Add(nodes, $"{LayerFinder.Name(use.Node)}_rows", "Transpose", [use.Input], node => node.With("perm", [1L, 0L]));
     }
 
-    static Action<LayerUse, string, string, double[]?> RealPair(Emission emission, Layer layer, string down, string up) => (use, name, middle, bias) =>
+    static Action<LayerUse, string, string, double[]?> RealPair(Emission emission, LayerPlan plan, string down, string up) => (use, name, middle, bias) =>
     {
+        var layer = plan.Layer;
         string[] operands = layer.Kind == LayerKind.LeftMatMul ? [down, use.Input] : [use.Input, down];
         NodeProto first;
         if (layer.Kind == LayerKind.Gemm)
         {
-            string zero = Zero(emission.Graph, layer);
+            string zero = Zero(emission.Graph, plan);
             first = NodeAttributes.Create("Gemm", emission.Graph.FreshName($"{name}_down"), zero.Length > 0 ? [.. operands, zero] : operands, [middle]).With("transB", 1);
             if (use.TransA)
             {
@@ -143,17 +144,17 @@ static class MatMulEmitter
         {
             first = NodeAttributes.Create("MatMul", emission.Graph.FreshName($"{name}_down"), operands, [middle]);
         }
-        emission.Replace(use, [first, .. Last(emission, layer, use, name, middle, up, bias, transA: false, suffix: "_up")]);
+        emission.ReplaceIn(plan.Reals.Run, layer, use, [first, .. Last(emission, plan, use, name, middle, up, bias, transA: false, suffix: "_up")]);
     };
 
     /// <summary>Nodes of the product that defines a use's output, with its bias or addend.</summary>
-    static IEnumerable<NodeProto> Last(Emission emission, Layer layer, LayerUse use, string name, string input, string weight, double[]? bias, bool transA, string suffix = "")
+    static IEnumerable<NodeProto> Last(Emission emission, LayerPlan plan, LayerUse use, string name, string input, string weight, double[]? bias, bool transA, string suffix = "")
     {
-        var graph = emission.Graph;
+        var (graph, layer) = (emission.Graph, plan.Layer);
         if (layer.Kind == LayerKind.Gemm)
         {
-            string addend = use.Addend ?? emission.AddRealBias(layer, name, bias);
-            addend = addend.Length > 0 ? addend : Zero(graph, layer);
+            string addend = use.Addend ?? emission.AddRealBias(plan, name, bias);
+            addend = addend.Length > 0 ? addend : Zero(graph, plan);
             var gemm = NodeAttributes.Create("Gemm", graph.FreshName($"{name}{suffix}"), addend.Length > 0 ? [input, weight, addend] : [input, weight], [use.Output])
                 .With("transB", 1);
             if (transA)
@@ -172,36 +173,26 @@ static class MatMulEmitter
         yield return NodeAttributes.Create("MatMul", graph.FreshName($"{name}{suffix}"), isLeft ? [weight, input] : [input, weight], [product]);
         if (bias != null)
         {
-            string added = isLeft ? emission.AddRealBias(layer, name, bias, bias.Length, 1) : emission.AddRealBias(layer, name, bias);
+            string added = isLeft ? emission.AddRealBias(plan, name, bias, bias.Length, 1) : emission.AddRealBias(plan, name, bias);
             yield return NodeAttributes.Create("Add", graph.FreshName($"{name}_add"), [product, added], [use.Output]);
         }
     }
 
     /// <summary>The name of what Gemm adds where it must add something, or nothing.</summary>
-    static string Zero(GraphEditor graph, Layer layer) => graph.Opset < OptionalAddendOpset
-        ? graph.SharedConstant(TensorData.Reals($"{TensorType.Name((int)layer.Type)}_0", layer.Type, [0], []))
+    static string Zero(GraphEditor graph, LayerPlan plan) => graph.Opset < OptionalAddendOpset
+        ? graph.SharedConstant(TensorData.Reals($"{TensorType.Name((int)plan.Reals.Run)}_0", plan.Reals.Run, [0], []))
         : "";
 
-    /// <summary>Adds a factor (rows, cols), given in floats or in 4 bits, as a plan in floats reads it; returns its name.</summary>
-    static string AddFactor(Emission emission, LayerPlan.Factorize plan, string name, float[]? factor, Int4Blocks? rounded, int rows, int cols)
+    /// <summary>Adds a weight (rows, cols), given in floats or in 4 bits, as products of floats read it; returns the name of its float value.</summary>
+    static string AddStored(
+        Emission emission, LayerPlan plan, WeightFormat format, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols, Correction? correction = null)
     {
-        if (plan.WeightOnly)
-        {
-            return AddWeightOnly(emission.Graph, plan.Layer, name, factor, rounded, rows, cols);
-        }
-        return plan.Layer.Kind == LayerKind.MatMul
-            ? emission.AddReals(plan.Layer, name, Transposed(factor!, rows, cols), cols, rows)
-            : emission.AddReals(plan.Layer, name, factor!, rows, cols);
-    }
-
-    /// <summary>Adds a weight (rows, cols), given in floats, which become 8 bits, or in 4 bits; returns the name of its float value.</summary>
-    static string AddWeightOnly(GraphEditor graph, Layer layer, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols, Correction? correction = null)
-    {
+        var layer = plan.Layer;
         bool transposed = layer.Kind == LayerKind.MatMul;
         long[] dims = transposed ? [cols, rows] : [rows, cols];
-        return rounded == null
-            ? WeightOnly.Add(graph, name, Quantization.Int8.PerRow(weight, rows), layer.Type, dims, transposed)
-            : WeightOnly.Add(graph, name, rounded, layer.Type, dims, transposed, correction);
+        return rounded != null ? WeightOnly.Add(emission.Graph, name, rounded, layer.Type, dims, transposed, correction)
+            : !format.IsReal() ? WeightOnly.Add(emission.Graph, name, Quantization.Int8.PerRow(weight, rows), layer.Type, dims, transposed)
+            : emission.AddReals(plan.Reals, name, transposed ? Transposed(weight!, rows, cols) : weight!, dims);
     }
 
     /// <summary>A matrix (rows, cols) as (cols, rows).</summary>

@@ -65,8 +65,8 @@ sealed class Rewriter(
             case LayerPlan.Factorize factorize when layer.Kind == LayerKind.ConvTranspose:
                 ConvTransposeEmitter.Factorize(emission, factorize, decompositions[layer]);
                 break;
-            case LayerPlan.Quantize when layer.Kind == LayerKind.ConvTranspose:
-                ConvTransposeEmitter.Quantize(emission, layer);
+            case LayerPlan.Quantize quantize when layer.Kind == LayerKind.ConvTranspose:
+                ConvTransposeEmitter.Quantize(emission, quantize);
                 break;
             case LayerPlan.Factorize factorize:
                 var pair = factorize.Format == WeightFormat.Int4 ? int4[layer].Pair(factorize.FirstRank, factorize.Block, factorize.Slots) : null;
@@ -83,7 +83,7 @@ sealed class Rewriter(
                 var dense = quantize.Format != WeightFormat.Int4 ? null : quantize.Correction > 0 ? int4[layer].Corrected(quantize.Correction) : int4[layer].Dense(quantize.Block);
                 if (layer.IsTable)
                 {
-                    TableEmitter.Quantize(emission, layer, dense);
+                    TableEmitter.Quantize(emission, quantize, dense);
                 }
                 else if (layer.Kind == LayerKind.Conv)
                 {

@@ -21,8 +21,8 @@ sealed class StoredTable
     public string Values { get; }
 
     /// <param name="axes">The table's axes but the last.</param>
-    public static StoredTable InFloats(Emission emission, Layer layer, string name, float[] values, long[] axes) =>
-        new(emission.Graph, Floats, emission.AddReals(layer, name, values, [.. axes, values.Length / Rows(axes)]), "");
+    public static StoredTable InFloats(Emission emission, Reals type, string name, ReadOnlySpan<float> values, long[] axes) =>
+        new(emission.Graph, Floats, emission.AddReals(type, name, values, [.. axes, values.Length / Rows(axes)]), "");
 
     public static StoredTable InInt8(GraphEditor graph, string name, Int8Rows table, long[] axes) => new(
         graph, 8, graph.AddConstant(TensorData.Create<sbyte>($"{name}_int8", TensorProto.Types.DataType.Int8, table.Values, [.. axes, table.Values.Length / Rows(axes)])),

@@ -21,27 +21,32 @@ namespace OnnxLowRank.Rewriting;
 /// </summary>
 static class TableEmitter
 {
-    /// <param name="rounded">(rows, columns) of the table in 4 bits, in one block per row; null for 8 bits.</param>
-    public static void Quantize(Emission emission, Layer layer, Int4Dense? rounded)
+    /// <param name="rounded">(rows, columns) of the table in 4 bits, in one block per row, where the plan says so.</param>
+    public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
     {
-        var table = rounded != null
-            ? StoredTable.InInt4(emission.Graph, layer.Name, rounded.Weight, Axes(layer))
-            : StoredTable.InInt8(emission.Graph, layer.Name, Int8.PerRow(layer.Weight.Open().Span, layer.In), Axes(layer));
+        var layer = plan.Layer;
+        var table = rounded != null ? StoredTable.InInt4(emission.Graph, layer.Name, rounded.Weight, Axes(layer))
+            : Store(emission, plan, plan.Format, layer.Name, layer.Weight.Open().Span, Axes(layer));
         if (layer.Kind == LayerKind.Constant)
         {
-            Compute(emission.Graph, layer, output => table.Expand(layer.Name, output));
+            Compute(emission.Graph, plan, output => table.Expand(layer.Name, output));
             return;
         }
         foreach (var use in layer.Uses)
         {
-            emission.ReplaceInSingle(layer, use, table.LookUp(LayerFinder.Name(use.Node), use.Input, use.Output), castsInput: false);
+            Replace(emission, plan, use, table.LookUp(LayerFinder.Name(use.Node), use.Input, use.Output));
         }
     }
 
-    /// <summary>Computes what was an initializer by nodes whose result is float32.</summary>
-    static void Compute(GraphEditor graph, Layer layer, Func<string, IEnumerable<NodeProto>> nodes)
+    /// <summary>What integers are rescaled to is float32.</summary>
+    static void Replace(Emission emission, LayerPlan plan, LayerUse use, IEnumerable<NodeProto> nodes) =>
+        emission.ReplaceIn(plan.RunsOnIntegers ? DataType.Float : plan.Reals.Run, plan.Layer, use, nodes, castsInput: false);
+
+    /// <summary>Computes what was an initializer by nodes; where they rescale integers, their result is float32.</summary>
+    static void Compute(GraphEditor graph, LayerPlan plan, Func<string, IEnumerable<NodeProto>> nodes)
     {
-        if (layer.Type == DataType.Float)
+        var layer = plan.Layer;
+        if (layer.Type == DataType.Float || !plan.RunsOnIntegers)
         {
             graph.Compute(layer.Name, nodes(layer.Name));
             return;
@@ -55,14 +60,14 @@ static class TableEmitter
         var (graph, layer) = (emission.Graph, plan.Layer);
         bool isInt8 = plan.Format == WeightFormat.Int8;
         var factors = emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
-        var down = Store(emission, layer, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer), isInt8);
+        var down = Store(emission, plan, plan.Format, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer));
         if (layer.Kind == LayerKind.Gather && isInt8)
         {
             var weight = Int8Product.AddWeight(graph, $"{layer.Name}_up", Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits));
             LookUp((name, input, bias, output) => Int8Product.Nodes(graph, emission.Dialect, $"{name}_up", input, weight, bias, output));
             return;
         }
-        var up = Store(emission, layer, $"{layer.Name}_up", MatMulEmitter.Transposed(factors.Up, layer.Out, plan.Rank), [plan.Rank], isInt8);
+        var up = Store(emission, plan, plan.Format, $"{layer.Name}_up", MatMulEmitter.Transposed(factors.Up, layer.Out, plan.Rank), [plan.Rank]);
         if (layer.Kind == LayerKind.Gather)
         {
             LookUp((name, input, bias, output) => Product(graph, name, input, up.Values, bias, output));
@@ -71,14 +76,7 @@ static class TableEmitter
         string left = graph.FreshName($"{layer.Name}_left"), right = graph.FreshName($"{layer.Name}_right");
         IEnumerable<NodeProto> Multiplied(string output) =>
             [.. down.Expand($"{layer.Name}_down", left), .. up.Expand($"{layer.Name}_up", right), .. Product(graph, layer.Name, left, right, "", output)];
-        if (isInt8)
-        {
-            Compute(graph, layer, Multiplied);
-        }
-        else
-        {
-            graph.Compute(layer.Name, Multiplied(layer.Name));
-        }
+        Compute(graph, plan, Multiplied);
 
         void LookUp(Func<string, string, string, string, IEnumerable<NodeProto>> product)
         {
@@ -87,16 +85,8 @@ static class TableEmitter
                 var use = layer.Uses[i];
                 string name = LayerFinder.Name(use.Node), middle = graph.FreshName($"{name}_rank{plan.Rank}");
                 double[]? bias = emission.Bias(decomposition, plan.Rank, i, isFree: isInt8);
-                string added = isInt8 ? emission.AddBias(name, bias) : emission.AddRealBias(layer, name, bias);
-                NodeProto[] nodes = [.. down.LookUp($"{name}_down", use.Input, middle), .. product(name, middle, added, use.Output)];
-                if (isInt8)
-                {
-                    emission.ReplaceInSingle(layer, use, nodes, castsInput: false);
-                }
-                else
-                {
-                    emission.Replace(use, nodes);
-                }
+                string added = isInt8 ? emission.AddBias(name, bias) : emission.AddRealBias(plan, name, bias);
+                Replace(emission, plan, use, [.. down.LookUp($"{name}_down", use.Input, middle), .. product(name, middle, added, use.Output)]);
             }
         }
     }
@@ -104,9 +94,9 @@ static class TableEmitter
     /// <summary>The table's axes but the last.</summary>
     static long[] Axes(Layer layer) => layer.Weight.Dims[..^1];
 
-    static StoredTable Store(Emission emission, Layer layer, string name, float[] values, long[] axes, bool isInt8) => isInt8
-        ? StoredTable.InInt8(emission.Graph, name, Int8.PerRow(values, (int)StoredTable.Rows(axes)), axes)
-        : StoredTable.InFloats(emission, layer, name, values, axes);
+    static StoredTable Store(Emission emission, LayerPlan plan, WeightFormat format, string name, ReadOnlySpan<float> values, long[] axes) => format.IsReal()
+        ? StoredTable.InFloats(emission, plan.Reals, name, values, axes)
+        : StoredTable.InInt8(emission.Graph, name, Int8.PerRow(values, (int)StoredTable.Rows(axes)), axes);
 
     static IEnumerable<NodeProto> Product(GraphEditor graph, string name, string input, string weight, string bias, string output)
     {

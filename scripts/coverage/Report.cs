@@ -7,7 +7,7 @@ namespace Coverage;
 /// <summary>What came out, as a text with every case and as a page with what they come to.</summary>
 sealed partial class Report(IReadOnlyList<Result> results, string version)
 {
-    static readonly string[] s_ways = ["low rank", "int8", "int4", "auto", "auto, onnx"];
+    static readonly string[] s_ways = ["low rank", "int8", "int4", "fp16", "auto", "auto, onnx"];
 
     IEnumerable<Result> Variants => results.Where(result => result.Group == Coverage.Variants.Group);
 
@@ -72,7 +72,7 @@ sealed partial class Report(IReadOnlyList<Result> results, string version)
         page.Append($"{results.Count(result => result.Defects.Count > 0)} of {results.Count} cases are not as they should be. Exit codes: 0 written (or inspected), 3 the model cannot be run or its inputs fed, 4 the samples do not do (one set of\n");
         page.Append("test data is too few), 5 nothing can be rewritten, or nothing that is smaller is within tolerance.\n\n");
         page.Append("## Operators and variants\n\n");
-        page.Append("Every model below has one or two layers with Gaussian weights of some hundreds or thousands of numbers. *low rank*: `--format fp32`. *int8*, *int4*: `--method none`. *auto*: defaults, with standard\n");
+        page.Append("Every model below has one or two layers with Gaussian weights of some hundreds or thousands of numbers. *low rank*: `--format fp32`. *int8*, *int4*, *fp16*: `--method none`. *auto*: defaults, with standard\n");
         page.Append("operators alone in the last column (`--dialect onnx`). ✓: rewritten; –: left alone, with the reason behind, or the first of several. Tolerances are wide, as weights without structure\n");
         page.Append("have nothing to leave out.\n\n");
         page.Append($"| variant | {string.Join(" | ", s_ways)} | why not |\n|---|{string.Concat(s_ways.Select(_ => ":-:|"))}---|\n");

@@ -292,6 +292,7 @@ sealed partial class Worker(string folder, Case item)
         ("low rank", ["--format", "fp32", "--tolerance", "3"]),
         ("int8", ["--method", "none", "--format", "int8", "--tolerance", "1"]),
         ("int4", ["--method", "none", "--format", "int4", "--tolerance", "1"]),
+        ("fp16", ["--method", "none", "--format", "fp16", "--tolerance", "0.01"]),
         ("auto", ["--tolerance", "0.05"]),
         ("auto, onnx", ["--tolerance", "0.05", "--dialect", "onnx"]),
     ];
