@@ -39,7 +39,7 @@ public sealed class PatchMomentsTests : IDisposable
 
     Layer Layer => _bench.Layer;
 
-    PatchMoment? Patches => PatchMoments.Of(Layer, _calibrator.CollectPatches(_sampling, _samples.All, _bench.Shapes, long.MaxValue)[Layer]);
+    PatchMoment? Patches => PatchMoments.Of(Layer, _calibrator.Collect(_sampling, _samples.All, _bench.Shapes, withRanges: false, patchesOf: [Layer]).Patches[Layer]);
 
     LayerPlan.Factorize Plan(string scheme, WeightFormat format, bool weightOnly = false) => scheme switch
     {

@@ -50,17 +50,15 @@ sealed record Analysis(
         bool wantsFewBits = options.Format is FormatChoice.Auto or FormatChoice.Int4;
         bool CanRunInFewBits(Layer layer) => wantsFewBits && IsSeen(layer, positions) && Obstacle(layer, WeightFormat.Int4, options.Dialect, workspace.Model.Opset).Length == 0;
         bool Factorizes(Layer layer) => options.Method != Method.None && IsSeen(layer, positions) && layer.BreakEvenRank >= 1 && !layer.IsDepthwise;
-        bool WantsPatches(Layer layer) => CanRunInFewBits(layer) || (options.Method == Method.Output && Factorizes(layer) && Probes.MixesChannels(layer));
-        bool withPatches = workspace.Stats == null && options.Method is not (Method.Svd or Method.Randomized);
+        bool withPatches = options.Method is not (Method.Svd or Method.Randomized);
+        bool WantsPatches(Layer layer) => withPatches && (CanRunInFewBits(layer) || (options.Method == Method.Output && Factorizes(layer) && Probes.MixesChannels(layer)));
         foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches))
         {
             clock.Enter("calibrate");
             Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
-            var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, workspace.Memory)
-                ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, workspace.Memory);
-            var patches = withPatches
-                ? new Calibrator(workspace.Model, [.. running.Where(WantsPatches)], workspace.Device, options.Threads).CollectPatches(sampling, workspace.Shares.Moments, shapes, workspace.Memory)
-                : [];
+            var patchesOf = running.Where(WantsPatches);
+            var measured = workspace.Stats?.Measured(algebra, running, shapes, wantsInt8, workspace.Model.Spill, workspace.Memory, patchesOf)
+                ?? new Calibrator(workspace.Model, running, workspace.Device, options.Threads).Collect(sampling, workspace.Shares.Moments, shapes, wantsInt8, workspace.Memory, patchesOf);
             foreach (var (value, grid) in measured.Grids)
             {
                 grids[value] = grid;
@@ -74,7 +72,7 @@ sealed record Analysis(
             var moments = new ConditionalWeakTable<Moments, InputMoment?>();
             foreach (var layer in wave)
             {
-                var moment = patches.Remove(layer, out var uses) ? PatchMoments.Of(layer, uses) : null;
+                var moment = measured.Patches.TryGetValue(layer, out var uses) ? PatchMoments.Of(layer, uses) : null;
                 if (Factorizes(layer))
                 {
                     decompositions[layer] = Decomposing.Of(algebra, layer, measured, options, workspace, utilized, downstream.GetValueOrDefault(layer), moment);

@@ -56,7 +56,8 @@ public static class CalibrationJob
         var calibrator = new Calibrator(model, layers, device, options.Threads);
         var shapes = calibrator.Shapes(sampling);
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
-        var probes = Probes.Of(layers, shapes, withRanges: true);
+        var patchSteps = PatchChoice.Steps(layers, shapes, long.MaxValue, samples.Length, sampling.RunSize); // whatever the memory, the file is the same
+        var probes = Probes.Of(layers, shapes, withRanges: true, patchSteps);
         var spill = probes.Taps.Sum(tap => (double)WideMoments.Bytes(tap.Groups, tap.Size)) > options.Memory ? Spill.Beside(options.Stats) : Spill.None;
         var tally = new Tally<WideMoments>(probes, tap => new(tap.Groups, tap.Size, spill));
 
@@ -76,7 +77,7 @@ public static class CalibrationJob
         return new(
             ReportBuilder.Tool, FileFacts.Of(options.Input, user), hash, new(options.Stats, ModelFiles.Sha256(options.Stats), new FileInfo(options.Stats).Length),
             new(OrtEnv.Instance().GetVersionString(), device.Name, "", options.Threads), options.Shard.ToString(), done.Count, resumed, clock.Seconds().Total,
-            [.. tally.Probes.Taps.Zip(tally.Moments, (tap, moments) => Measured(tap, moments, layers, shapes))],
+            [.. tally.Probes.Taps.Zip(tally.Moments, (tap, moments) => Measured(tap, moments, layers, shapes, patchSteps))],
             device.Note.Length > 0 ? [device.Note, .. source.Notes] : source.Notes);
     }
 
@@ -182,12 +183,13 @@ public static class CalibrationJob
         }
     }
 
-    static MeasuredValue Measured(Tap tap, WideMoments moments, Layer[] layers, IReadOnlyDictionary<string, long[]> shapes)
+    static MeasuredValue Measured(
+        Tap tap, WideMoments moments, Layer[] layers, IReadOnlyDictionary<string, long[]> shapes, IReadOnlyDictionary<Layer, int> patchSteps)
     {
         double squares = Enumerable.Range(0, tap.Groups).Sum(g => Enumerable.Range(0, tap.Size).Sum(i => moments.ProductsHigh.Span[g * WideMoments.Triangle(tap.Size) + WideMoments.Triangle(i) + i]));
-        var readers = layers.Where(layer => Probes.TapsOf(layer, shapes).Contains(tap));
+        var readers = layers.Where(layer => Probes.TapsOf(layer, shapes, patchSteps.GetValueOrDefault(layer)).Contains(tap));
         return new(
-            tap.Value, [.. readers.Select(layer => layer.Name).Distinct()], tap.Groups, tap.Size, moments.Count, Math.Sqrt(squares / (Math.Max(1, moments.Count) * tap.Groups * tap.Size)),
+            tap.Patches == null ? tap.Value : $"patches of {tap.Value}", [.. readers.Select(layer => layer.Name).Distinct()], tap.Groups, tap.Size, moments.Count, Math.Sqrt(squares / (Math.Max(1, moments.Count) * tap.Groups * tap.Size)),
             WideMoments.Bytes(tap.Groups, tap.Size));
     }
 }

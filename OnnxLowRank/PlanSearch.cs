@@ -47,7 +47,7 @@ sealed class PlanSearch(
     /// Costs of the next plans when verification fails, in units of the one that failed: the first without what was spent on single layers, the last
     /// one far enough to be safe.
     /// </summary>
-    static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.4, 2.2];
+    static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.3, 1.6, 2.2];
 
     /// <summary>How much smaller the next plan is when one misses the target by what its fitted biases take.</summary>
     const double StepDown = 1.02;

@@ -13,7 +13,7 @@ import numpy as np
 def read(path):
     """Value -> [count, sums, products] of one file, as docs/stats-format.md has it."""
     content = open(path, "rb").read()
-    assert content[:8] == b"OLRSTATS" and int.from_bytes(content[8:12], "little") == 1, path
+    assert content[:8] == b"OLRSTATS" and int.from_bytes(content[8:12], "little") == 2, path
     assert hashlib.sha256(content[:-32]).digest() == content[-32:], path
     length = int.from_bytes(content[12:16], "little")
     header = json.loads(content[16:16 + length])
@@ -28,7 +28,7 @@ def read(path):
 
     for value in header["values"]:
         n = value["groups"] * value["size"]
-        values[value["value"], value["axis"], value["groups"]] = [value["count"], take(n), take(n * (value["size"] + 1) // 2)]
+        values[value["value"], value["axis"], value["groups"], "patches" in value] = [value["count"], take(n), take(n * (value["size"] + 1) // 2)]
     return values
 
 

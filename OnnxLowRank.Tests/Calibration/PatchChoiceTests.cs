@@ -46,7 +46,7 @@ public class PatchChoiceTests
     {
         var (layer, calibrator, sampling, samples, shapes) = Open(Convolution(8, 6, kernel), Feed.Random("x", 20, [8, .. kernel.Select(_ => 6L)]));
 
-        var measured = calibrator.CollectPatches(sampling, samples.All, shapes, Plenty)[layer];
+        var measured = calibrator.Collect(sampling, samples.All, shapes, withRanges: false, Plenty, [layer]).Patches[layer];
 
         AssertSame(Assert.Single(calibrator.CollectInputs(layer, sampling, samples.All, shapes)), Assert.Single(measured));
     }
@@ -62,7 +62,7 @@ public class PatchChoiceTests
         var few = new Feed("x", [.. Enumerable.Range(0, 64).SelectMany(i => feed.Values.AsSpan(4 * i * feed.Size, feed.Size).ToArray())], feed.Shape);
         var (same, expected, _, fewSamples, strided) = Open(Convolution(8, 28, [3, 3], [stride * step, stride * step]), few);
 
-        var measured = calibrator.CollectPatches(sampling, samples.All, shapes, Plenty)[layer];
+        var measured = calibrator.Collect(sampling, samples.All, shapes, withRanges: false, Plenty, [layer]).Patches[layer];
 
         Assert.Equal(step, PatchChoice.Step(layer, shapes, samples: 64, runSize: 8));
         AssertSame(Assert.Single(expected.CollectInputs(same, new Sampling(fewSamples, batch: 8, CancellationToken.None), fewSamples.All, strided)), Assert.Single(measured));
@@ -77,7 +77,7 @@ public class PatchChoiceTests
     {
         var (layer, calibrator, sampling, samples, shapes) = Open(Convolution(8, size, [3, 3]), Feed.Random("x", 256, 8, size, size));
 
-        var measured = calibrator.CollectPatches(sampling, samples.All, shapes, Plenty)[layer];
+        var measured = calibrator.Collect(sampling, samples.All, shapes, withRanges: false, Plenty, [layer]).Patches[layer];
 
         Assert.Equal(expected, Assert.Single(measured).Count);
         if (expected == 256 * (size - 2) * (size - 2)) // none twice, none left out
@@ -113,6 +113,6 @@ public class PatchChoiceTests
 
         Assert.Equal(isWanted, PatchChoice.IsWanted(layer, Plenty));
         Assert.False(PatchChoice.IsWanted(layer, 12L * layer.In * layer.In - 1));
-        Assert.Equal(isWanted, calibrator.CollectPatches(sampling, samples.All, shapes, Plenty).ContainsKey(layer));
+        Assert.Equal(isWanted, calibrator.Collect(sampling, samples.All, shapes, withRanges: false, Plenty, [layer]).Patches.ContainsKey(layer));
     }
 }

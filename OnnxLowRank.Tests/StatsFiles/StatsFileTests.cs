@@ -42,13 +42,14 @@ public sealed class StatsFileTests : IDisposable
 
         public IReadOnlyDictionary<string, long[]> Shapes { get; }
 
-        public Measured Collected => Calibrator.Collect(new Sampling(Samples, 7, CancellationToken.None), Samples.All, Shapes, withRanges: true);
+        public Measured Collected => Calibrator.Collect(new Sampling(Samples, 7, CancellationToken.None), Samples.All, Shapes, withRanges: true, patchesOf: Layers);
     }
 
     /// <summary>Every N-th sample, one per run.</summary>
-    string Write(Subject subject, int shard, int shards)
+    string Write(Subject subject, int shard, int shards, bool withPatches = true)
     {
-        var tally = new Tally<WideMoments>(Probes.Of(subject.Layers, subject.Shapes, withRanges: true), tap => new(tap.Groups, tap.Size, Spill.None));
+        var patchSteps = withPatches ? PatchChoice.Steps(subject.Layers, subject.Shapes, long.MaxValue, subject.Samples.Count, 1) : null;
+        var tally = new Tally<WideMoments>(Probes.Of(subject.Layers, subject.Shapes, withRanges: true, patchSteps), tap => new(tap.Groups, tap.Size, Spill.None));
         int[] samples = [.. subject.Samples.All.ToArray().Where(i => i % shards == shard - 1)];
         var hashes = new List<ulong>();
         subject.Calibrator.Fill(tally, new Sampling(subject.Samples, 1, CancellationToken.None), samples, (run, _) => hashes.AddRange(SampleHash.Of(run, 1)));
@@ -62,11 +63,12 @@ public sealed class StatsFileTests : IDisposable
         var set = StatsSet.Open([.. Enumerable.Range(1, shards).Select(shard => Write(subject, shard, shards))], s_model);
         using (set)
         {
-            var measured = set.Measured(LinearAlgebra.Create(1), subject.Layers, subject.Shapes, withRanges: true, Spill.None);
+            var measured = set.Measured(LinearAlgebra.Create(1), subject.Layers, subject.Shapes, withRanges: true, Spill.None, patchesOf: subject.Layers);
             return measured with // read while files are open
             {
                 Moments = measured.Moments.ToDictionary(item => item.Key, item => item.Value.Select(Copy).ToArray()),
                 InputMoments = measured.InputMoments.ToDictionary(item => item.Key, item => item.Value.Select(Copy).ToArray()),
+                Patches = measured.Patches.ToDictionary(item => item.Key, item => item.Value.Select(Copy).ToArray()),
             };
         }
     }
@@ -107,10 +109,10 @@ public sealed class StatsFileTests : IDisposable
 
     static void AssertSame(Measured expected, Measured actual, double tolerance)
     {
-        foreach (var (layer, moments) in expected.Moments.Concat(expected.InputMoments))
+        foreach (var (all, others) in new[] { (expected.Moments, actual.Moments), (expected.InputMoments, actual.InputMoments), (expected.Patches, actual.Patches) })
         {
-            var other = moments == expected.Moments.GetValueOrDefault(layer) ? actual.Moments[layer] : actual.InputMoments[layer];
-            Assert.All(moments.Zip(other), pair => AssertSame(pair.First, pair.Second, tolerance));
+            Assert.Equal(all.Keys.ToHashSet(), others.Keys.ToHashSet());
+            Assert.All(all, item => Assert.All(item.Value.Zip(others[item.Key]), pair => AssertSame(pair.First, pair.Second, tolerance)));
         }
     }
 
@@ -132,6 +134,22 @@ public sealed class StatsFileTests : IDisposable
             Assert.Equal(whole.Spreads, merged.Spreads);
         }
         Assert.Equal(subject.Collected.Spreads, whole.Spreads);
+    }
+
+    [Fact]
+    public void Patches_are_taken_where_every_file_has_them()
+    {
+        var (model, samples) = LayerCases.Make("Conv with bias and pads");
+        var subject = new Subject(model, samples);
+        bool Has(params string[] paths)
+        {
+            using var set = StatsSet.Open(paths, s_model);
+            return set.Measured(LinearAlgebra.Create(1), subject.Layers, subject.Shapes, withRanges: true, Spill.None, patchesOf: subject.Layers).Patches.ContainsKey(subject.Layers[0]);
+        }
+
+        string first = Write(subject, 1, 2), second = Write(subject, 2, 2);
+        Assert.True(Has(first, second));
+        Assert.False(Has(first, Write(subject, 2, 2, withPatches: false)));
     }
 
     string Any()
@@ -200,10 +218,10 @@ public sealed class StatsFileTests : IDisposable
     {
         string path = Any();
         byte[] file = File.ReadAllBytes(path);
-        file[8] = 2;
+        file[8]++;
         File.WriteAllBytes(path, file);
 
-        Assert.Contains("version 2", Assert.Throws<DataException>(() => StatsFile.Open(path)).Message);
+        Assert.Contains($"version {StatsLayout.Version + 1}", Assert.Throws<DataException>(() => StatsFile.Open(path)).Message);
     }
 
     [Fact]

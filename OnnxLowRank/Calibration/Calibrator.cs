@@ -70,14 +70,13 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
         long bytes = 0;
         foreach (var layer in layers)
         {
-            Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes)] : [];
-            long patches = withPatches && PatchChoice.IsWanted(layer, limit) ? PatchChoice.Bytes(layer) : 0;
-            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => MomentChoice.Bytes(tap, limit)) + patches;
+            Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes, withPatches && PatchChoice.IsWanted(layer, limit) ? 1 : 0)] : [];
+            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => MomentChoice.Bytes(tap, limit));
             if (waves.Count == 0 || bytes + more > limit)
             {
                 waves.Add([]);
                 taps.Clear();
-                (bytes, more) = (0, own.Sum(tap => MomentChoice.Bytes(tap, limit)) + patches);
+                (bytes, more) = (0, own.Sum(tap => MomentChoice.Bytes(tap, limit)));
             }
             waves[^1].Add(layer);
             taps.UnionWith(own);
@@ -87,25 +86,29 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     }
 
     /// <summary>Moments of every layer, and what 8-bit activations need to know of inputs and outputs when asked for.</summary>
-    /// <param name="memory">Bytes that one value's moments may take; of wider ones a sketch is measured.</param>
+    /// <param name="memory">Bytes that one value's moments may take; of wider ones a sketch is measured, and no patches.</param>
+    /// <param name="patchesOf">Convolutions whose patches are measured where <see cref="PatchChoice"/> wants that; null for none.</param>
     /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
     /// <exception cref="DataException">An activation is empty in every sample.</exception>
-    public Measured Collect(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, long memory = long.MaxValue)
+    public Measured Collect(
+        Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, long memory = long.MaxValue, IEnumerable<Layer>? patchesOf = null)
     {
-        var tally = new Tally<IMomentSums>(Probes.Of(layers, shapes, withRanges), tap => MomentChoice.Of<IMomentSums>(
+        int first = Parts(sampling, samples).First().Length;
+        var patchSteps = PatchChoice.Steps(patchesOf ?? [], shapes, memory, first, sampling.RunSize);
+        var tally = new Tally<IMomentSums>(Probes.Of(layers, shapes, withRanges, patchSteps), tap => MomentChoice.Of<IMomentSums>(
             tap, memory, () => new SummedMoments(tap.Groups, tap.Size, model.Spill), width => new SketchedMoments(tap.Size, width, model.Spill)));
         Measure(tally, sampling, samples);
         var moments = tally.Probes.Taps.Zip(tally.Moments.Cast<IMoments>()).ToDictionary();
         foreach (var tap in tally.Probes.Taps)
         {
-            if (Tap.Vectors(tap, shapes[tap.Value]) > 0) // what is empty in the run that shapes are from is left alone
+            if (Tap.Vectors(tap, shapes[tap.Shaped]) > 0) // what is empty in the run that shapes are from is left alone
             {
                 RequireSeen(moments[tap].Count, tap.Value);
             }
         }
         var ranges = Enumerable.Range(0, tally.Lowest.Length).ToDictionary(i => tally.Probes.Ranged[i].Value, i => (tally.Lowest[i], tally.Highest[i]));
         var spreads = Enumerable.Range(0, tally.Maxima.Length).ToDictionary(i => tally.Probes.Rows[i], i => tally.Maxima[i].Spread);
-        return Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
+        return Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap], patchSteps);
     }
 
     /// <summary>Of so many samples one is enough for the moments of a value with many positions.</summary>
@@ -118,27 +121,39 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     const int Fewest = 64;
 
     /// <summary>
-    /// Moments of values with many positions per sample from one sample in four, which for convolutions are most of the work; everything else from all samples.
+    /// What is enough of a value's vectors comes from as few samples as hold it, for convolutions most of the work: of patches from any number, of other vectors from one sample in four at
+    /// least. Ranges come from all samples.
     /// </summary>
     void Measure(Tally<IMomentSums> tally, Sampling sampling, ReadOnlyMemory<int> samples)
     {
-        var (first, others) = Parts(sampling, samples);
-        Fill(tally, sampling, sampling.WholeRuns(first));
-        if (!others.IsEmpty)
+        int seen = 0;
+        foreach (var part in Parts(sampling, samples))
         {
-            Fill(tally.Of((tap, moments) => ((IMoments)moments).Count < Enough * tap.Size), sampling, sampling.WholeRuns(others));
+            bool areSeen = Many * seen >= samples.Length && samples.Length >= Many * Math.Max(Fewest, sampling.RunSize);
+            Fill(tally.Of((tap, moments) => IsLacking(tap, ((IMoments)moments).Count, areSeen)), sampling, sampling.WholeRuns(part));
+            seen += part.Length;
         }
     }
 
-    /// <summary>One sample in four, wherever in the files they are, as those may be ordered by what is in them, and the others; all and none where a fourth is too few.</summary>
-    static (ReadOnlyMemory<int> First, ReadOnlyMemory<int> Others) Parts(Sampling sampling, ReadOnlyMemory<int> samples)
+    /// <param name="areSeen">Whether as many samples as are enough where each has many positions.</param>
+    static bool IsLacking(Tap tap, double vectors, bool areSeen) =>
+        tap.Patches != null ? vectors < PatchChoice.Enough * tap.Size : !areSeen || vectors < Enough * tap.Size;
+
+    /// <summary>One sample in so many, wherever in the files they are, as those may be ordered by what is in them; then as many others as there were, until there are none left.</summary>
+    static IEnumerable<ReadOnlyMemory<int>> Parts(Sampling sampling, ReadOnlyMemory<int> samples)
     {
-        if (samples.Length < Many * Math.Max(Fewest, sampling.RunSize))
+        int step = 1;
+        while (samples.Length >= 2 * step * Math.Max(Fewest, sampling.RunSize))
         {
-            return (samples, default);
+            step *= 2;
         }
         int[] all = samples.ToArray();
-        return (all.Where((_, i) => i % Many == 0).ToArray(), all.Where((_, i) => i % Many != 0).ToArray());
+        yield return all.Where((_, i) => i % step == 0).ToArray();
+        for (; step > 1; step /= 2)
+        {
+            int half = step / 2;
+            yield return all.Where((_, i) => i % step == half).ToArray();
+        }
     }
 
     /// <summary>Runs samples and adds what was asked to the tally, run by run.</summary>
@@ -245,75 +260,12 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <exception cref="DataException">An activation is empty in every sample.</exception>
     public Moments[] CollectInputs(Layer layer, Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes)
     {
-        var graph = new ProbeGraph(model);
-        Tap[] taps = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Tap.AtPatches(layer, use, graph.AddPatches(layer, use), shapes) : Tap.AtInput(layer, use, shapes))];
-        var sums = NewSums(layer);
-        Sum(graph, [.. taps.Select((tap, i) => (tap, layer.Uses[i].Input, sums[i]))], sampling, samples);
-        return sums;
-    }
-
-    /// <summary>
-    /// Moments of what the kernels of convolutions read, one set per use, for those layers that <see cref="PatchChoice"/> wants: from as few of the samples as have enough
-    /// patches, at some of the places where all are more than enough.
-    /// </summary>
-    /// <param name="limit">Bytes that one value's moments may take.</param>
-    /// <exception cref="ModelException">An activation is NaN or infinite; the message names it.</exception>
-    /// <exception cref="DataException">An activation is empty in every sample.</exception>
-    public Dictionary<Layer, Moments[]> CollectPatches(Sampling sampling, ReadOnlyMemory<int> samples, IReadOnlyDictionary<string, long[]> shapes, long limit)
-    {
-        var collected = layers.Where(layer => PatchChoice.IsWanted(layer, limit)).ToDictionary(layer => layer, layer => NewSums(layer));
-        int seen = 0;
-        foreach (var part in Doubling(sampling, samples))
-        {
-            seen = seen == 0 ? part.Length : seen;
-            var lacking = collected.Where(item => PatchChoice.AreFew(item.Key, item.Value)).ToList();
-            if (lacking.Count == 0)
-            {
-                break;
-            }
-            var graph = new ProbeGraph(model);
-            Sum(graph, [.. lacking.SelectMany(item => item.Key.Uses.Zip(item.Value, (use, sums) => (AtPatches(item.Key, use), use.Input, sums)))], sampling, part);
-
-            Tap AtPatches(Layer layer, LayerUse use) => Tap.AtPatches(layer, use, graph.AddPatches(layer, use, PatchChoice.Step(layer, shapes, seen, sampling.RunSize)), shapes);
-        }
-        return collected.ToDictionary(item => item.Key, item => item.Value.ToArray<Moments>());
-    }
-
-    /// <summary>One sample in so many, wherever in the files they are, then as many others as there were, until there are none left.</summary>
-    static IEnumerable<ReadOnlyMemory<int>> Doubling(Sampling sampling, ReadOnlyMemory<int> samples)
-    {
-        int step = 1;
-        while (samples.Length >= 2 * step * Math.Max(Fewest, sampling.RunSize))
-        {
-            step *= 2;
-        }
-        int[] all = samples.ToArray();
-        yield return all.Where((_, i) => i % step == 0).ToArray();
-        for (; step > 1; step /= 2)
-        {
-            int half = step / 2;
-            yield return all.Where((_, i) => i % step == half).ToArray();
-        }
-    }
-
-    SummedMoments[] NewSums(Layer layer) => [.. layer.Uses.Select(_ => new SummedMoments(layer.Groups, layer.In, model.Spill))];
-
-    /// <summary>Adds the moments of some taps.</summary>
-    /// <param name="graph">That has the taps' values.</param>
-    /// <param name="taps">With the activations that they look at, as errors name them.</param>
-    void Sum(ProbeGraph graph, (Tap Tap, string Value, SummedMoments Sums)[] taps, Sampling sampling, ReadOnlyMemory<int> samples)
-    {
-        Array.ForEach(taps, item => graph.AddMoments(item.Tap));
-        using var session = ModelSession.Open(graph.ToModel(), device, threads);
-        sampling.ForEach(sampling.WholeRuns(samples), (run, _) =>
-        {
-            using var results = session.Run(run, graph.Outputs);
-            for (int i = 0; i < taps.Length; i++)
-            {
-                AddMoments(taps[i].Sums, taps[i].Tap, results, 3 * i, taps[i].Value);
-            }
-        });
-        Array.ForEach(taps, item => RequireSeen(item.Sums.Count, item.Value));
+        Tap[] taps = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Tap.AtPatches(layer, use, shapes) : Tap.AtInput(layer, use, shapes))];
+        var tally = new Tally<SummedMoments>(new([.. taps.Distinct()], [], []), tap => new(tap.Groups, tap.Size, model.Spill));
+        Fill(tally, sampling, sampling.WholeRuns(samples));
+        var sums = tally.Probes.Taps.Zip(tally.Moments).ToDictionary();
+        Array.ForEach(taps, tap => RequireSeen(sums[tap].Count, tap.Value));
+        return [.. taps.Select(tap => sums[tap])];
     }
 
     /// <summary>Bytes that one sample takes while a layer's inputs are measured, about: vectors as they are, centred and transposed.</summary>

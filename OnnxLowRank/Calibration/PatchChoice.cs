@@ -12,7 +12,7 @@ static class PatchChoice
     const int Widest = 2304;
 
     /// <summary>Patches per number of a patch, from which on more say little.</summary>
-    const double Enough = 8;
+    public const double Enough = 8;
 
     /// <summary>Places along an axis of which some are left out: the first one lies at the border, so it must not be one of few.</summary>
     const int FewestPlaces = 8;
@@ -22,14 +22,13 @@ static class PatchChoice
 
     /// <param name="limit">Bytes that moments of one value may take.</param>
     public static bool IsWanted(Layer layer, long limit) =>
-        layer is { Kind: LayerKind.Conv, Groups: 1, KernelSize: > 1, In: <= Widest } && Bytes(layer) <= limit;
+        layer is { Kind: LayerKind.Conv, Groups: 1, KernelSize: > 1, In: <= Widest } && layer.Uses.Count * SummedMoments.Bytes(1, layer.In) <= limit;
 
-    /// <summary>Bytes of the moments of a layer's patches.</summary>
-    public static long Bytes(Layer layer) => layer.Uses.Count * SummedMoments.Bytes(1, layer.In);
-
-    /// <summary>Whether more patches would say more.</summary>
-    /// <param name="uses">What was seen.</param>
-    public static bool AreFew(Layer layer, IEnumerable<Moments> uses) => uses.Sum(use => use.Count) < Enough * layer.In;
+    /// <summary>Those layers of which patches are wanted, with the step between their places.</summary>
+    /// <inheritdoc cref="IsWanted"/>
+    /// <inheritdoc cref="Step"/>
+    public static Dictionary<Layer, int> Steps(IEnumerable<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, long limit, int samples, int runSize) =>
+        layers.Where(layer => IsWanted(layer, limit)).ToDictionary(layer => layer, layer => Step(layer, shapes, samples, runSize));
 
     /// <summary>Along each axis of the output, one place in how many is enough.</summary>
     /// <param name="shapes">Shape of every use's input and output for one sample.</param>

@@ -14,6 +14,7 @@ sealed class ProbeGraph
     readonly UniqueNames _names;
     readonly Dictionary<Tap, string> _columns = [];
     readonly Dictionary<string, string> _singles = [];
+    readonly Dictionary<PatchSource, string> _patches = [];
     readonly List<string> _outputs = [];
 
     public ProbeGraph(OnnxModel model)
@@ -45,8 +46,8 @@ sealed class ProbeGraph
     /// </param>
     public void AddMoments(Tap tap, ReadOnlyMemory<byte>? testMatrix = null)
     {
-        AddOutput(Node("Shape", [tap.Value]), TensorProto.Types.DataType.Int64);
-        string value = Single(tap.Value, tap.Type), mean, products;
+        AddOutput(Node("Shape", [ValueOf(tap)]), TensorProto.Types.DataType.Int64);
+        string value = Single(ValueOf(tap), tap.Type), mean, products;
         if (tap.Axis == tap.Rank - 1 && tap.Groups == 1)
         {
             // Channels last: the vectors are rows as they lie, and Vᵀ·V needs no copy but the centred one.
@@ -89,7 +90,7 @@ sealed class ProbeGraph
     {
         var (hMean, hCentred, hCentredT) = Centred(h);
         var (yMean, yCentred, _) = Centred(y);
-        AddOutput(Node("Shape", [h.Value]), TensorProto.Types.DataType.Int64);
+        AddOutput(Node("Shape", [ValueOf(h)]), TensorProto.Types.DataType.Int64);
         AddOutput(hMean, TensorProto.Types.DataType.Float);
         AddOutput(yMean, TensorProto.Types.DataType.Float);
         AddOutput(Node("MatMul", [hCentred, hCentredT]), TensorProto.Types.DataType.Float);
@@ -105,14 +106,28 @@ sealed class ProbeGraph
         return (mean, centred, Node("Transpose", [centred], node => node.With("perm", [0, 2, 1])));
     }
 
+    /// <summary>The name of the value whose vectors a tap looks at.</summary>
+    string ValueOf(Tap tap)
+    {
+        if (tap.Patches is not { } source)
+        {
+            return tap.Value;
+        }
+        if (!_patches.TryGetValue(source, out string? value))
+        {
+            _patches[source] = value = AddPatches(source);
+        }
+        return value;
+    }
+
     /// <summary>
     /// Adds what a Conv's kernel reads as a value, (N, C·taps, positions of its output), tap within channel as its weight lies: another Conv
     /// whose kernels have a single one each, so that dilations and padding are those of the node itself.
     /// </summary>
-    /// <param name="step">Only at every so-many-th position along each axis.</param>
     /// <returns>Its name.</returns>
-    public string AddPatches(Layer layer, LayerUse use, int step = 1)
+    string AddPatches(PatchSource source)
     {
+        var (layer, use, step) = source;
         int taps = layer.KernelSize, channels = layer.Groups * layer.In / taps;
         var ones = new float[channels * taps * taps];
         for (int i = 0; i < channels * taps; i++)
@@ -138,7 +153,7 @@ sealed class ProbeGraph
 
     /// <summary>Adds an output: the largest magnitude of each of the value's vectors, one number per vector.</summary>
     public void AddRowMaxima(Tap tap) =>
-        AddOutput(Reduced("ReduceMax", 18, Node("Abs", [Single(tap.Value, tap.Type)]), tap.Axis), TensorProto.Types.DataType.Float);
+        AddOutput(Reduced("ReduceMax", 18, Node("Abs", [Single(ValueOf(tap), tap.Type)]), tap.Axis), TensorProto.Types.DataType.Float);
 
     /// <summary>Adds two outputs: the smallest and largest of each number U_gᵀ·v over the value's vectors, (groups, k).</summary>
     /// <param name="basisT">U_gᵀ of all groups, (groups, k, size).</param>
@@ -174,7 +189,7 @@ sealed class ProbeGraph
         {
             return known;
         }
-        string first = Single(tap.Value, tap.Type);
+        string first = Single(ValueOf(tap), tap.Type);
         if (tap.Axis > 0)
         {
             long[] permutation = [tap.Axis, .. Enumerable.Range(0, tap.Rank).Where(axis => axis != tap.Axis)];

@@ -14,14 +14,17 @@ sealed record Probes(Tap[] Taps, (string Value, TensorProto.Types.DataType Type)
 
     /// <param name="shapes">Shape of every layer's inputs and outputs in one run.</param>
     /// <param name="withRanges">Whether 8-bit activations will want to know of inputs and outputs.</param>
-    public static Probes Of(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges) => new(
-        [.. layers.SelectMany(layer => TapsOf(layer, shapes)).Distinct()],
+    /// <param name="patchSteps">Layers whose patches are measured, with the step between them; null for none.</param>
+    public static Probes Of(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, IReadOnlyDictionary<Layer, int>? patchSteps = null) => new(
+        [.. layers.SelectMany(layer => TapsOf(layer, shapes, patchSteps?.GetValueOrDefault(layer) ?? 0)).Distinct()],
         withRanges ? [.. RangedValues(layers)] : [],
         withRanges ? [.. layers.Where(HasRows).SelectMany(layer => layer.Uses.Select(use => Tap.AtInput(layer, use, shapes))).Distinct()] : []);
 
     /// <summary>Everything whose moments a layer needs.</summary>
-    public static IEnumerable<Tap> TapsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes) => layer.Uses.Select(use => Tap.Of(layer, use, shapes))
-        .Concat(MixesChannels(layer) ? layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)) : []).Distinct();
+    /// <param name="patchStep">Between the patches that are measured; 0 for none.</param>
+    public static IEnumerable<Tap> TapsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes, int patchStep = 0) => layer.Uses.Select(use => Tap.Of(layer, use, shapes))
+        .Concat(MixesChannels(layer) ? layer.Uses.Select(use => Tap.AtConvInput(layer, use, shapes)) : [])
+        .Concat(patchStep > 0 ? layer.Uses.Select(use => Tap.AtPatches(layer, use, shapes, patchStep)) : []).Distinct();
 
     /// <summary>Whether the input channels of a Conv matter by themselves: because they may be combined, or its kernel cut into columns and rows.</summary>
     public static bool MixesChannels(Layer layer) => layer.BreakEvenInputRank > 0 || layer.BreakEvenSpatialRank > 0;

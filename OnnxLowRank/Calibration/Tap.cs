@@ -11,7 +11,8 @@ namespace OnnxLowRank.Calibration;
 /// <param name="Size">Channels per group.</param>
 /// <param name="Type">Element type of the value.</param>
 /// <param name="IsLong">Whether a sample has more positions behind its channels than channels.</param>
-sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, TensorProto.Types.DataType Type, bool IsLong = false)
+/// <param name="Patches">Where vectors are the patches of a Conv that reads the value, rather than the value's own.</param>
+sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, TensorProto.Types.DataType Type, bool IsLong = false, PatchSource? Patches = null)
 {
     /// <summary>The widest input of which all products of two channels are formed although the output is narrower: n² doubles are kept.</summary>
     const int WidestInput = 2048;
@@ -53,11 +54,11 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, Tensor
     }
 
     /// <summary>What the kernel of a Conv reads at every position of its output, per group.</summary>
-    /// <param name="value">Name of <see cref="ProbeGraph.AddPatches"/>.</param>
-    public static Tap AtPatches(Layer layer, LayerUse use, string value, IReadOnlyDictionary<string, long[]> shapes)
+    /// <param name="step">Only at every so-many-th position along each axis.</param>
+    public static Tap AtPatches(Layer layer, LayerUse use, IReadOnlyDictionary<string, long[]> shapes, int step = 1)
     {
         long[] shape = shapes[use.Output];
-        return new(value, 1, shape.Length, layer.Groups, layer.In, layer.Type, IsLongBehind(1, shape, layer.In));
+        return new(use.Input, 1, shape.Length, layer.Groups, layer.In, layer.Type, IsLongBehind(1, shape, layer.In), new(layer, use, step));
     }
 
     /// <summary>What is measured follows from where channels are, and has to be the same for all uses of a layer, vectors and matrices.</summary>
@@ -69,6 +70,9 @@ sealed record Tap(string Value, int Axis, int Rank, int Groups, int Size, Tensor
     /// <summary>Whether a layer is measured at its input. A Conv or Gather never is: patches and ones among zeros are no values of the graph.</summary>
     public static bool IsAtInput(Layer layer) =>
         !layer.IsConvolution && !layer.IsTable && (layer.In < Math.Max(layer.Out, WidestInput) || layer.Uses.Any(use => use.Addend != null));
+
+    /// <summary>A value whose shape tells how many vectors there are.</summary>
+    public string Shaped => Patches?.Use.Output ?? Value;
 
     /// <summary>How many vectors one run of this shape holds, all groups counting as one.</summary>
     public static double Vectors(Tap tap, ReadOnlySpan<long> shape)

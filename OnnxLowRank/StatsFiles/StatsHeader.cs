@@ -16,7 +16,10 @@ sealed record StatsHeader(
     /// <param name="samples">How many are in the tally.</param>
     public static StatsHeader Of(string model, StatsJob job, int samples, Tally<WideMoments> tally) => new(
         model, job, samples,
-        [.. tally.Probes.Taps.Zip(tally.Moments, (tap, moments) => new StatsValue(tap.Value, tap.Axis, tap.Rank, tap.Groups, tap.Size, moments.Count))],
+        [.. tally.Probes.Taps.Zip(tally.Moments, (tap, moments) => new StatsValue(tap.Value, tap.Axis, tap.Rank, tap.Groups, tap.Size, moments.Count)
+        {
+            Patches = tap.Patches is { } source ? new(source.Use.Output, source.Step) : null,
+        })],
         [.. tally.Probes.Ranged.Select((item, i) => new StatsRange(item.Value, tally.Lowest[i], tally.Highest[i]))],
         [.. tally.Probes.Rows.Zip(tally.Maxima, (tap, maxima) => new StatsRows(tap.Value, tap.Axis, tap.Rank, tap.Size, maxima.Largest))]);
 
@@ -64,16 +67,25 @@ sealed record StatsJob(int SourceSamples, bool All, int Seed, int Run, int Part,
 /// <param name="Count">Vectors seen.</param>
 sealed record StatsValue(string Value, int Axis, int Rank, int Groups, int Size, double Count)
 {
-    /// <summary>What a layer asks for.</summary>
+    /// <summary>Whose patches the vectors are; null where they are the value's own.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public StatsPatches? Patches { get; init; }
+
+    /// <summary>What a layer asks for: of patches, at whatever step they are.</summary>
     [JsonIgnore]
-    public (string, int, int, int, int) Key => (Value, Axis, Rank, Groups, Size);
+    public (string, int, int, int, int, string?) Key => (Value, Axis, Rank, Groups, Size, Patches?.Output);
 
     [JsonIgnore]
-    public bool IsPossible => Axis >= 0 && Axis < Rank && Groups >= 1 && Size >= 1 && Count >= 0 && Math.Floor(Count) == Count && double.IsFinite(Count);
+    public bool IsPossible => Patches is null or { Step: >= 1 } && Axis >= 0 && Axis < Rank && Groups >= 1 && Size >= 1 && Count >= 0 && Math.Floor(Count) == Count && double.IsFinite(Count);
 
     /// <inheritdoc cref="Key"/>
-    public static (string, int, int, int, int) KeyOf(Tap tap) => (tap.Value, tap.Axis, tap.Rank, tap.Groups, tap.Size);
+    public static (string, int, int, int, int, string?) KeyOf(Tap tap) => (tap.Value, tap.Axis, tap.Rank, tap.Groups, tap.Size, tap.Patches?.Use.Output);
 }
+
+/// <summary>Patches that the kernel of a Conv reads.</summary>
+/// <param name="Output">The value that the Conv makes.</param>
+/// <param name="Step">Of so many places along each axis one was taken.</param>
+sealed record StatsPatches(string Output, int Step);
 
 /// <summary>Smallest and largest element of a value, 0 included.</summary>
 sealed record StatsRange(string Value, double Low, double High);
@@ -83,7 +95,7 @@ sealed record StatsRange(string Value, double Low, double High);
 sealed record StatsRows(string Value, int Axis, int Rank, int Size, float Largest)
 {
     [JsonIgnore]
-    public (string, int, int, int, int) Key => (Value, Axis, Rank, 1, Size);
+    public (string, int, int, int, int, string?) Key => (Value, Axis, Rank, 1, Size, null);
 }
 
 /// <summary>Compile-time serializer: no reflection, so that trimming and AOT work.</summary>

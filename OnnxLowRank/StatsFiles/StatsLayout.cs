@@ -5,7 +5,7 @@ namespace OnnxLowRank.StatsFiles;
 /// <summary>Where in a stats file things are, in bytes; every number in them takes eight.</summary>
 sealed class StatsLayout
 {
-    public const int Version = 1;
+    public const int Version = 2;
 
     /// <summary>Magic, version, length of the header.</summary>
     public const int Prefix = 16;

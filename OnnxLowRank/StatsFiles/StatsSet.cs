@@ -84,11 +84,14 @@ sealed class StatsSet : IDisposable
     /// <param name="shapes">Shape of every layer's inputs and outputs in one run.</param>
     /// <param name="spill">Where sketches are.</param>
     /// <param name="memory">As for <see cref="Calibrator.Collect"/>.</param>
+    /// <param name="patchesOf">Likewise; files may lack them.</param>
     /// <exception cref="DataException">A file lacks what a layer needs; the message names both.</exception>
     public Measured Measured(
-        ILinearAlgebra algebra, IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Spill spill, long memory = long.MaxValue)
+        ILinearAlgebra algebra, IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, bool withRanges, Spill spill, long memory = long.MaxValue,
+        IEnumerable<Layer>? patchesOf = null)
     {
-        var probes = Probes.Of(layers, shapes, withRanges);
+        var patchSteps = PatchChoice.Steps(patchesOf?.Where(HasPatches) ?? [], shapes, memory, samples: 1, runSize: 1);
+        var probes = Probes.Of(layers, shapes, withRanges, patchSteps);
         var moments = probes.Taps.ToDictionary(tap => tap, tap =>
         {
             var stored = new StoredMoments(Find(file => file.Header.Values, value => value.Key, StatsValue.KeyOf(tap), tap.Value));
@@ -105,8 +108,12 @@ sealed class StatsSet : IDisposable
             }
             return maxima.Spread;
         });
-        return Calibration.Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap]);
+        return Calibration.Measured.Of(layers, shapes, withRanges, tap => moments[tap], value => ranges[value], tap => spreads[tap], patchSteps);
     }
+
+    /// <summary>Whether every file has the patches of all of a layer's uses.</summary>
+    bool HasPatches(Layer layer) => Array.TrueForAll(
+        _files, file => layer.Uses.All(use => file.Header.Values.Any(value => value.Patches?.Output == use.Output && value.Value == use.Input && value.Size == layer.In)));
 
     /// <summary>Where something is in every file.</summary>
     (StatsFile File, int Place)[] Find<TItem, TKey>(Func<StatsFile, IReadOnlyList<TItem>> list, Func<TItem, TKey> keyOf, TKey wanted, string name) => Array.ConvertAll(_files, file =>

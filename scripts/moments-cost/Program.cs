@@ -20,7 +20,8 @@ var budget = TimeSpan.FromSeconds(double.Parse(Option("--seconds") ?? "5"));
 using var workspace = Workspace.Open(
     new() { Input = args[0], Output = args[0] + ".none", Calibration = args[1], Threads = threads, Metric = OnnxLowRank.Validation.Metric.Relative }, default);
 var sampling = workspace.Sampling;
-var calibrator = new Calibrator(workspace.Model, LayerFinder.Find(workspace.Model, new()).Layers, workspace.Device, threads);
+var layers = LayerFinder.Find(workspace.Model, new()).Layers;
+var calibrator = new Calibrator(workspace.Model, layers, workspace.Device, threads);
 var shapes = calibrator.Shapes(sampling);
 sampling.FitTo(2 * sizeof(float) * shapes.Values.Sum(shape => shape.Aggregate(1L, (product, dim) => product * dim)));
 var all = workspace.Shares.Moments;
@@ -49,11 +50,7 @@ static double Seconds(Action action)
 }
 
 // What --format auto collects, but for ranges.
-void Collect(ReadOnlyMemory<int> samples)
-{
-    calibrator.Collect(sampling, samples, shapes, withRanges: false);
-    calibrator.CollectPatches(sampling, samples, shapes, workspace.Memory);
-}
+void Collect(ReadOnlyMemory<int> samples) => calibrator.Collect(sampling, samples, shapes, withRanges: false, workspace.Memory, layers);
 
 void Forward(ReadOnlyMemory<int> samples)
 {
