@@ -18,6 +18,12 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
     /// <summary>Samples of a run of many.</summary>
     const int Many = 32;
 
+    /// <summary>Difference between two ratios, relative, that decides nothing.</summary>
+    const double Noise = 0.05;
+
+    /// <summary>How often both models are measured at most.</summary>
+    const int MostTimes = 4;
+
     static readonly TimeSpan s_budget = TimeSpan.FromSeconds(0.5);
 
     /// <summary>
@@ -51,11 +57,24 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
             workspace.Sampling.First(samples, run => milliseconds = Latency.Milliseconds([first, second], run, s_budget));
             return milliseconds;
         }
-        IEnumerable<LayerTime> Both() => Of(1).Zip(Of(Math.Min(Many, workspace.Sampling.RunSize)), (one, many) => new LayerTime(one, many, []));
-        // Twice, some time apart: a machine that other programs slow down for a moment would decide otherwise.
-        LayerTime[] times = [.. Both().ToArray().Zip(Both().ToArray(), LayerTime.Shorter)];
-        return new(times[0].One / times[1].One, times[0].Each / times[1].Each, []);
+        LayerTime[] Both() => [.. Of(1).Zip(Of(Math.Min(Many, workspace.Sampling.RunSize)), (one, many) => new LayerTime(one, many, []))];
+        static LayerTime Quotient(LayerTime[] times) => new(times[0].One / times[1].One, times[0].Each / times[1].Each, []);
+        // Some time apart, until two agree: a machine that other programs slow down for a moment would decide otherwise.
+        var times = Both();
+        for (int i = 1; i < MostTimes; i++)
+        {
+            var again = Both();
+            bool agree = AreAlike(Quotient(times), Quotient(again));
+            times = [.. times.Zip(again, LayerTime.Shorter)];
+            if (agree)
+            {
+                break;
+            }
+        }
+        return Quotient(times);
     }
+
+    static bool AreAlike(LayerTime ratio, LayerTime other) => Math.Max(Math.Abs(Math.Log(ratio.One / other.One)), Math.Abs(Math.Log(ratio.Each / other.Each))) < Noise;
 
     static string Text(Allotment allotment) => string.Join(' ', allotment.Plans.Select(plan => plan with { Layer = null! }));
 

@@ -32,7 +32,7 @@ public class Prediction
             ("original", WeightFormat.Float32, layer => new LayerPlan.Keep(layer)),
             ("dense int8", WeightFormat.Int8, layer => new LayerPlan.Quantize(layer, WeightFormat.Int8)),
         };
-        foreach (var format in Enum.GetValues<WeightFormat>())
+        foreach (var format in new[] { WeightFormat.Float32, WeightFormat.Int8, WeightFormat.Int4 })
         {
             foreach (double share in new[] { 0.1, 0.25, 0.5, 0.75, 1 })
             {
