@@ -19,10 +19,10 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
     const int Many = 32;
 
     /// <summary>Difference between two ratios, relative, that decides nothing.</summary>
-    const double Noise = 0.05;
+    const double Noise = 0.1;
 
     /// <summary>How often both models are measured at most.</summary>
-    const int MostTimes = 4;
+    const int MostTimes = 3;
 
     static readonly TimeSpan s_budget = TimeSpan.FromSeconds(0.5);
 
@@ -64,7 +64,7 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
         for (int i = 1; i < MostTimes; i++)
         {
             var again = Both();
-            bool agree = AreAlike(Quotient(times), Quotient(again));
+            bool agree = Quotient(times).IsLike(Quotient(again), Noise);
             times = [.. times.Zip(again, LayerTime.Shorter)];
             if (agree)
             {
@@ -73,8 +73,6 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
         }
         return Quotient(times);
     }
-
-    static bool AreAlike(LayerTime ratio, LayerTime other) => Math.Max(Math.Abs(Math.Log(ratio.One / other.One)), Math.Abs(Math.Log(ratio.Each / other.Each))) < Noise;
 
     static string Text(Allotment allotment) => string.Join(' ', allotment.Plans.Select(plan => plan with { Layer = null! }));
 

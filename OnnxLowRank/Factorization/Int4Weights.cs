@@ -51,6 +51,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     readonly Dictionary<Way, double> _errors = [];
     readonly Dictionary<int, Int4Dense> _dense = [];
+    (Kept Seen, double Total)? _seen;
     (Way Way, Int4Pair Pair)? _last;
     Int4Dense? _corrected;
     double? _energy;
@@ -264,9 +265,8 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         var gram = patches.Through(algebra, rounded, slots);
         gram.AddToDiagonal(Ridge * gram.Trace() / gram.Rows + double.Epsilon);
         var weight = layer.ReadWeight();
-        var seen = algebra.Multiply(weight, patches.Covariance);
-        double total = TensorPrimitives.Dot<double>(seen.Data, weight.Data);
-        var image = PatchMoment.Project(algebra, seen, rounded, slots);
+        var (kept, total) = _seen ??= Seen(weight, patches);
+        var image = PatchMoment.Project(algebra, Matrix.LeftOf(kept.Span, layer.In, layer.In), rounded, slots);
         var up = Int4.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), rank * slots);
         var made = up.Dequantize();
         double lost = total - 2 * TensorPrimitives.Dot<double>(image.Data, made.Data) + TensorPrimitives.Dot<double>(algebra.Multiply(made, gram).Data, made.Data);
@@ -274,6 +274,13 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return new(down, up, [.. means.Select(mean => mean == null ? null : Difference(
             algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)),
             algebra.Multiply(made, PatchMoment.Project(algebra, new(1, mean.Length, mean), rounded, slots), transposeRight: true)).Data)]);
+    }
+
+    /// <summary>W·C (out, in), which is the same for all pairs, and the output's energy.</summary>
+    (Kept Seen, double Total) Seen(Matrix weight, PatchMoment patches)
+    {
+        var seen = algebra.Multiply(weight, patches.Covariance);
+        return ((spill ?? Spill.None).Keep(seen.ToFloats()), TensorPrimitives.Dot<double>(seen.Data, weight.Data));
     }
 
     Int4Pair MakePair(int rank, int block, int step)

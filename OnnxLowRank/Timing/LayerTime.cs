@@ -9,6 +9,10 @@ sealed record LayerTime(double One, double Each, IReadOnlyList<string> Kernels)
     /// <summary>Of two measurements of the same kernels.</summary>
     public static LayerTime Shorter(LayerTime first, LayerTime second) => first with { One = Math.Min(first.One, second.One), Each = Math.Min(first.Each, second.Each) };
 
+    /// <summary>Whether two measurements differ by no more than a part of the shorter time.</summary>
+    public bool IsLike(LayerTime other, double part) =>
+        Math.Abs(One - other.One) <= part * Math.Min(One, other.One) && Math.Abs(Each - other.Each) <= part * Math.Min(Each, other.Each);
+
     public static LayerTime operator +(LayerTime left, LayerTime right) =>
         new(left.One + right.One, left.Each + right.Each, [.. left.Kernels, .. right.Kernels]);
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Planning;
@@ -13,6 +14,12 @@ namespace OnnxLowRank.Timing;
 sealed class MeasuredCostModel(
     LayerTimer timer, TimingCache cache, IReadOnlyList<Layer> layers, IReadOnlyDictionary<Layer, Decomposition> decompositions) : ICostModel
 {
+    /// <summary>Difference between two measurements, relative, that a clock makes by itself.</summary>
+    const double Noise = 0.3;
+
+    /// <summary>What measuring a third time may take, of what the second time took; the slowest layers come first.</summary>
+    const double ThirdShare = 0.25;
+
     readonly Dictionary<(Layer Layer, int Use, int? InputRank, bool HasUp, string Way), RankCurve> _curves = [];
     readonly List<(LayerPlan[] Plans, int Use)> _measured = [];
     double? _scale;
@@ -43,25 +50,42 @@ sealed class MeasuredCostModel(
     }
 
     /// <summary>
-    /// Measures everything that was measured once more, and keeps the shorter times: a machine that other programs slow down for seconds would
-    /// favour what happened to be measured before or after that.
+    /// Measures everything that was measured once more, and what was another time then once again, and keeps the shortest times: a machine that other programs slow
+    /// down for seconds would favour what happened to be measured before or after that.
     /// </summary>
     /// <returns>Whether times may have changed.</returns>
     public bool MeasureAgain()
     {
-        foreach (var (plans, use) in _measured)
-        {
-            foreach (var (plan, time) in plans.Zip(timer.Measure(plans, use)))
-            {
-                string key = timer.Key(plan, use);
-                cache.Add(key, LayerTime.Shorter(cache.Find(key)!, time));
-            }
-        }
         bool measures = _measured.Count > 0;
+        long start = Stopwatch.GetTimestamp();
+        var unlike = _measured.Select(item => (Plans: Unlike(item.Plans, item.Use), item.Use)).Where(item => item.Plans.Length > 0).ToList();
+        var budget = Stopwatch.GetElapsedTime(start) * ThirdShare;
+        start = Stopwatch.GetTimestamp();
+        foreach (var (plans, use) in unlike.OrderByDescending(item => cache.Find(timer.Key(item.Plans[0], item.Use))!.Each).TakeWhile(_ => Stopwatch.GetElapsedTime(start) < budget))
+        {
+            Unlike(plans, use);
+        }
         _measured.Clear();
         _curves.Clear();
         _scale = null;
         return measures;
+    }
+
+    /// <summary>Measures plans once more; tells of which the time is another one than before.</summary>
+    LayerPlan[] Unlike(LayerPlan[] plans, int use)
+    {
+        var unlike = new List<LayerPlan>();
+        foreach (var (plan, time) in plans.Zip(timer.Measure(plans, use)))
+        {
+            string key = timer.Key(plan, use);
+            var before = cache.Find(key)!;
+            if (!before.IsLike(time, Noise))
+            {
+                unlike.Add(plan);
+            }
+            cache.Add(key, LayerTime.Shorter(before, time));
+        }
+        return [.. unlike];
     }
 
     /// <summary>Keeps what was measured for the next run.</summary>
