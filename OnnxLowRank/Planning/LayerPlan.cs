@@ -37,6 +37,9 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>Types of weights that are stored as floats, and of what runs where a plan does not run on integers.</summary>
     internal virtual Reals Reals => Reals.Of(Layer);
 
+    /// <summary>Whether weights are stored as floats.</summary>
+    internal virtual bool StoresReals => true;
+
     /// <summary>Whether activations are integers too.</summary>
     internal virtual bool RunsOnIntegers => false;
 
@@ -51,7 +54,9 @@ abstract record LayerPlan(Layer Layer)
     {
         internal override Reals Reals => Format == WeightFormat.Float16 ? Reals.Halves(Layer, runs: !WeightOnly) : base.Reals;
 
-        internal override bool RunsOnIntegers => !WeightOnly && !Format.IsReal();
+        internal override bool StoresReals => Format.IsReal();
+
+        internal override bool RunsOnIntegers => !WeightOnly && !StoresReals;
 
         internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Format == WeightFormat.Int4 && Block == 0 && !Layer.IsTable ? new Quantize(Layer, WeightFormat.Int8) : this;
     }
@@ -66,7 +71,9 @@ abstract record LayerPlan(Layer Layer)
     {
         internal override Reals Reals => Format == WeightFormat.Float16 ? Reals.Halves(Layer, runs: !WeightOnly) : base.Reals;
 
-        internal override bool RunsOnIntegers => !WeightOnly && !Format.IsReal();
+        internal override bool StoresReals => Format.IsReal();
+
+        internal override bool RunsOnIntegers => !WeightOnly && !StoresReals;
 
         internal override LayerPlan AsRun => WeightOnly ? this with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false }
             : Format == WeightFormat.Int4 && Block == 0 ? this with { Format = WeightFormat.Int8 } : this;

@@ -37,7 +37,7 @@ static class ConvEmitter
         double[]?[] biases = Emission.Biases(layer, rounded);
         if (!plan.RunsOnIntegers)
         {
-            string value = AddStored(emission, plan, plan.Format, layer.Name, rounded == null ? layer.ReadFloats() : [], rounded?.Weight, layer.Weight.Dims);
+            string value = AddStored(emission, plan, layer.Name, rounded == null ? layer.ReadFloats() : [], rounded?.Weight, layer.Weight.Dims);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
@@ -174,16 +174,16 @@ static class ConvEmitter
         int rows = (int)stage.Dims[0];
         if (!plan.RunsOnIntegers)
         {
-            return new(AddStored(emission, plan, plan.Format, name, stage.Weight, stage.InFewBits, stage.Dims), [], []);
+            return new(AddStored(emission, plan, name, stage.Weight, stage.InFewBits, stage.Dims), [], []);
         }
         var add = stage.InFewBits is { } packed ? InInt4(emission, packed) : InInt8(emission, stage.Weight, rows);
         return add(name, stage.Dims, SmallestSteps(rows, uses));
     }
 
     /// <summary>Adds a weight, given in floats or in 4 bits, as convolutions of floats read it; returns the name of its float value.</summary>
-    static string AddStored(Emission emission, LayerPlan plan, WeightFormat format, string name, float[] weight, Int4Blocks? rounded, long[] dims) =>
+    static string AddStored(Emission emission, LayerPlan plan, string name, float[] weight, Int4Blocks? rounded, long[] dims) =>
         rounded != null ? WeightOnly.Add(emission.Graph, name, rounded, plan.Layer.Type, dims)
-        : !format.IsReal() ? WeightOnly.Add(emission.Graph, name, Int8.PerRow(weight, (int)dims[0]), plan.Layer.Type, dims)
+        : !plan.StoresReals ? WeightOnly.Add(emission.Graph, name, Int8.PerRow(weight, (int)dims[0]), plan.Layer.Type, dims)
         : emission.AddReals(plan.Reals, name, weight, dims);
 
     /// <summary>Nodes that all uses of a layer share stand before the first one.</summary>

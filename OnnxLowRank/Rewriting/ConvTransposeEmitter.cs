@@ -20,7 +20,7 @@ static class ConvTransposeEmitter
     public static void Quantize(Emission emission, LayerPlan.Quantize plan)
     {
         var layer = plan.Layer;
-        string weight = AddSpread(emission, plan, plan.Format, layer.Name, layer.ReadFloats(), layer.Out);
+        string weight = AddSpread(emission, plan, layer.Name, layer.ReadFloats(), layer.Out);
         foreach (var use in layer.Uses)
         {
             string name = LayerFinder.Name(use.Node), bias = emission.AddRealBias(plan, name, use.Bias);
@@ -34,8 +34,8 @@ static class ConvTransposeEmitter
         var factors = emission.Factors(decomposition, rank, Emission.WantsBalance(plan));
         long[] upDims = [layer.Out, rank, .. layer.Kernel.Select(_ => 1L)];
         string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
-        string down = AddSpread(emission, plan, plan.Format, downName, factors.Down, rank);
-        string up = plan.Format.IsReal()
+        string down = AddSpread(emission, plan, downName, factors.Down, rank);
+        string up = plan.StoresReals
             ? emission.AddReals(plan.Reals, upName, factors.Up, upDims)
             : WeightOnly.Add(emission.Graph, upName, Int8.PerRow(factors.Up, layer.Out), layer.Type, upDims);
         for (int i = 0; i < layer.Uses.Count; i++)
@@ -56,10 +56,10 @@ static class ConvTransposeEmitter
     }
 
     /// <summary>Adds a weight of so many rows as a ConvTranspose reads it; returns the name of its float value.</summary>
-    static string AddSpread(Emission emission, LayerPlan plan, WeightFormat format, string name, float[] weight, int rows)
+    static string AddSpread(Emission emission, LayerPlan plan, string name, float[] weight, int rows)
     {
         var layer = plan.Layer;
-        if (format.IsReal())
+        if (plan.StoresReals)
         {
             return emission.AddReals(plan.Reals, name, layer.Spread<float>(weight, rows), Dims(layer, rows));
         }

@@ -32,7 +32,7 @@ static class MatMulEmitter
         double[]?[] biases = Emission.Biases(layer, rounded);
         if (!plan.RunsOnIntegers)
         {
-            string weight = AddStored(emission, plan, plan.Format, layer.Name, rounded == null ? layer.ReadFloats() : null, rounded?.Weight, layer.Out, layer.In, rounded?.Correction);
+            string weight = AddStored(emission, plan, layer.Name, rounded == null ? layer.ReadFloats() : null, rounded?.Weight, layer.Out, layer.In, rounded?.Correction);
             for (int i = 0; i < layer.Uses.Count; i++)
             {
                 var use = layer.Uses[i];
@@ -78,8 +78,8 @@ static class MatMulEmitter
                     emission, layer, Int8(emission, Int8Product.AddWeight(emission.Graph, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits))),
                     Int8(emission, Int8Product.AddWeight(emission.Graph, upName, Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits))))
             : RealPair(
-                emission, plan, AddStored(emission, plan, plan.Format, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
-                AddStored(emission, plan, plan.Format, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
+                emission, plan, AddStored(emission, plan, downName, factors?.Down, rounded?.Down, plan.Rank, layer.In),
+                AddStored(emission, plan, upName, factors?.Up, rounded?.Up, layer.Out, plan.Rank));
         for (int i = 0; i < layer.Uses.Count; i++)
         {
             var use = layer.Uses[i];
@@ -185,13 +185,13 @@ static class MatMulEmitter
 
     /// <summary>Adds a weight (rows, cols), given in floats or in 4 bits, as products of floats read it; returns the name of its float value.</summary>
     static string AddStored(
-        Emission emission, LayerPlan plan, WeightFormat format, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols, Correction? correction = null)
+        Emission emission, LayerPlan plan, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols, Correction? correction = null)
     {
         var layer = plan.Layer;
         bool transposed = layer.Kind == LayerKind.MatMul;
         long[] dims = transposed ? [cols, rows] : [rows, cols];
         return rounded != null ? WeightOnly.Add(emission.Graph, name, rounded, layer.Type, dims, transposed, correction)
-            : !format.IsReal() ? WeightOnly.Add(emission.Graph, name, Quantization.Int8.PerRow(weight, rows), layer.Type, dims, transposed)
+            : !plan.StoresReals ? WeightOnly.Add(emission.Graph, name, Quantization.Int8.PerRow(weight, rows), layer.Type, dims, transposed)
             : emission.AddReals(plan.Reals, name, transposed ? Transposed(weight!, rows, cols) : weight!, dims);
     }
 

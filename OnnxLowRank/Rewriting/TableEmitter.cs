@@ -26,7 +26,7 @@ static class TableEmitter
     {
         var layer = plan.Layer;
         var table = rounded != null ? StoredTable.InInt4(emission.Graph, layer.Name, rounded.Weight, Axes(layer))
-            : Store(emission, plan, plan.Format, layer.Name, layer.Weight.Open().Span, Axes(layer));
+            : Store(emission, plan, layer.Name, layer.Weight.Open().Span, Axes(layer));
         if (layer.Kind == LayerKind.Constant)
         {
             Compute(emission.Graph, plan, output => table.Expand(layer.Name, output));
@@ -60,14 +60,14 @@ static class TableEmitter
         var (graph, layer) = (emission.Graph, plan.Layer);
         bool isInt8 = plan.Format == WeightFormat.Int8;
         var factors = emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
-        var down = Store(emission, plan, plan.Format, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer));
+        var down = Store(emission, plan, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer));
         if (layer.Kind == LayerKind.Gather && isInt8)
         {
             var weight = Int8Product.AddWeight(graph, $"{layer.Name}_up", Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits));
             LookUp((name, input, bias, output) => Int8Product.Nodes(graph, emission.Dialect, $"{name}_up", input, weight, bias, output));
             return;
         }
-        var up = Store(emission, plan, plan.Format, $"{layer.Name}_up", MatMulEmitter.Transposed(factors.Up, layer.Out, plan.Rank), [plan.Rank]);
+        var up = Store(emission, plan, $"{layer.Name}_up", MatMulEmitter.Transposed(factors.Up, layer.Out, plan.Rank), [plan.Rank]);
         if (layer.Kind == LayerKind.Gather)
         {
             LookUp((name, input, bias, output) => Product(graph, name, input, up.Values, bias, output));
@@ -94,7 +94,7 @@ static class TableEmitter
     /// <summary>The table's axes but the last.</summary>
     static long[] Axes(Layer layer) => layer.Weight.Dims[..^1];
 
-    static StoredTable Store(Emission emission, LayerPlan plan, WeightFormat format, string name, ReadOnlySpan<float> values, long[] axes) => format.IsReal()
+    static StoredTable Store(Emission emission, LayerPlan plan, string name, ReadOnlySpan<float> values, long[] axes) => plan.StoresReals
         ? StoredTable.InFloats(emission, plan.Reals, name, values, axes)
         : StoredTable.InInt8(emission.Graph, name, Int8.PerRow(values, (int)StoredTable.Rows(axes)), axes);
 
