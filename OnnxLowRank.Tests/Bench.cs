@@ -20,7 +20,7 @@ sealed class Bench
     readonly Sampling _sampling;
     readonly MemorySamples _samples;
     readonly Dictionary<Layer, Decomposition> _decompositions = [];
-    readonly Dictionary<Layer, Int4Weights> _int4 = [];
+    readonly Dictionary<Layer, NBitWeights> _int4 = [];
 
     public Bench(OnnxModel model, MemorySamples samples, LayerFilter? filter = null, int? batch = null)
     {
@@ -87,7 +87,7 @@ sealed class Bench
     }
 
     /// <summary>In 4 bits, from the moment of the layer's input, or, of a Conv or a table, without any.</summary>
-    public Int4Weights InFewBits(Layer layer)
+    public NBitWeights InFewBits(Layer layer)
     {
         if (!_int4.TryGetValue(layer, out var known))
         {
@@ -109,7 +109,7 @@ sealed class Bench
 
     /// <summary>The model with one layer factorized in another way.</summary>
     public Rewritten Factorize(Layer layer, Decomposition decomposition, int rank) =>
-        new Rewriter(Model, new Dictionary<Layer, Decomposition> { [layer] = decomposition }, new Dictionary<Layer, Int4Weights>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>())
+        new Rewriter(Model, new Dictionary<Layer, Decomposition> { [layer] = decomposition }, new Dictionary<Layer, NBitWeights>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>())
             .Apply([new LayerPlan.Factorize(layer, rank, WeightFormat.Float32)]);
 
     public static int FullRank(Layer layer) => Math.Min(layer.OutPerGroup, layer.In);
@@ -143,7 +143,7 @@ sealed class Bench
     ActivationRanges Ranges(IEnumerable<Decomposition> decompositions) =>
         new(Measured.Grids, _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Where(item => item.Layer.Kind == LayerKind.Conv)]));
 
-    Dictionary<Layer, Int4Weights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);
+    Dictionary<Layer, NBitWeights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);
 
     /// <summary>Times the model's layers, in runs of one sample.</summary>
     public LayerTimer Timer(Dialect dialect = Dialect.Ort)

@@ -50,9 +50,9 @@ public sealed class PatchMomentsTests : IDisposable
 
     Decomposition Decompose(PatchMoment? patches) => Decomposing.OfMoments(_algebra, Layer, _bench.Measured, Method.Output, seed: 0, Spill.None, downstream: null, patches);
 
-    double Lost(Decomposition decomposition, LayerPlan plan, Int4Weights? int4 = null)
+    double Lost(Decomposition decomposition, LayerPlan plan, NBitWeights? int4 = null)
     {
-        var inFewBits = new Dictionary<Layer, Int4Weights>();
+        var inFewBits = new Dictionary<Layer, NBitWeights>();
         if (int4 != null)
         {
             inFewBits.Add(Layer, int4);

@@ -14,13 +14,13 @@ namespace OnnxLowRank;
 
 /// <summary>What is known of a model's layers before any plan is made: computed once, used by every probe.</summary>
 /// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
-/// <param name="Int4">Of the layers that can be run in 4 bits; empty where those are not allowed.</param>
+/// <param name="InFewBits">Of the layers that can be run in 4 bits; empty where those are not allowed.</param>
 /// <param name="Shapes">Of the layers' inputs and outputs for one sample.</param>
 /// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
 /// <param name="RunShapes">Of every value that enters a layer.</param>
 /// <param name="Spreads">As <see cref="Measured.Spreads"/>; empty where 8 bits are not allowed.</param>
 sealed record Analysis(
-    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, Int4Weights> Int4,
+    FoundLayers Found, IReadOnlyDictionary<Layer, Decomposition> Decompositions, IReadOnlyDictionary<Layer, NBitWeights> InFewBits,
     IReadOnlyDictionary<string, long[]> Shapes, IReadOnlyDictionary<Layer, Positions> Positions, ActivationRanges Ranges,
     IReadOnlyDictionary<string, RunShape> RunShapes, IReadOnlyDictionary<Layer, double> Spreads)
 {
@@ -43,7 +43,7 @@ sealed record Analysis(
         var downstream = looksBehind && options.Method == Method.Output ? Downstream.Find(workspace.Model.Graph, found.Layers) : new Dictionary<Layer, Downstream>();
         int done = 0;
         var decompositions = new Dictionary<Layer, Decomposition>();
-        var int4 = new Dictionary<Layer, Int4Weights>();
+        var inFewBits = new Dictionary<Layer, NBitWeights>();
         var grids = new Dictionary<string, UInt8Grid>();
         var spreads = new Dictionary<Layer, double>();
         var sketched = new List<(string Layer, int Channels, int Width)>();
@@ -79,7 +79,7 @@ sealed record Analysis(
                 }
                 if (CanRunInFewBits(layer))
                 {
-                    int4[layer] = FewBits.Of(algebra, layer, decompositions.GetValueOrDefault(layer), measured, moment, shapes, options.Method, moments, workspace.Model.Spill);
+                    inFewBits[layer] = FewBits.Of(algebra, layer, decompositions.GetValueOrDefault(layer), measured, moment, shapes, options.Method, moments, workspace.Model.Spill);
                 }
                 clock.Report((double)++done / found.Layers.Count);
                 measured.Forget(layer); // the next layers' decompositions take its place in memory
@@ -100,7 +100,7 @@ sealed record Analysis(
             : []);
         var inputs = layers.SelectMany(layer => layer.Uses).Select(use => use.Input).Distinct();
         return new(
-            found, decompositions, int4, shapes, positions, new(grids, inside),
+            found, decompositions, inFewBits, shapes, positions, new(grids, inside),
             inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), spreads);
     }
 
@@ -146,7 +146,7 @@ sealed record Analysis(
         Decompositions.Values.ToDictionary(item => item.Layer, item => (item.Spectrum, item.Tucker?.InputSpectrum, item.Spatial?.Spectrum));
 
     /// <summary>What a report needs of it: the rest takes more memory than the model.</summary>
-    public Analysis Summary => this with { Decompositions = new Dictionary<Layer, Decomposition>(), Int4 = new Dictionary<Layer, Int4Weights>() };
+    public Analysis Summary => this with { Decompositions = new Dictionary<Layer, Decomposition>(), InFewBits = new Dictionary<Layer, NBitWeights>() };
 
     /// <summary>Multiply-adds per sample in the layers, when done like this.</summary>
     public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Product.Of(plan, Positions[plan.Layer]).Sum(product => product.Macs));
@@ -159,7 +159,7 @@ sealed record Analysis(
             Garbage.Collect(layer.Elements);
             var allowed = !IsSeen(layer) ? Allowed.Nothing : IsUneven(layer) ? allowedFor(layer).WithoutScalesPerRun() : allowedFor(layer);
             return Candidates.Of(
-                layer, Decompositions.GetValueOrDefault(layer), Int4.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
+                layer, Decompositions.GetValueOrDefault(layer), InFewBits.GetValueOrDefault(layer), cost, damage[layer], format => Obstacle(layer, format, dialect, opset).Length == 0,
                 opset < WeightOnly.OldestOpset ? allowed with { WeightOnly = [] } : allowed);
         })];
 

@@ -66,7 +66,7 @@ public static class Compressor
         var analysis = Analysis.Of(workspace, found, options, algebra, clock);
         report.Analysis = analysis;
         AddNotes(workspace, analysis, options);
-        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, report.Provenance, options.WeightBits);
+        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.InFewBits, analysis.Ranges, options.Dialect, report.Provenance, options.WeightBits);
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
         double macs = analysis.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer)));
         var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads, macs, workspace.Memory);
@@ -172,7 +172,7 @@ public static class Compressor
             workspace.Notes.Add($"layers are not timed on {workspace.Device.Name}: plans go by their shapes");
         }
         return options.Timing && workspace.Device.CudaId == null
-            ? new(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, analysis.RunShapes, analysis.Positions, options.Dialect, workspace.Device, options.Threads,
+            ? new(workspace.Model, analysis.Decompositions, analysis.InFewBits, analysis.Ranges, analysis.RunShapes, analysis.Positions, options.Dialect, workspace.Device, options.Threads,
                 output.CreateScratchFolder, cancellation)
             : null;
     }

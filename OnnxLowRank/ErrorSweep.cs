@@ -21,7 +21,7 @@ static class ErrorSweep
         var compression = bench.Compression;
         var analysis = Analysis.Of(workspace, found, compression, bench.Algebra, new(progress: null));
         var rewriter = new Rewriter(
-            workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, compression.Dialect, new Dictionary<string, string>(), compression.WeightBits);
+            workspace.Model, analysis.Decompositions, analysis.InFewBits, analysis.Ranges, compression.Dialect, new Dictionary<string, string>(), compression.WeightBits);
         var damage = found.Layers.ToDictionary(layer => layer, _ => new DamageCurve(1, 1));
         bench.Start(sink);
 

@@ -16,7 +16,7 @@ static class FewBits
 
     /// <param name="patches">Of a Conv where it was measured; null otherwise.</param>
     /// <param name="known">Moments of values that several layers read, which it does not keep alive.</param>
-    public static Int4Weights Of(
+    public static NBitWeights Of(
         ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, PatchMoment? patches, IReadOnlyDictionary<string, long[]> shapes, Method method,
         ConditionalWeakTable<Moments, InputMoment?> known, Spill spill)
     {

@@ -35,7 +35,7 @@ static class RankSweep
             {
                 var decomposition = all ?? Decompose(method, repeat, rank);
                 var rewriter = new Rewriter(
-                    bench.Workspace.Model, new Dictionary<Layer, Decomposition> { [layer] = decomposition }, new Dictionary<Layer, Int4Weights>(),
+                    bench.Workspace.Model, new Dictionary<Layer, Decomposition> { [layer] = decomposition }, new Dictionary<Layer, NBitWeights>(),
                     ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>());
                 sink.Add(bench.Measure(rewriter, [new LayerPlan.Factorize(layer, rank, WeightFormat.Float32)], method.ToString().ToLowerInvariant(), rank, repeat));
                 sink.Progress((double)++done / (series.Length * ranks.Length));

@@ -59,7 +59,7 @@ public class InputMomentTests
         var channels = Correlated(48);
         var matrix = Gaussian.Random(16, 48 * taps.Length, seed: 3);
         var moment = InFull(channels, taps);
-        double Lost(Int4Blocks rounded)
+        double Lost(NBitBlocks rounded)
         {
             var lost = new Matrix(matrix.Rows, matrix.Cols, [.. matrix.Data.Zip(rounded.Dequantize().Data, (left, right) => left - right)]);
             return s_algebra.Multiply(lost, moment).Data.Zip(lost.Data, (left, right) => left * right).Sum();
@@ -69,6 +69,6 @@ public class InputMomentTests
         var rounded = split.Rounded(s_algebra, split.Feedback(s_algebra), matrix, matrix.Cols);
 
         Assert.Equal((matrix.Rows, matrix.Cols, matrix.Cols), (rounded.Rows, rounded.Cols, rounded.Block));
-        Assert.InRange(Lost(rounded) / Lost(Int4.Nearest(matrix, matrix.Cols)), 0, 0.4);
+        Assert.InRange(Lost(rounded) / Lost(NBit.Nearest(matrix, matrix.Cols)), 0, 0.4);
     }
 }

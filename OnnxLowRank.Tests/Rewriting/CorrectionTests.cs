@@ -46,7 +46,7 @@ public class CorrectionTests
     }
 
     /// <summary>Q + Up·Down (out, in).</summary>
-    static Matrix Sum(Int4Dense stored) => Matrix.Sum([stored.Weight.Dequantize(), Times(stored.Correction!.Up.Dequantize(), Correction.DownOf(stored.Correction.Down, stored.Correction.Rank))]);
+    static Matrix Sum(NBitDense stored) => Matrix.Sum([stored.Weight.Dequantize(), Times(stored.Correction!.Up.Dequantize(), Correction.DownOf(stored.Correction.Down, stored.Correction.Rank))]);
 
     /// <summary>x·Wᵀ + b, with the bias that the plan gives.</summary>
     static Seen Expected(Bench bench, Matrix weight, double[] gains)

@@ -334,7 +334,7 @@ public class GraphEditsTests
         var (model, _) = LayerCases.Make("MatMul");
         model.Proto.MetadataProps.Add(new StringStringEntryProto { Key = "author", Value = "somebody" });
         model.Proto.MetadataProps.Add(new StringStringEntryProto { Key = "tool", Value = "old" });
-        var rewriter = new Rewriter(model, new Dictionary<Layer, Decomposition>(), new Dictionary<Layer, Int4Weights>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string> { ["tool"] = "new" });
+        var rewriter = new Rewriter(model, new Dictionary<Layer, Decomposition>(), new Dictionary<Layer, NBitWeights>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string> { ["tool"] = "new" });
 
         var rewritten = rewriter.Apply([]).Model;
 

@@ -149,7 +149,7 @@ public class TableTests
         model.Outputs("y");
         var layer = Assert.Single(LayerFinder.Find(model.Build(), new()).Layers);
 
-        Assert.Equal(0, new Int4Weights(LinearAlgebra.Create(1), layer, null, null, [null]).DenseError(0), 1e-12);
+        Assert.Equal(0, new NBitWeights(LinearAlgebra.Create(1), layer, null, null, [null]).DenseError(0), 1e-12);
     }
 
     [Fact]

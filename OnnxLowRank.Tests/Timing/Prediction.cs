@@ -24,8 +24,8 @@ public class Prediction
         var analysis = Analysis.Of(workspace, found, options, LinearAlgebra.Create(options.Threads), new StageClock(null));
         var start = System.Diagnostics.Stopwatch.GetTimestamp();
         var timer = new LayerTimer(
-            workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, analysis.RunShapes, analysis.Positions, Dialect.Ort, Device.Cpu, options.Threads, () => Directory.CreateTempSubdirectory().FullName, CancellationToken.None);
-        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, Dialect.Ort, new Dictionary<string, string>());
+            workspace.Model, analysis.Decompositions, analysis.InFewBits, analysis.Ranges, analysis.RunShapes, analysis.Positions, Dialect.Ort, Device.Cpu, options.Threads, () => Directory.CreateTempSubdirectory().FullName, CancellationToken.None);
+        var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.InFewBits, analysis.Ranges, Dialect.Ort, new Dictionary<string, string>());
 
         var kinds = new List<(string Name, WeightFormat Format, Func<Layer, LayerPlan> Plan)>
         {

@@ -73,23 +73,23 @@ sealed class InputMoment
         return new(algebra, rest);
     }
 
-    /// <summary>The matrix in 4 bits with little of its output lost: see <see cref="Int4.WithFeedback"/>.</summary>
+    /// <summary>The matrix in 4 bits with little of its output lost: see <see cref="NBit.WithFeedback"/>.</summary>
     /// <param name="feedback">From <see cref="Feedback"/>.</param>
     /// <param name="matrix">(rows, in).</param>
     /// <param name="block">Numbers that share a scale; a whole row where there are several taps.</param>
-    public Int4Blocks Rounded(ILinearAlgebra algebra, ErrorFeedback feedback, Matrix matrix, int block)
+    public NBitBlocks Rounded(ILinearAlgebra algebra, ErrorFeedback feedback, Matrix matrix, int block)
     {
         if (_taps.Length == 1)
         {
-            return Int4.WithFeedback(algebra, matrix, feedback, block);
+            return NBit.WithFeedback(algebra, matrix, feedback, block);
         }
-        float[] scales = Int4.RowScales(matrix), perTap = new float[scales.Length * _taps.Length];
+        float[] scales = NBit.RowScales(matrix), perTap = new float[scales.Length * _taps.Length];
         for (int i = 0; i < perTap.Length; i++)
         {
             perTap[i] = scales[i / _taps.Length];
         }
-        var rounded = ByChannel(Int4.WithFeedback(algebra, ByTap(matrix), feedback, _size, perTap).Dequantize(), matrix.Rows);
-        var ordered = new Int4Draft(matrix.Rows, matrix.Cols, matrix.Cols);
+        var rounded = ByChannel(NBit.WithFeedback(algebra, ByTap(matrix), feedback, _size, perTap).Dequantize(), matrix.Rows);
+        var ordered = new NBitDraft(matrix.Rows, matrix.Cols, matrix.Cols);
         scales.CopyTo(ordered.Scales, 0);
         for (int i = 0; i < matrix.Rows; i++)
         {

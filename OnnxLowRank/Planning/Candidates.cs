@@ -57,11 +57,11 @@ static class Candidates
     const double OverheadPerNode = 130;
 
     /// <param name="decomposition">Null where no rank saves anything.</param>
-    /// <param name="int4">Null where the layer cannot be run in 4 bits.</param>
+    /// <param name="inFewBits">Null where the layer cannot be run in 4 bits.</param>
     /// <param name="damage">What the layer's error does to the model's output.</param>
     /// <param name="canRun">Whether the layer can be run in a format.</param>
     public static List<Candidate> Of(
-        Layer layer, Decomposition? decomposition, Int4Weights? int4, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
+        Layer layer, Decomposition? decomposition, NBitWeights? inFewBits, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
     {
         Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
@@ -71,15 +71,15 @@ static class Candidates
         {
             if (format == WeightFormat.Int4)
             {
-                foreach (int block in int4 == null ? [] : allowed.Blocks.Where(block => block == 0 || (layer.Kind != LayerKind.Conv && !layer.IsTable)))
+                foreach (int block in inFewBits == null ? [] : allowed.Blocks.Where(block => block == 0 || (layer.Kind != LayerKind.Conv && !layer.IsTable)))
                 {
                     table.Add(Row(
-                        new LayerPlan.Quantize(layer, format, block), Int4DenseBytes(layer, block, allowed.WeightBits), int4!.DenseError(block) + (layer.IsTable ? 0 : Int8Noise)));
+                        new LayerPlan.Quantize(layer, format, block), FewBitsDenseBytes(layer, block, allowed.WeightBits), inFewBits!.DenseError(block) + (layer.IsTable ? 0 : Int8Noise)));
                     table.AddRange(Corrections(block).Select(rank => Row(
                         new LayerPlan.Quantize(layer, format, block, Correction: rank),
-                        Int4DenseBytes(layer, block, Quantization.Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, int4.CorrectedError(rank) + noise)));
-                    table.AddRange(PlansInInt4(onIntegers: true).Select(plan => plan with { Block = block }).Select(plan => Row(
-                        plan, Int4PairBytes(plan, allowed.WeightBits), Int4Error(plan) + 2 * Int8Noise)));
+                        FewBitsDenseBytes(layer, block, Quantization.Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, inFewBits.CorrectedError(rank) + noise)));
+                    table.AddRange(PlansInFewBits(onIntegers: true).Select(plan => plan with { Block = block }).Select(plan => Row(
+                        plan, FewBitsPairBytes(plan, allowed.WeightBits), FewBitsError(plan) + 2 * Int8Noise)));
                 }
                 continue;
             }
@@ -101,33 +101,33 @@ static class Candidates
         {
             table[0] = table[0] with { Time = table[0].Time + onIntegers.Time };
         }
-        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format switch { WeightFormat.Int4 => int4 != null, WeightFormat.Float16 => canRun(format), _ => true }))
+        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format switch { WeightFormat.Int4 => inFewBits != null, WeightFormat.Float16 => canRun(format), _ => true }))
         {
-            bool isInt4 = format == WeightFormat.Int4;
+            bool isFewBits = format == WeightFormat.Int4;
             double rounding = format == WeightFormat.Float16 ? HalfNoise : WeightNoise;
             table.Add(Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true),
                 format == WeightFormat.Float16 ? HalfBytes(layer, weights: 1, layer.Elements)
-                    : (isInt4 ? Int4Weights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4),
-                isInt4 ? int4!.DenseError(0) : rounding));
-            table.AddRange((isInt4 ? Corrections(block: 0) : []).Select(rank => Row(
+                    : (isFewBits ? NBitWeights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isFewBits),
+                isFewBits ? inFewBits!.DenseError(0) : rounding));
+            table.AddRange((isFewBits ? Corrections(block: 0) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
-                Int4Weights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isInt4) + CorrectionBytes(layer, rank), int4!.CorrectedError(rank))));
-            foreach (var plan in ranks.Count == 0 ? [] : isInt4 ? PlansInInt4(onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
+                NBitWeights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isFewBits) + CorrectionBytes(layer, rank), inFewBits!.CorrectedError(rank))));
+            foreach (var plan in ranks.Count == 0 ? [] : isFewBits ? PlansInFewBits(onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
             {
                 var stored = plan with { WeightOnly = true };
-                table.Add(Row(stored, WeightOnlyBytes(stored), isInt4 ? Int4Error(plan) : CutError(plan) + 2 * rounding));
+                table.Add(Row(stored, WeightOnlyBytes(stored), isFewBits ? FewBitsError(plan) : CutError(plan) + 2 * rounding));
             }
         }
         return table;
 
-        IEnumerable<int> Corrections(int block) => allowed.Factorizes && block == 0 ? int4!.CorrectionRanks : [];
+        IEnumerable<int> Corrections(int block) => allowed.Factorizes && block == 0 ? inFewBits!.CorrectionRanks : [];
 
-        IEnumerable<LayerPlan.Factorize> PlansInInt4(bool onIntegers) => layer.IsTable || ranks.Count == 0 ? []
-            : Plans(layer, decomposition!, WeightFormat.Int4, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && int4!.HasPairs(plan.Slots)));
+        IEnumerable<LayerPlan.Factorize> PlansInFewBits(bool onIntegers) => layer.IsTable || ranks.Count == 0 ? []
+            : Plans(layer, decomposition!, WeightFormat.Int4, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && inFewBits!.HasPairs(plan.Slots)));
 
         // What the cut does is known from a measurement, what rounding adds is not.
-        double Int4Error(LayerPlan.Factorize plan) => int4!.PairError(plan.FirstRank, plan.Block, plan.Slots) + (plan.Slots == 1 ? 0 : (Gain(plan) - 1) * InputError(plan));
+        double FewBitsError(LayerPlan.Factorize plan) => inFewBits!.PairError(plan.FirstRank, plan.Block, plan.Slots) + (plan.Slots == 1 ? 0 : (Gain(plan) - 1) * InputError(plan));
 
         double CutError(LayerPlan.Factorize plan) => (plan.IsSpatial ? 0 : decomposition!.Error(plan.Rank)) + (plan.Slots == 1 ? 0 : Gain(plan) * InputError(plan));
 
@@ -143,9 +143,9 @@ static class Candidates
         {
             return HalfBytes(layer, plan.Products, plan.Elements);
         }
-        bool isInt4 = plan.Format == WeightFormat.Int4;
-        double bytes = isInt4 ? Int4Weights.PairBytes(layer, plan.FirstRank, 0, plan.Slots) : plan.Elements + 4 * (Inner(plan) + layer.Out);
-        return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, plan.Products, isInt4) + (plan.Products - 1) * OverheadPerNode;
+        bool isFewBits = plan.Format == WeightFormat.Int4;
+        double bytes = isFewBits ? NBitWeights.PairBytes(layer, plan.FirstRank, 0, plan.Slots) : plan.Elements + 4 * (Inner(plan) + layer.Out);
+        return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, plan.Products, isFewBits) + (plan.Products - 1) * OverheadPerNode;
     }
 
     /// <summary>Of what is added to a dense weight in 4 bits, and of the nodes that add it.</summary>
@@ -158,8 +158,8 @@ static class Candidates
     static double HalfBytes(Layer layer, int weights, long elements) => 2.0 * elements + RealBiases(layer) + (2 * weights - 1) * OverheadPerNode;
 
     /// <summary>Of the nodes that make floats of weights.</summary>
-    static double WeightOnlyOverhead(Layer layer, int weights, bool isInt4) =>
-        OverheadPerNode * weights * (2 + (layer.IsSingle ? 0 : 1) + (isInt4 ? UnpackingNodes(Quantization.Int8.Bits) : 0));
+    static double WeightOnlyOverhead(Layer layer, int weights, bool isFewBits) =>
+        OverheadPerNode * weights * (2 + (layer.IsSingle ? 0 : 1) + (isFewBits ? UnpackingNodes(Quantization.Int8.Bits) : 0));
 
     /// <summary>Numbers between the products of a plan, per position.</summary>
     static double Inner(LayerPlan.Factorize plan) => (plan.IsCutAtRank ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
@@ -212,12 +212,12 @@ static class Candidates
     /// <summary>A table in 8 bits with a scale per row, and the nodes that look rows up.</summary>
     static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
 
-    static double Int4DenseBytes(Layer layer, int block, int bits) => layer.IsTable
-        ? Int4Weights.DenseBytes(layer, block) + OverheadPerNode * 6 + Borders(layer)
-        : Int4Weights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
+    static double FewBitsDenseBytes(Layer layer, int block, int bits) => layer.IsTable
+        ? NBitWeights.DenseBytes(layer, block) + OverheadPerNode * 6 + Borders(layer)
+        : NBitWeights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
 
-    static double Int4PairBytes(LayerPlan.Factorize plan, int bits) =>
-        Int4Weights.PairBytes(plan.Layer, plan.FirstRank, plan.Block, plan.Slots) + IntegerBiases(plan.Layer) + Overhead(plan.Layer, weights: 2, plan.Block == 0 ? UnpackingNodes(bits) : 0);
+    static double FewBitsPairBytes(LayerPlan.Factorize plan, int bits) =>
+        NBitWeights.PairBytes(plan.Layer, plan.FirstRank, plan.Block, plan.Slots) + IntegerBiases(plan.Layer) + Overhead(plan.Layer, weights: 2, plan.Block == 0 ? UnpackingNodes(bits) : 0);
 
     /// <summary>Nodes that make 8 bits of 4, as a file's bytes count them.</summary>
     static int UnpackingNodes(int bits) => bits < 8 ? 6 : 3;

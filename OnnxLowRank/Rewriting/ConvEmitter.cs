@@ -31,7 +31,7 @@ static class ConvEmitter
     sealed record Weight(string Value, float[] Scales, List<NodeProto> Nodes);
 
     /// <param name="rounded">The dense weight where it is stored in 4 bits.</param>
-    public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
+    public static void Quantize(Emission emission, LayerPlan.Quantize plan, NBitDense? rounded)
     {
         var layer = plan.Layer;
         double[]?[] biases = Emission.Biases(layer, rounded);
@@ -46,7 +46,7 @@ static class ConvEmitter
             }
             return;
         }
-        Quantize(emission, layer, rounded == null ? InInt8(emission, layer.ReadFloats(), layer.Out) : InInt4(emission, rounded.Weight), biases);
+        Quantize(emission, layer, rounded == null ? InInt8(emission, layer.ReadFloats(), layer.Out) : InFewBits(emission, rounded.Weight), biases);
     }
 
     static void Quantize(Emission emission, Layer layer, AddRows add, double[]?[] biases)
@@ -67,7 +67,7 @@ static class ConvEmitter
     }
 
     /// <param name="pair">The factors of a plan in 4 bits.</param>
-    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? pair = null)
+    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, NBitPair? pair = null)
     {
         var layer = plan.Layer;
         var stages = Stages(emission, plan, decomposition, pair);
@@ -129,9 +129,9 @@ static class ConvEmitter
     /// <param name="Axis">The only one of the kernel's that it goes along, or null for both.</param>
     /// <param name="After">Grid of what leaves it in 8 bits; null behind the last one and in floats.</param>
     /// <param name="InFewBits">The weight where it is stored in 4 bits.</param>
-    sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After, Int4Blocks? InFewBits = null, int? Axis = null);
+    sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After, NBitBlocks? InFewBits = null, int? Axis = null);
 
-    static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? pair)
+    static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, NBitPair? pair)
     {
         var layer = plan.Layer;
         bool isQuantized = plan.RunsOnIntegers, isBalanced = Emission.WantsBalance(plan);
@@ -176,12 +176,12 @@ static class ConvEmitter
         {
             return new(AddStored(emission, plan, name, stage.Weight, stage.InFewBits, stage.Dims), [], []);
         }
-        var add = stage.InFewBits is { } packed ? InInt4(emission, packed) : InInt8(emission, stage.Weight, rows);
+        var add = stage.InFewBits is { } packed ? InFewBits(emission, packed) : InInt8(emission, stage.Weight, rows);
         return add(name, stage.Dims, SmallestSteps(rows, uses));
     }
 
     /// <summary>Adds a weight, given in floats or in 4 bits, as convolutions of floats read it; returns the name of its float value.</summary>
-    static string AddStored(Emission emission, LayerPlan plan, string name, float[] weight, Int4Blocks? rounded, long[] dims) =>
+    static string AddStored(Emission emission, LayerPlan plan, string name, float[] weight, NBitBlocks? rounded, long[] dims) =>
         rounded != null ? WeightOnly.Add(emission.Graph, name, rounded, plan.Layer.Type, dims)
         : !plan.StoresReals ? WeightOnly.Add(emission.Graph, name, Int8.PerRow(weight, (int)dims[0]), plan.Layer.Type, dims)
         : emission.AddReals(plan.Reals, name, weight, dims);
@@ -230,7 +230,7 @@ static class ConvEmitter
         return Dequantized(emission, name, values, quantized.Scales, []);
     };
 
-    static AddRows InInt4(Emission emission, Int4Blocks rounded) => (name, dims, smallest) =>
+    static AddRows InFewBits(Emission emission, NBitBlocks rounded) => (name, dims, smallest) =>
     {
         float factor = Unpacking.Factor(emission.WeightBits);
         var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => factor * Math.Max(step, float.Epsilon * 127)));

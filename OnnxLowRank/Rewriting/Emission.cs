@@ -111,7 +111,7 @@ sealed record Emission(
             : CorrectedBias.Of(decomposition, rank, useIndex, isFree, lost);
 
     /// <summary>The biases of a layer's uses with its dense weight as it is, or as it was rounded to 4 bits.</summary>
-    public static double[]?[] Biases(Layer layer, Int4Dense? rounded) => [.. layer.Uses.Select((use, i) => Gained(use, rounded?.Gains[i]) ?? use.Bias)];
+    public static double[]?[] Biases(Layer layer, NBitDense? rounded) => [.. layer.Uses.Select((use, i) => Gained(use, rounded?.Gains[i]) ?? use.Bias)];
 
     /// <summary>A use's bias with what makes good for a rounded weight; null where there is no such gain.</summary>
     public static double[]? Gained(LayerUse use, double[]? gains) =>

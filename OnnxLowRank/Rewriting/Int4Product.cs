@@ -17,7 +17,7 @@ static class Int4Product
     const int AccuracyLevel = 4;
 
     /// <summary>Adds the constants of a weight (out, in), once for all nodes that use it.</summary>
-    public static Int4Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight)
+    public static Int4Operand AddWeight(GraphEditor graph, string name, NBitBlocks weight)
     {
         int blocks = weight.BlocksPerRow;
         return new(
@@ -39,4 +39,4 @@ static class Int4Product
 /// <summary>Names of the constants of a 4-bit weight.</summary>
 /// <param name="Values">(out, blocks, block/2) uint8.</param>
 /// <param name="Scales">(out, blocks) float.</param>
-readonly record struct Int4Operand(Int4Blocks Weight, string Values, string Scales);
+readonly record struct Int4Operand(NBitBlocks Weight, string Values, string Scales);

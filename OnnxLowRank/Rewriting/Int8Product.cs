@@ -40,7 +40,7 @@ static class Int8Product
     /// <summary>Adds the constants of a weight (out, in) that is stored in 4 bits with one scale per row.</summary>
     /// <param name="bits">Of what it is unpacked to: 8 or 7.</param>
     /// <param name="nodes">Gets the nodes that unpack it.</param>
-    public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, int bits, List<NodeProto> nodes) => new(
+    public static Int8Operand AddWeight(GraphEditor graph, string name, NBitBlocks weight, int bits, List<NodeProto> nodes) => new(
         Unpacking.Add(graph, name, weight.Plain(transposed: true), [weight.Cols, weight.Rows], bits, nodes),
         graph.AddConstant(TensorData.Floats($"{name}_scale", Unpacking.Scales(weight, bits), weight.Rows)));
 
@@ -49,7 +49,7 @@ static class Int8Product
     /// of its steps: <see cref="WeightOnly"/> → Round → Cast(int8). ONNX Runtime does it once, when the model is loaded.
     /// </summary>
     /// <param name="bits">Of the sum: 8 or 7.</param>
-    public static Int8Operand AddWeight(GraphEditor graph, string name, Int4Blocks weight, Correction correction, int bits)
+    public static Int8Operand AddWeight(GraphEditor graph, string name, NBitBlocks weight, Correction correction, int bits)
     {
         float[] steps = Array.ConvertAll(correction.Largest, largest => largest > 127 * float.Epsilon ? largest / Int8.Largest(bits) : 1);
         float[] InSteps(float[] scales) => [.. scales.Zip(steps, (scale, step) => scale / step)];

@@ -26,7 +26,7 @@ static class MatMulEmitter
     delegate IEnumerable<NodeProto> Product(string name, string input, string bias, string output);
 
     /// <param name="rounded">The dense weight where it is stored in 4 bits.</param>
-    public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
+    public static void Quantize(Emission emission, LayerPlan.Quantize plan, NBitDense? rounded)
     {
         var layer = plan.Layer;
         double[]?[] biases = Emission.Biases(layer, rounded);
@@ -62,7 +62,7 @@ static class MatMulEmitter
     }
 
     /// <param name="rounded">The factors where they are stored in 4 bits.</param>
-    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, Int4Pair? rounded)
+    public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, NBitPair? rounded)
     {
         var layer = plan.Layer;
         bool isBiasFree = plan.RunsOnIntegers || layer.Kind == LayerKind.Gemm;
@@ -90,7 +90,7 @@ static class MatMulEmitter
     static Product Int8(Emission emission, Int8Operand weight) =>
         (name, input, bias, output) => Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, weight, bias, output);
 
-    static Product Int4(Emission emission, string layer, Int4Blocks weight, int block)
+    static Product Int4(Emission emission, string layer, NBitBlocks weight, int block)
     {
         if (block == 0)
         {
@@ -185,7 +185,7 @@ static class MatMulEmitter
 
     /// <summary>Adds a weight (rows, cols), given in floats or in 4 bits, as products of floats read it; returns the name of its float value.</summary>
     static string AddStored(
-        Emission emission, LayerPlan plan, string name, float[]? weight, Int4Blocks? rounded, int rows, int cols, Correction? correction = null)
+        Emission emission, LayerPlan plan, string name, float[]? weight, NBitBlocks? rounded, int rows, int cols, Correction? correction = null)
     {
         var layer = plan.Layer;
         bool transposed = layer.Kind == LayerKind.MatMul;

@@ -16,11 +16,11 @@ namespace OnnxLowRank.Rewriting;
 sealed record Rewritten(OnnxModel Model, IReadOnlyDictionary<LayerUse, string> Inner, IReadOnlyList<string> InputsGone);
 
 /// <summary>Turns plans into models.</summary>
-/// <param name="int4">Of the layers that can be run in 4 bits.</param>
+/// <param name="inFewBits">Of the layers that can be run in 4 bits.</param>
 /// <param name="provenance">Metadata that every rewritten model carries.</param>
 /// <param name="weightBits">Of weights that run on 8-bit kernels: 8 or 7. It changes numbers and what unpacks them, not what runs.</param>
 sealed class Rewriter(
-    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, Int4Weights> int4, ActivationRanges ranges,
+    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, NBitWeights> inFewBits, ActivationRanges ranges,
     Dialect dialect, IReadOnlyDictionary<string, string> provenance, int weightBits = Int8.Bits)
 {
     /// <summary>A copy of the model in which the planned layers are replaced. The plans' order is the layers' graph order.</summary>
@@ -69,7 +69,7 @@ sealed class Rewriter(
                 ConvTransposeEmitter.Quantize(emission, quantize);
                 break;
             case LayerPlan.Factorize factorize:
-                var pair = factorize.Format == WeightFormat.Int4 ? int4[layer].Pair(factorize.FirstRank, factorize.Block, factorize.Slots) : null;
+                var pair = factorize.Format == WeightFormat.Int4 ? inFewBits[layer].Pair(factorize.FirstRank, factorize.Block, factorize.Slots) : null;
                 if (layer.Kind == LayerKind.Conv)
                 {
                     ConvEmitter.Factorize(emission, factorize, decompositions[layer], pair);
@@ -80,7 +80,7 @@ sealed class Rewriter(
                 }
                 break;
             case LayerPlan.Quantize quantize:
-                var dense = quantize.Format != WeightFormat.Int4 ? null : quantize.Correction > 0 ? int4[layer].Corrected(quantize.Correction) : int4[layer].Dense(quantize.Block);
+                var dense = quantize.Format != WeightFormat.Int4 ? null : quantize.Correction > 0 ? inFewBits[layer].Corrected(quantize.Correction) : inFewBits[layer].Dense(quantize.Block);
                 if (layer.IsTable)
                 {
                     TableEmitter.Quantize(emission, quantize, dense);

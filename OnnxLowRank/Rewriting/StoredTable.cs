@@ -32,7 +32,7 @@ sealed class StoredTable
     /// The left half of a row is in the low halves of its bytes, the right one in the high ones; as numbers they are 16 times as
     /// large, see <see cref="Unpacking"/>.
     /// </summary>
-    public static StoredTable InInt4(GraphEditor graph, string name, Int4Blocks table, long[] axes)
+    public static StoredTable InInt4(GraphEditor graph, string name, NBitBlocks table, long[] axes)
     {
         int half = table.Cols / 2;
         var packed = new byte[table.Rows * half];

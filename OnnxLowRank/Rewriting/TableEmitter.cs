@@ -22,7 +22,7 @@ namespace OnnxLowRank.Rewriting;
 static class TableEmitter
 {
     /// <param name="rounded">(rows, columns) of the table in 4 bits, in one block per row, where the plan says so.</param>
-    public static void Quantize(Emission emission, LayerPlan.Quantize plan, Int4Dense? rounded)
+    public static void Quantize(Emission emission, LayerPlan.Quantize plan, NBitDense? rounded)
     {
         var layer = plan.Layer;
         var table = rounded != null ? StoredTable.InInt4(emission.Graph, layer.Name, rounded.Weight, Axes(layer))

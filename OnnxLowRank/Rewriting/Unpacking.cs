@@ -23,7 +23,7 @@ static class Unpacking
     public static float Factor(int bits) => 1 << (bits - 4);
 
     /// <summary>Steps of the unpacked values, which stand for the same numbers.</summary>
-    public static float[] Scales(Int4Blocks weight, int bits) => Array.ConvertAll(weight.Scales, scale => scale / Factor(bits));
+    public static float[] Scales(NBitBlocks weight, int bits) => Array.ConvertAll(weight.Scales, scale => scale / Factor(bits));
 
     /// <summary>The name of the constant to shift by.</summary>
     public static string Four(GraphEditor graph) => graph.SharedConstant(TensorData.Create<byte>("uint8_4", TensorProto.Types.DataType.Uint8, [4]));

@@ -37,7 +37,7 @@ static class WeightOnly
     /// <summary>The same in 4 bits, one block per row.</summary>
     /// <param name="correction">What is added to the weight, a matrix then, or null.</param>
     public static string Add(
-        GraphEditor graph, string name, Int4Blocks weight, TensorProto.Types.DataType type, long[] dims, bool transposed = false, Correction? correction = null)
+        GraphEditor graph, string name, NBitBlocks weight, TensorProto.Types.DataType type, long[] dims, bool transposed = false, Correction? correction = null)
     {
         var nodes = new List<NodeProto>();
         string integers = Unpacking.Add(graph, name, weight.Plain(transposed), dims, Int8.Bits, nodes);

@@ -22,7 +22,7 @@ namespace OnnxLowRank.Timing;
 /// <param name="positions">How often each layer's weight is applied to a sample, all uses together.</param>
 /// <param name="scratch">Makes a folder for profiles, which is deleted here.</param>
 sealed class LayerTimer(
-    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, Int4Weights> int4, ActivationRanges ranges, IReadOnlyDictionary<string, RunShape> shapes,
+    OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, NBitWeights> inFewBits, ActivationRanges ranges, IReadOnlyDictionary<string, RunShape> shapes,
     IReadOnlyDictionary<Layer, Positions> positions, Dialect dialect, Device device, int threads, Func<string> scratch, CancellationToken cancellation)
 {
     /// <summary>Samples in a run of many.</summary>
@@ -123,9 +123,9 @@ sealed class LayerTimer(
         var single = layer.Uses.Count == 1 ? layer : layer with { Uses = [layer.Uses[use]] };
         // Rounding and fitting take far longer than computing with what they make.
         Dictionary<Layer, T> Of<T>(IReadOnlyDictionary<Layer, T> all) => all.TryGetValue(layer, out var known) ? new() { [single] = known } : [];
-        var inFewBits = Of(int4).ToDictionary(item => item.Key, item => item.Value.WithAnyNumbers());
+        var anyNumbers = Of(inFewBits).ToDictionary(item => item.Key, item => item.Value.WithAnyNumbers());
         var factors = Of(decompositions).ToDictionary(item => item.Key, item => item.Value.WithAnyKernels());
-        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), factors, inFewBits, new(ranges.Values, new(Of(ranges.Inside.Outputs), Of(ranges.Inside.Inputs), Of(ranges.Inside.Columns))), dialect, new Dictionary<string, string>());
+        var rewriter = new Rewriter(LayerModel.Of(model, _index, single, shapes[single.Uses[0].Input]), factors, anyNumbers, new(ranges.Values, new(Of(ranges.Inside.Outputs), Of(ranges.Inside.Inputs), Of(ranges.Inside.Columns))), dialect, new Dictionary<string, string>());
         return rewriter.Apply([plan with { Layer = single }]).Model;
     }
 

@@ -56,7 +56,7 @@ sealed record Step(string Name)
     }
 
     public static Rewriter RewriterOf(Analysis analysis, Workspace workspace, CompressionOptions options) => new(
-        workspace.Model, analysis.Decompositions, analysis.Int4, analysis.Ranges, options.Dialect, new Dictionary<string, string>());
+        workspace.Model, analysis.Decompositions, analysis.InFewBits, analysis.Ranges, options.Dialect, new Dictionary<string, string>());
 
     List<List<Candidate>> Tables(Workspace workspace, CompressionOptions options)
     {

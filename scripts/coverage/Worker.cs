@@ -138,7 +138,7 @@ sealed partial class Worker(string folder, Case item)
         var model = OnnxModel.Load(item.Model);
         var found = LayerFinder.Find(model, new());
         var stacked = Siblings.Stacked(model, found.Layers);
-        var rewriter = new Rewriter(stacked, new Dictionary<Layer, Decomposition>(), new Dictionary<Layer, Int4Weights>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>());
+        var rewriter = new Rewriter(stacked, new Dictionary<Layer, Decomposition>(), new Dictionary<Layer, NBitWeights>(), ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>());
         var kept = LayerFinder.Find(stacked, new()).Layers.Select(layer => new LayerPlan.Keep(layer));
         string path = PathOf("kept.onnx");
         rewriter.Apply(kept).Model.Save(path);

@@ -1,15 +1,15 @@
 namespace OnnxLowRank.Quantization;
 
 /// <summary>A matrix in 4 bits that is being made. Rows may be written by several threads.</summary>
-sealed class Int4Draft
+sealed class NBitDraft
 {
     readonly int _rows, _cols, _block, _blocksPerRow, _rowBytes;
     readonly byte[] _packed;
 
     /// <summary>All values are 0, on steps of 0.</summary>
-    public Int4Draft(int rows, int cols, int block)
+    public NBitDraft(int rows, int cols, int block)
     {
-        (_rows, _cols, _block, _blocksPerRow, _rowBytes) = (rows, cols, block, Int4.BlocksOf(cols, block), Int4.PackedBytes(cols, block));
+        (_rows, _cols, _block, _blocksPerRow, _rowBytes) = (rows, cols, block, NBit.BlocksOf(cols, block), NBit.PackedBytes(cols, block));
         _packed = new byte[rows * _rowBytes];
         Array.Fill(_packed, (byte)0x88);
         Scales = new float[rows * _blocksPerRow];
@@ -25,12 +25,12 @@ sealed class Int4Draft
     public double Set(int row, int col, double target)
     {
         float scale = Scales[ScaleOf(row, col)];
-        int value = Int4.Nearest(target, scale), shift = col % 2 * 4;
+        int value = NBit.Nearest(target, scale), shift = col % 2 * 4;
         ref byte pair = ref _packed[row * _rowBytes + col / 2];
         pair = (byte)((pair & (0xF0 >> shift)) | ((value + 8) << shift));
         return (double)scale * value;
     }
 
     /// <summary>The matrix; it is not written to any more.</summary>
-    public Int4Blocks Done() => new(_rows, _cols, _block, _packed, Scales);
+    public NBitBlocks Done() => new(_rows, _cols, _block, _packed, Scales);
 }

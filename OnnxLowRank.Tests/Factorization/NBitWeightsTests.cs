@@ -5,7 +5,7 @@ using static OnnxLowRank.Tests.Numerics.DenseMath;
 
 namespace OnnxLowRank.Tests.Factorization;
 
-public class Int4WeightsTests
+public class NBitWeightsTests
 {
     static readonly ILinearAlgebra s_algebra = LinearAlgebra.Create(1);
 
@@ -24,7 +24,7 @@ public class Int4WeightsTests
         return Energy(new(weight.Rows, weight.Cols, [.. weight.Data.Zip(stored.Data, (left, right) => left - right)])) / Energy(weight);
     }
 
-    static Matrix Product(Int4Pair pair) => s_algebra.Multiply(pair.Up.Dequantize(), pair.Down.Dequantize());
+    static Matrix Product(NBitPair pair) => s_algebra.Multiply(pair.Up.Dequantize(), pair.Down.Dequantize());
 
     [Theory]
     [InlineData("MatMul", 0)]
@@ -88,7 +88,7 @@ public class Int4WeightsTests
         double[] mean = [.. Enumerable.Range(0, inputs).Select(_ => random.NextDouble())];
         var basis = OutputMethod.FromInput(s_algebra, covariance, layer.ReadRows(), shrinkage: 0, 2);
         var decomposition = new Decomposition(s_algebra, layer, [basis], [null]);
-        var int4 = new Int4Weights(s_algebra, layer, decomposition, moment, [mean]);
+        var int4 = new NBitWeights(s_algebra, layer, decomposition, moment, [mean]);
 
         var dense = int4.Dense(16);
 
@@ -132,7 +132,7 @@ public class Int4WeightsTests
         var int4 = bench.InFewBits(bench.Layer);
         var pair = int4.Pair(rank, 0);
         var cut = bench.Decompose(bench.Layer).Cut(rank, balanced: true);
-        var unfitted = OnnxLowRank.Quantization.Int4.Nearest(new(bench.Layer.Out, rank, Array.ConvertAll(cut.Up, value => (double)value)), rank);
+        var unfitted = OnnxLowRank.Quantization.NBit.Nearest(new(bench.Layer.Out, rank, Array.ConvertAll(cut.Up, value => (double)value)), rank);
 
         double withoutFit = Measured(bench, s_algebra.Multiply(unfitted.Dequantize(), pair.Down.Dequantize()));
 
@@ -148,7 +148,7 @@ public class Int4WeightsTests
         var weight = bench.Layer.ReadWeight();
         var down = bench.InFewBits(bench.Layer).Pair(5, 0).Down.Dequantize();
 
-        var up = s_algebra.Multiply(weight, Int4Weights.Solved(s_algebra, new(covariance, [1]), down, out var gram), transposeRight: true);
+        var up = s_algebra.Multiply(weight, NBitWeights.Solved(s_algebra, new(covariance, [1]), down, out var gram), transposeRight: true);
 
         double Energy(Matrix factor)
         {
@@ -224,8 +224,8 @@ public class Int4WeightsTests
     public void Only_matrices_whose_inputs_are_known_exactly_are_corrected()
     {
         var bench = Graded(outputs: 130);
-        var unknown = new Int4Weights(s_algebra, bench.Layer, bench.Decompose(bench.Layer), null, new double[1][]);
-        var uncut = new Int4Weights(s_algebra, bench.Layer, null, new(Matrix.Identity(bench.Layer.In), [1]), new double[1][]);
+        var unknown = new NBitWeights(s_algebra, bench.Layer, bench.Decompose(bench.Layer), null, new double[1][]);
+        var uncut = new NBitWeights(s_algebra, bench.Layer, null, new(Matrix.Identity(bench.Layer.In), [1]), new double[1][]);
 
         Assert.Empty(unknown.CorrectionRanks);
         Assert.Empty(uncut.CorrectionRanks);

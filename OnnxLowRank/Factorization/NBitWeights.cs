@@ -10,15 +10,15 @@ namespace OnnxLowRank.Factorization;
 /// <param name="Weight">Q ≈ W, (out, in); Wᵀ for Gather and Constant, as scales belong to rows.</param>
 /// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
 /// <param name="Correction">What is added to Q, W ≈ Q + Up·Down; gains are then those that both together leave. Null for none.</param>
-sealed record Int4Dense(Int4Blocks Weight, double[]?[] Gains, Correction? Correction = null);
+sealed record NBitDense(NBitBlocks Weight, double[]?[] Gains, Correction? Correction = null);
 
 /// <summary>
 /// Two thin weights in 4 bits, W ≈ Up·Down. With several slots (see <see cref="PatchMoment.Between"/>) Down reads one of them at a time, W ≈ Up·(Down ⊗ I).
 /// </summary>
 /// <param name="Down">(r, in/slots).</param>
 /// <param name="Up">(out, r·slots).</param>
-/// <param name="Gains">As for <see cref="Int4Dense"/>.</param>
-sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double[]?[] Gains);
+/// <param name="Gains">As for <see cref="NBitDense"/>.</param>
+sealed record NBitPair(NBitBlocks Down, NBitBlocks Up, double[]?[] Gains);
 
 /// <summary>
 /// What one layer's weight becomes in 4 bits: made when first asked for. 4 bits are so coarse that rounding to the
@@ -35,7 +35,7 @@ sealed record Int4Pair(Int4Blocks Down, Int4Blocks Up, double[]?[] Gains);
 /// </param>
 /// <param name="means">Per use, E[x] (in), or null where it is not known.</param>
 /// <param name="spill">Where weights wait; in memory when null.</param>
-sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, InputMoment? moment, double[]?[] means, Spill? spill = null)
+sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, InputMoment? moment, double[]?[] means, Spill? spill = null)
 {
     /// <summary>Keeps Cholesky's pivots above rounding; far below any error that matters.</summary>
     const double Ridge = 1e-9;
@@ -50,10 +50,10 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     const long Large = 1 << 23, Sampled = 1 << 20;
 
     readonly Dictionary<Way, double> _errors = [];
-    readonly Dictionary<int, Int4Dense> _dense = [];
+    readonly Dictionary<int, NBitDense> _dense = [];
     (Kept Seen, double Total)? _seen;
-    (Way Way, Int4Pair Pair)? _last;
-    Int4Dense? _corrected;
+    (Way Way, NBitPair Pair)? _last;
+    NBitDense? _corrected;
     double? _energy;
 
     /// <summary>Whether the numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
@@ -74,24 +74,24 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     IEnumerable<Matrix> Rows(int step) => layer.IsTable ? layer.ReadTransposed(step) : layer.ReadRows(step);
 
     /// <summary>Weights that take as much room and as long to compute with, and no time to find.</summary>
-    public Int4Weights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
+    public NBitWeights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
     public static double DenseBytes(Layer layer, int block) =>
         layer.IsTable ? Bytes(layer.In, layer.Out, block) : Bytes(layer.Out, layer.In, block);
 
     static double Bytes(int rows, int cols, int block) =>
-        block == 0 ? Int4.RowBytes(rows, cols) : Int4.Bytes(rows, cols, Int4.BlockFor(cols, block));
+        block == 0 ? NBit.RowBytes(rows, cols) : NBit.Bytes(rows, cols, NBit.BlockFor(cols, block));
 
     /// <summary>The block that a row of this many columns gets.</summary>
-    static int Fitting(int cols, int block) => block == 0 ? cols : Int4.BlockFor(cols, block);
+    static int Fitting(int cols, int block) => block == 0 ? cols : NBit.BlockFor(cols, block);
 
     /// <summary>Bytes of values and scales of a pair.</summary>
     public static double PairBytes(Layer layer, int rank, int block, int slots = 1) =>
         Bytes(layer.Groups * rank, layer.In / slots, block) + Bytes(layer.Out, rank * slots, block);
 
     /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
-    public Int4Dense Dense(int block)
+    public NBitDense Dense(int block)
     {
         if (!_dense.TryGetValue(block, out var known))
         {
@@ -114,7 +114,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>A dense weight, one scale per row, and what is added to it.</summary>
     /// <param name="rank">Of <see cref="CorrectionRanks"/>.</param>
-    public Int4Dense Corrected(int rank)
+    public NBitDense Corrected(int rank)
     {
         if (_corrected?.Correction!.Rank != rank)
         {
@@ -143,14 +143,14 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     }
 
     /// <summary>The same weight, waiting where it should.</summary>
-    Int4Blocks Kept(Int4Blocks weight) => spill == null ? weight : weight with { Packed = spill.Keep(weight.Packed) };
+    NBitBlocks Kept(NBitBlocks weight) => spill == null ? weight : weight with { Packed = spill.Keep(weight.Packed) };
 
-    Int4Dense MakeDense(int block, int step)
+    NBitDense MakeDense(int block, int step)
     {
         if (_hasAnyNumbers)
         {
             var (rows, cols) = layer.IsTable ? (layer.In, layer.Out) : (layer.Out, layer.In);
-            return new(Int4.Any(rows, cols, Fitting(cols, block)), AnyGains);
+            return new(NBit.Any(rows, cols, Fitting(cols, block)), AnyGains);
         }
         var feedback = moment?.Feedback(algebra);
         var (rounded, gains) = ByRows(new(NoRank, block), step, null, rows => AsStored(Rounded(feedback, rows, Fitting(rows.Cols, block))));
@@ -166,9 +166,9 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <param name="step">Only every so-many-th row, which is enough for the error.</param>
     /// <param name="down">What the made rows multiply, in a pair.</param>
     /// <param name="make">From rows of W to what is stored of them in 4 bits, and to what they become.</param>
-    (Int4Blocks Rounded, double[]?[] Gains) ByRows(Way way, int step, Matrix? down, Func<Matrix, (Int4Blocks Stored, Matrix Value)> make)
+    (NBitBlocks Rounded, double[]?[] Gains) ByRows(Way way, int step, Matrix? down, Func<Matrix, (NBitBlocks Stored, Matrix Value)> make)
     {
-        var stored = new List<Int4Blocks>();
+        var stored = new List<NBitBlocks>();
         Matrix?[] inputs = [.. means.Select(mean => mean == null ? null : new Matrix(mean.Length, 1, mean))];
         Matrix?[] inner = [.. inputs.Select(input => input == null || down == null ? input : algebra.Multiply(down, input))];
         List<double>?[] gains = [.. means.Select(mean => mean == null ? null : new List<double>())];
@@ -190,21 +190,21 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         {
             _errors[way] = Energy > 0 ? energy / Energy : 0;
         }
-        return (Int4Blocks.Joined(stored), [.. gains.Select(gain => gain?.ToArray())]);
+        return (NBitBlocks.Joined(stored), [.. gains.Select(gain => gain?.ToArray())]);
     }
 
-    static (Int4Blocks Stored, Matrix Value) AsStored(Int4Blocks rounded) => (rounded, rounded.Dequantize());
+    static (NBitBlocks Stored, Matrix Value) AsStored(NBitBlocks rounded) => (rounded, rounded.Dequantize());
 
     /// <summary>
     /// Down is the layer's most important directions, rounded to 8 bits. Beside it W − Up·Down is rounded, Up being the best for W, with
     /// regard only to errors that no Up can make good; then Up is solved again for what rounding left, so that its own rounding to 8 bits is all that it loses.
     /// </summary>
-    Int4Dense MakeCorrected(int rank)
+    NBitDense MakeCorrected(int rank)
     {
         if (_hasAnyNumbers)
         {
             var nothing = new Correction(Int8.PerRow(new float[layer.Out * rank], layer.Out), new sbyte[rank * layer.In], new float[layer.Out]);
-            return new(Int4.Any(layer.Out, layer.In, layer.In), AnyGains, nothing);
+            return new(NBit.Any(layer.Out, layer.In, layer.In), AnyGains, nothing);
         }
         sbyte[] values = Int8.PerRow(decomposition!.CutDown(rank, decomposition.Scales(rank, balanced: false)), rank).Values;
         var down = Correction.DownOf(values, rank);
@@ -215,7 +215,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         var (rounded, gains) = ByRows(new(NoRank, 0, rank), step: 1, null, rows =>
         {
             Matrix Fitted(Matrix target) => algebra.Multiply(target, solved, transposeRight: true);
-            var stored = Int4.WithFeedback(algebra, Difference(rows, algebra.Multiply(Fitted(rows), down)), feedback, rows.Cols);
+            var stored = NBit.WithFeedback(algebra, Difference(rows, algebra.Multiply(Fitted(rows), down)), feedback, rows.Cols);
             var value = stored.Dequantize();
             var up = Int8.PerRow(Array.ConvertAll(Fitted(Difference(rows, value.Copy())).Data, number => (float)number), rows.Rows);
             value = Matrix.Sum([value, algebra.Multiply(up.Dequantize(), down)]);
@@ -233,7 +233,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// </summary>
     /// <param name="block">As for <see cref="Dense"/>.</param>
     /// <param name="slots">1, or a number for which <see cref="HasPairs"/> is true.</param>
-    public Int4Pair Pair(int rank, int block, int slots = 1)
+    public NBitPair Pair(int rank, int block, int slots = 1)
     {
         var way = new Way(rank, block, Slots: slots);
         if (_last is { } last && last.Way == way)
@@ -251,23 +251,23 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     public bool HasPairs(int slots) => moment is { IsExact: true } && (slots == layer.KernelSize ? decomposition?.Tucker?.IsFitted : decomposition?.Spatial?.IsFitted) == true;
 
     /// <summary>Down is rounded first; Up is the best beside the Down that is left, rounded with error feedback.</summary>
-    Int4Pair MakeFittedPair(int rank, int slots)
+    NBitPair MakeFittedPair(int rank, int slots)
     {
         int inner = layer.In / slots;
         if (_hasAnyNumbers)
         {
-            return new(Int4.Any(rank, inner, inner), Int4.Any(layer.Out, rank * slots, rank * slots), AnyGains);
+            return new(NBit.Any(rank, inner, inner), NBit.Any(layer.Out, rank * slots, rank * slots), AnyGains);
         }
         var patches = new PatchMoment(moment!.Read(), []);
         var cut = slots == layer.KernelSize ? decomposition!.Tucker!.CutEntry(rank, balanced: true) : decomposition!.Spatial!.CutColumns(rank, balanced: true);
-        var down = Int4.WithFeedback(algebra, Matrix.LeftOf(cut.Weight, inner, inner), new ErrorFeedback(algebra, patches.Within(slots)), inner);
+        var down = NBit.WithFeedback(algebra, Matrix.LeftOf(cut.Weight, inner, inner), new ErrorFeedback(algebra, patches.Within(slots)), inner);
         var rounded = down.Dequantize();
         var gram = patches.Through(algebra, rounded, slots);
         gram.AddToDiagonal(Ridge * gram.Trace() / gram.Rows + double.Epsilon);
         var weight = layer.ReadWeight();
         var (kept, total) = _seen ??= Seen(weight, patches);
         var image = PatchMoment.Project(algebra, Matrix.LeftOf(kept.Span, layer.In, layer.In), rounded, slots);
-        var up = Int4.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), rank * slots);
+        var up = NBit.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), rank * slots);
         var made = up.Dequantize();
         double lost = total - 2 * TensorPrimitives.Dot<double>(image.Data, made.Data) + TensorPrimitives.Dot<double>(algebra.Multiply(made, gram).Data, made.Data);
         _errors[new(rank, 0, Slots: slots)] = total > 0 ? Math.Max(0, lost) / total : 0;
@@ -283,12 +283,12 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return ((spill ?? Spill.None).Keep(seen.ToFloats()), TensorPrimitives.Dot<double>(seen.Data, weight.Data));
     }
 
-    Int4Pair MakePair(int rank, int block, int step)
+    NBitPair MakePair(int rank, int block, int step)
     {
         if (_hasAnyNumbers)
         {
             return new(
-                Int4.Any(layer.Groups * rank, layer.In, Fitting(layer.In, block)), Int4.Any(layer.Out, rank, Fitting(rank, block)),
+                NBit.Any(layer.Groups * rank, layer.In, Fitting(layer.In, block)), NBit.Any(layer.Out, rank, Fitting(rank, block)),
                 moment is { IsExact: true } ? AnyGains : new double[means.Length][]);
         }
         double[] scales = decomposition!.Scales(rank, balanced: true);
@@ -298,7 +298,7 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         if (moment is not { IsExact: true })
         {
             var upper = Matrix.LeftOf(decomposition.CutUp(rank, scales), rank, rank);
-            var nearest = Int4.Nearest(upper, Fitting(rank, block));
+            var nearest = NBit.Nearest(upper, Fitting(rank, block));
             double noise = RoundingNoise(scales, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
             _errors[new(rank, block)] = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
             return new(down, nearest, new double[means.Length][]);
@@ -307,12 +307,12 @@ sealed class Int4Weights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         var feedback = new ErrorFeedback(algebra, gram);
         var (up, gains) = ByRows(
             new(rank, block), step, rounded,
-            rows => AsStored(Int4.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block))));
+            rows => AsStored(NBit.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block))));
         return new(down, up, gains);
     }
 
-    Int4Blocks Rounded(ErrorFeedback? feedback, Matrix matrix, int block) =>
-        feedback == null ? Int4.Nearest(matrix, block) : moment!.Rounded(algebra, feedback, matrix, block);
+    NBitBlocks Rounded(ErrorFeedback? feedback, Matrix matrix, int block) =>
+        feedback == null ? NBit.Nearest(matrix, block) : moment!.Rounded(algebra, feedback, matrix, block);
 
     /// <summary>
     /// Output energy that rounding both factors costs. Number k between them, in its orthonormal form, carries the energy s^-4 of

@@ -3,7 +3,7 @@ using OnnxLowRank.Numerics;
 namespace OnnxLowRank.Quantization;
 
 /// <summary>4-bit quantization of weights, symmetric, in blocks along rows.</summary>
-static class Int4
+static class NBit
 {
     /// <summary>The smallest block that kernels take.</summary>
     public const int SmallestBlock = 16;
@@ -41,9 +41,9 @@ static class Int4
 
     /// <summary>Rounds every element to the nearest value of its block.</summary>
     /// <param name="matrix">(rows, cols).</param>
-    public static Int4Blocks Nearest(Matrix matrix, int block)
+    public static NBitBlocks Nearest(Matrix matrix, int block)
     {
-        var rounded = new Int4Draft(matrix.Rows, matrix.Cols, block);
+        var rounded = new NBitDraft(matrix.Rows, matrix.Cols, block);
         for (int i = 0; i < matrix.Rows; i++)
         {
             var row = matrix.Row(i);
@@ -65,9 +65,9 @@ static class Int4
     /// </summary>
     /// <param name="matrix">W (rows, cols).</param>
     /// <param name="scales">One per row, of one block each; null chooses each block's when it is reached.</param>
-    public static Int4Blocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block, float[]? scales = null)
+    public static NBitBlocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block, float[]? scales = null)
     {
-        var rounded = new Int4Draft(matrix.Rows, matrix.Cols, block);
+        var rounded = new NBitDraft(matrix.Rows, matrix.Cols, block);
         scales?.CopyTo(rounded.Scales, 0);
         var targets = matrix.Copy();
         for (int first = 0; first < matrix.Cols; first += Stripe)
@@ -111,9 +111,9 @@ static class Int4
     }
 
     /// <summary>Some matrix.</summary>
-    public static Int4Blocks Any(int rows, int cols, int block)
+    public static NBitBlocks Any(int rows, int cols, int block)
     {
-        var any = new Int4Draft(rows, cols, block);
+        var any = new NBitDraft(rows, cols, block);
         Array.Fill(any.Scales, 1f / 128);
         return any.Done();
     }

@@ -3,11 +3,11 @@ using OnnxLowRank.Quantization;
 
 namespace OnnxLowRank.Tests.Quantization;
 
-public class Int4Tests
+public class NBitTests
 {
     static readonly ILinearAlgebra s_algebra = LinearAlgebra.Create(1);
 
-    static double Lost(Matrix weight, Int4Blocks rounded, Matrix moment)
+    static double Lost(Matrix weight, NBitBlocks rounded, Matrix moment)
     {
         var lost = rounded.Dequantize();
         for (int i = 0; i < lost.Data.Length; i++)
@@ -37,7 +37,7 @@ public class Int4Tests
     {
         var matrix = Gaussian.Random(5, 100, seed: 1);
 
-        var rounded = Int4.Nearest(matrix, block);
+        var rounded = NBit.Nearest(matrix, block);
 
         var back = rounded.Dequantize();
         for (int i = 0; i < matrix.Rows; i++)
@@ -57,7 +57,7 @@ public class Int4Tests
     [InlineData(20, 16)]
     public void Values_are_read_as_they_were_set_whatever_the_columns(int cols, int block)
     {
-        var draft = new Int4Draft(3, cols, block);
+        var draft = new NBitDraft(3, cols, block);
         Array.Fill(draft.Scales, 0.5f);
         for (int i = 0; i < 3 * cols; i++)
         {
@@ -70,14 +70,14 @@ public class Int4Tests
         sbyte[] expected = [.. Enumerable.Range(0, 3 * cols).Select(i => (sbyte)(i * 5 % 16 - 8))];
         Assert.Equal(expected, blocks.Plain(transposed: false));
         Assert.Equal(expected[cols + 2], blocks.Plain(transposed: true)[2 * 3 + 1]);
-        Assert.Equal(3 * Int4.PackedBytes(cols, block), blocks.Packed.Length);
-        Assert.Equal(blocks.Packed.ToArray(), Int4Blocks.Joined([blocks]).Packed.ToArray());
+        Assert.Equal(3 * NBit.PackedBytes(cols, block), blocks.Packed.Length);
+        Assert.Equal(blocks.Packed.ToArray(), NBitBlocks.Joined([blocks]).Packed.ToArray());
     }
 
     [Fact]
     public void Wider_steps_cut_off_the_extreme_that_they_do_not_reach()
     {
-        var narrow = Int4.Nearest(new(2, 2, [1, -0.5, 4, 2]), 2); // steps -1/8 and -1/2
+        var narrow = NBit.Nearest(new(2, 2, [1, -0.5, 4, 2]), 2); // steps -1/8 and -1/2
 
         var wider = narrow.WithStepsOfAtLeast([0.126f, 0.126f]);
 
@@ -88,14 +88,14 @@ public class Int4Tests
     [Fact]
     public void The_extreme_keeps_its_sign()
     {
-        Assert.Equal(-1, Int4.Nearest(new(1, 2, [-1, 0.5]), 16).Dequantize()[0, 0], 6);
-        Assert.Equal(1, Int4.Nearest(new(1, 2, [1, -0.5]), 16).Dequantize()[0, 0], 6);
+        Assert.Equal(-1, NBit.Nearest(new(1, 2, [-1, 0.5]), 16).Dequantize()[0, 0], 6);
+        Assert.Equal(1, NBit.Nearest(new(1, 2, [1, -0.5]), 16).Dequantize()[0, 0], 6);
     }
 
     [Fact]
     public void Zeros_and_next_to_nothing_are_zeros()
     {
-        var rounded = Int4.Nearest(new(1, 3, [0, 1e-44, -1e-44]), 16);
+        var rounded = NBit.Nearest(new(1, 3, [0, 1e-44, -1e-44]), 16);
 
         Assert.All(rounded.Dequantize().Data, value => Assert.Equal(0, value));
         Assert.All(rounded.Packed.ToArray(), value => Assert.Equal(0x88, value));
@@ -104,7 +104,7 @@ public class Int4Tests
     [Fact]
     public void The_block_is_the_one_that_takes_the_fewest_bytes()
     {
-        Assert.Equal((16, 16, 32, 64, 128), (Int4.BlockFor(10, 128), Int4.BlockFor(48, 32), Int4.BlockFor(64, 32), Int4.BlockFor(64, 128), Int4.BlockFor(1000, 128)));
+        Assert.Equal((16, 16, 32, 64, 128), (NBit.BlockFor(10, 128), NBit.BlockFor(48, 32), NBit.BlockFor(64, 32), NBit.BlockFor(64, 128), NBit.BlockFor(1000, 128)));
     }
 
     [Theory]
@@ -117,8 +117,8 @@ public class Int4Tests
         var weight = Gaussian.Random(24, size, seed: 2);
         var moment = Correlated(size, seed: 3);
 
-        double nearest = Lost(weight, Int4.Nearest(weight, block), moment);
-        double fedBack = Lost(weight, Int4.WithFeedback(s_algebra, weight, new(s_algebra, moment), block), moment);
+        double nearest = Lost(weight, NBit.Nearest(weight, block), moment);
+        double fedBack = Lost(weight, NBit.WithFeedback(s_algebra, weight, new(s_algebra, moment), block), moment);
 
         Assert.InRange(fedBack / nearest, 0, 0.5);
     }
@@ -128,10 +128,10 @@ public class Int4Tests
     {
         var weight = Gaussian.Random(6, 200, seed: 4);
 
-        var fedBack = Int4.WithFeedback(s_algebra, weight, new(s_algebra, Matrix.Identity(200)), 32);
+        var fedBack = NBit.WithFeedback(s_algebra, weight, new(s_algebra, Matrix.Identity(200)), 32);
 
-        Assert.Equal(Int4.Nearest(weight, 32).Packed.ToArray(), fedBack.Packed.ToArray());
-        Assert.Equal(Int4.Nearest(weight, 32).Scales, fedBack.Scales);
+        Assert.Equal(NBit.Nearest(weight, 32).Packed.ToArray(), fedBack.Packed.ToArray());
+        Assert.Equal(NBit.Nearest(weight, 32).Scales, fedBack.Scales);
     }
 
     [Fact]

@@ -7,12 +7,12 @@ namespace OnnxLowRank.Quantization;
 /// <param name="Block">Numbers that share a scale: a power of two, 16…256, as MatMulNBits takes it, or all columns.</param>
 /// <param name="Packed">MatMulNBits' layout, (rows, blocks, block/2): two values per byte, the earlier one in the low half, 8 standing for zero.</param>
 /// <param name="Scales">(rows, blocks); negative ones occur.</param>
-sealed record Int4Blocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Packed, float[] Scales)
+sealed record NBitBlocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Packed, float[] Scales)
 {
-    public int BlocksPerRow => Int4.BlocksOf(Cols, Block);
+    public int BlocksPerRow => NBit.BlocksOf(Cols, Block);
 
     /// <summary>One matrix of the rows of several, whose columns and blocks are the same.</summary>
-    public static Int4Blocks Joined(IReadOnlyList<Int4Blocks> parts)
+    public static NBitBlocks Joined(IReadOnlyList<NBitBlocks> parts)
     {
         if (parts.Count == 1)
         {
@@ -31,7 +31,7 @@ sealed record Int4Blocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Pac
     /// <summary>The values of a row, without padding.</summary>
     public void Read(int row, Span<sbyte> values)
     {
-        int bytes = Int4.PackedBytes(Cols, Block);
+        int bytes = NBit.PackedBytes(Cols, Block);
         var packed = Packed.Span.Slice(row * bytes, bytes);
         for (int j = 0; j < values.Length; j++)
         {
@@ -78,9 +78,9 @@ sealed record Int4Blocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Pac
     }
 
     /// <summary>The same matrix on steps of at least a given size per row, of which there is one block.</summary>
-    public Int4Blocks WithStepsOfAtLeast(ReadOnlySpan<float> smallest)
+    public NBitBlocks WithStepsOfAtLeast(ReadOnlySpan<float> smallest)
     {
-        var wider = new Int4Draft(Rows, Cols, Block);
+        var wider = new NBitDraft(Rows, Cols, Block);
         var values = new sbyte[Cols];
         for (int i = 0; i < Rows; i++)
         {
