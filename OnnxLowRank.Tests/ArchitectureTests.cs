@@ -18,7 +18,7 @@ public partial class ArchitectureTests
         ["Runtime"] = ["Onnx", "Samples"],
         ["Layers"] = ["Numerics", "Onnx", "Storage"],
         ["Factorization"] = ["Layers", "Numerics", "Quantization", "Storage"],
-        ["Planning"] = ["Factorization", "Layers"],
+        ["Planning"] = ["Factorization", "Layers", "Quantization"],
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples", "Storage"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization", "Storage"],
         ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime", "Storage"],

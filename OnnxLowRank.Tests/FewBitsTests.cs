@@ -4,6 +4,7 @@ using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Storage;
@@ -36,7 +37,7 @@ public class FewBitsTests
             var int4 = FewBits.Of(algebra, layer, null, measured, patches, shapes, Method.Output, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
             var rewriter = new Rewriter(model, new Dictionary<Layer, Decomposition>(), new Dictionary<Layer, NBitWeights> { [layer] = int4 }, ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>());
             var rewritten = rewriter.Apply([new LayerPlan.Quantize(layer, WeightFormat.Int4, WeightOnly: true)]).Model;
-            return (ModelRuns.Run(rewritten, samples, "y")[0].Loss(original), int4.DenseError(0));
+            return (ModelRuns.Run(rewritten, samples, "y")[0].Loss(original), int4.DenseError(new NBitGrid(4)));
         }
 
         var without = Rounded(null);

@@ -4,6 +4,7 @@ using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
 using OnnxLowRank.Storage;
@@ -95,8 +96,8 @@ public sealed class PatchMomentsTests : IDisposable
         Assert.True(int4.HasPairs(plan.Slots));
         Assert.InRange(weightOnly / inFloats, 1, 1.5);
         Assert.InRange(onIntegers / weightOnly, 0.95, 1.05);
-        Assert.InRange(int4.ErrorOfPair(plan.FirstRank, 0, plan.Slots) / weightOnly, 1, 1.3); // a hundredth of damping, where what is lost varies least
-        Assert.Equal(int4.ErrorOfPair(plan.FirstRank, 0, plan.Slots), int4.PairError(plan.FirstRank, 0, plan.Slots), 0.1 * weightOnly);
+        Assert.InRange(int4.ErrorOfPair(plan.FirstRank, new NBitGrid(4), plan.Slots) / weightOnly, 1, 1.3); // a hundredth of damping, where what is lost varies least
+        Assert.Equal(int4.ErrorOfPair(plan.FirstRank, new NBitGrid(4), plan.Slots), int4.PairError(plan.FirstRank, new NBitGrid(4), plan.Slots), 0.1 * weightOnly);
     }
 
     [Fact]

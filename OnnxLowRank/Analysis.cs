@@ -174,7 +174,7 @@ sealed record Analysis(
         : layer.Kind == LayerKind.ConvTranspose ? "no 8-bit kernel runs a ConvTranspose"
         : layer.Uses.Any(use => use.Addend != null) ? "Gemm's C is not a bias per channel"
         : format == WeightFormat.Int4 && layer.IsTable && layer.Out % 2 == 1 ? "an odd number of columns does not fit bytes of two"
-        : format == WeightFormat.Int4 && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack 4 bits (from {Unpacking.OldestOpset} on)"
+        : format.IsFewBits() && opset < Unpacking.OldestOpset ? $"opset {opset} cannot unpack {format.Bits()} bits (from {Unpacking.OldestOpset} on)"
         : Int8Obstacle(layer, dialect, opset);
 
     /// <summary>Why a layer cannot be stored in 16-bit floats, or nothing.</summary>

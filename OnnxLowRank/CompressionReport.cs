@@ -41,7 +41,7 @@ public sealed record StageSeconds(double Total, double Calibrate, double Decompo
 
 /// <summary>Size and speed of a model.</summary>
 /// <param name="Bytes">Of the file, external data included.</param>
-/// <param name="Parameters">Elements of all constants.</param>
+/// <param name="Parameters">Elements of all constants; of the rewritten model as many fewer as its layers' factors have than their weights, in however few bits they are stored.</param>
 /// <param name="Macs">Multiply-adds per sample in the layers found.</param>
 /// <param name="Milliseconds">One run of one sample, minimum of interleaved runs; null when not measured.</param>
 public sealed record ModelCost(long Bytes, long Parameters, double Macs, double? Milliseconds);

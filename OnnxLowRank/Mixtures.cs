@@ -23,7 +23,7 @@ static class Mixtures
         bool hasConvs = layers.Any(layer => layer.Kind == LayerKind.Conv);
         Allowed Ways(WeightFormat[] formats, WeightFormat[] weightOnly) =>
             new(formats, weightOnly, options.Method != Method.None, options.Dialect == Dialect.Ort ? [0, Compressor.Block] : [0], options.WeightBits);
-        WeightFormat[] few = [WeightFormat.Int8, WeightFormat.Int4], half = [WeightFormat.Float16];
+        WeightFormat[] few = [WeightFormat.Int8, WeightFormat.Int6, WeightFormat.Int5, WeightFormat.Int4, WeightFormat.Int3], half = [WeightFormat.Float16];
         return options.Format switch
         {
             FormatChoice.Float32 => ([_ => Ways([WeightFormat.Float32], [])], null),

@@ -177,7 +177,7 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
             plan.Loss.Estimate, plan.Loss.Low, plan.Loss.High, options.HasTolerance ? options.Tolerance : null, plan.Looks);
         double macsBefore = Analysis?.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer))) ?? 0;
         var after = result == null ? null : new ModelCost(
-            result.Bytes, ModelFiles.Parameters(plan!.Rewritten.Model), Analysis!.Macs(plan.Allotment.Plans), _millisecondsAfter);
+            result.Bytes, ModelFiles.Parameters(model) - plan!.Allotment.Plans.Sum(one => one.Layer.Elements - one.Elements), Analysis!.Macs(plan.Allotment.Plans), _millisecondsAfter);
         return new(
             outcome, Tool, new(options.Input, SourceHash, workspace.SourceBytes), result, OptionTexts(),
             RuntimeInfo.Of(workspace.Device, algebra, options.Threads),
@@ -277,7 +277,8 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
 
     static string Name(LayerPlan plan) => (plan, plan.Layer.StoredType) switch
     {
-        (LayerPlan.Quantize { Format: WeightFormat.Int4 } or LayerPlan.Factorize { Format: WeightFormat.Int4 }, _) => "int4",
+        (LayerPlan.Quantize { Format: var format }, _) when format.IsFewBits() => $"int{format.Bits()}",
+        (LayerPlan.Factorize { Format: var format }, _) when format.IsFewBits() => $"int{format.Bits()}",
         (LayerPlan.Quantize { Format: WeightFormat.Int8 } or LayerPlan.Factorize { Format: WeightFormat.Int8 }, _) => "int8",
         (LayerPlan.Quantize { Format: WeightFormat.Float16 } or LayerPlan.Factorize { Format: WeightFormat.Float16 }, _) or (_, TensorProto.Types.DataType.Float16) => "fp16",
         (_, TensorProto.Types.DataType.Bfloat16) => "bf16",

@@ -66,9 +66,9 @@ public class InputMomentTests
         }
 
         var split = new InputMoment(channels, taps);
-        var rounded = split.Rounded(s_algebra, split.Feedback(s_algebra), matrix, matrix.Cols);
+        var rounded = split.Rounded(s_algebra, split.Feedback(s_algebra), matrix, new NBitGrid(4, matrix.Cols));
 
-        Assert.Equal((matrix.Rows, matrix.Cols, matrix.Cols), (rounded.Rows, rounded.Cols, rounded.Block));
-        Assert.InRange(Lost(rounded) / Lost(NBit.Nearest(matrix, matrix.Cols)), 0, 0.4);
+        Assert.Equal((matrix.Rows, matrix.Cols, matrix.Cols), (rounded.Rows, rounded.Cols, rounded.Grid.Block));
+        Assert.InRange(Lost(rounded) / Lost(NBit.Nearest(matrix, new NBitGrid(4, matrix.Cols))), 0, 0.4);
     }
 }

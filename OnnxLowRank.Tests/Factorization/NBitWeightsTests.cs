@@ -1,5 +1,6 @@
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Quantization;
 using OnnxLowRank.Tests.Rewriting;
 using static OnnxLowRank.Tests.Numerics.DenseMath;
 
@@ -35,24 +36,43 @@ public class NBitWeightsTests
         var bench = Open(name);
         var int4 = bench.InFewBits(bench.Layer);
 
-        Assert.Equal(Measured(bench, int4.Dense(block).Weight.Dequantize()), int4.DenseError(block), 3);
+        Assert.Equal(Measured(bench, int4.Dense(new NBitGrid(4, block)).Weight.Dequantize()), int4.DenseError(new NBitGrid(4, block)), 3);
         foreach (int rank in new[] { 1, 4, 8 })
         {
-            Assert.Equal(Measured(bench, Product(int4.Pair(rank, block))), int4.ErrorOfPair(rank, block), 3);
+            Assert.Equal(Measured(bench, Product(int4.Pair(rank, new NBitGrid(4, block)))), int4.ErrorOfPair(rank, new NBitGrid(4, block)), 3);
         }
     }
 
     [Theory]
-    [InlineData("MatMul", 0)]
-    [InlineData("Gemm widening", 32)]
-    public void The_predicted_error_of_a_pair_is_near_the_real_one_at_every_rank(string name, int block)
+    [InlineData("MatMul", 4, 0)]
+    [InlineData("Gemm widening", 4, 32)]
+    [InlineData("MatMul", 3, 0)]
+    [InlineData("MatMul", 5, 0)]
+    [InlineData("Gemm widening", 6, 0)]
+    public void The_predicted_error_of_a_pair_is_near_the_real_one_at_every_rank(string name, int bits, int block)
     {
         var bench = Open(name);
-        var int4 = bench.InFewBits(bench.Layer);
+        var weights = bench.InFewBits(bench.Layer);
+        var grid = new NBitGrid(bits, block);
         for (int rank = 1; rank <= Bench.FullRank(bench.Layer); rank++)
         {
-            Assert.InRange(int4.PairError(rank, block) / int4.ErrorOfPair(rank, block), 0.7, 1.4);
+            Assert.InRange(weights.PairError(rank, grid) / weights.ErrorOfPair(rank, grid), 0.7, 1.5);
         }
+    }
+
+    [Theory]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(6)]
+    public void The_predicted_error_of_a_dense_weight_is_near_the_real_one(int bits)
+    {
+        var bench = Open("MatMul widening");
+        var weights = bench.InFewBits(bench.Layer);
+        var grid = new NBitGrid(bits);
+
+        // Rows as short as these have no extremes that finer steps would leave out.
+        Assert.InRange(weights.DenseError(grid) / weights.ErrorOfDense(grid), 0.8, 1.4);
     }
 
     [Fact]
@@ -60,16 +80,16 @@ public class NBitWeightsTests
     {
         var bench = Open("MatMul");
         var int4 = bench.InFewBits(bench.Layer);
-        var (dense, pair) = (int4.Dense(0), int4.Pair(4, 32));
-        Assert.Same(pair, int4.Pair(4, 32));
-        Assert.NotEqual(pair.Down.Rows, int4.Pair(3, 32).Down.Rows);
+        var (dense, pair) = (int4.Dense(new NBitGrid(4)), int4.Pair(4, new NBitGrid(4, 32)));
+        Assert.Same(pair, int4.Pair(4, new NBitGrid(4, 32)));
+        Assert.NotEqual(pair.Down.Rows, int4.Pair(3, new NBitGrid(4, 32)).Down.Rows);
 
-        var againPair = int4.Pair(4, 32);
+        var againPair = int4.Pair(4, new NBitGrid(4, 32));
 
-        Assert.Same(dense, int4.Dense(0));
+        Assert.Same(dense, int4.Dense(new NBitGrid(4)));
         Assert.Equal(pair.Up.Packed.ToArray(), againPair.Up.Packed.ToArray());
         Assert.Equal(pair.Down.Packed.ToArray(), againPair.Down.Packed.ToArray());
-        Assert.NotEqual(int4.DenseError(0), int4.DenseError(16));
+        Assert.NotEqual(int4.DenseError(new NBitGrid(4)), int4.DenseError(new NBitGrid(4, 16)));
     }
 
     [Fact]
@@ -90,10 +110,10 @@ public class NBitWeightsTests
         var decomposition = new Decomposition(s_algebra, layer, [basis], [null]);
         var int4 = new NBitWeights(s_algebra, layer, decomposition, moment, [mean]);
 
-        var dense = int4.Dense(16);
+        var dense = int4.Dense(new NBitGrid(4, 16));
 
         Assert.Equal(5, layer.ReadRows().Count());
-        var whole = moment.Rounded(s_algebra, moment.Feedback(s_algebra), layer.ReadWeight(), 16);
+        var whole = moment.Rounded(s_algebra, moment.Feedback(s_algebra), layer.ReadWeight(), new NBitGrid(4, 16));
         Assert.Equal(whole.Packed.ToArray(), dense.Weight.Packed.ToArray());
         Assert.Equal(whole.Scales, dense.Weight.Scales);
         var lost = s_algebra.Multiply(new(outputs, inputs, [.. layer.ReadWeight().Data.Zip(whole.Dequantize().Data, (left, right) => left - right)]), new Matrix(inputs, 1, mean));
@@ -105,10 +125,10 @@ public class NBitWeightsTests
             double Energy(Matrix matrix) => moment.Times(s_algebra, matrix).Data.Zip(matrix.Data, (left, right) => left * right).Sum();
             return Energy(lost) / Energy(weight);
         }
-        double all = Lost(whole.Dequantize()), pair = Lost(Product(int4.Pair(2, 16)));
-        Assert.NotEqual(all, int4.DenseError(16)); // some rows told it
-        Assert.Equal(all, int4.DenseError(16), 0.02 * all);
-        Assert.Equal(pair, int4.PairError(2, 16), 0.02 * pair);
+        double all = Lost(whole.Dequantize()), pair = Lost(Product(int4.Pair(2, new NBitGrid(4, 16))));
+        Assert.NotEqual(all, int4.DenseError(new NBitGrid(4, 16))); // some rows told it
+        Assert.Equal(all, int4.DenseError(new NBitGrid(4, 16)), 0.02 * all);
+        Assert.Equal(pair, int4.PairError(2, new NBitGrid(4, 16)), 0.02 * pair);
     }
 
     /// <summary>Inputs of 24 numbers that are mixtures of 8, so that what one rounded weight does, others can make good.</summary>
@@ -130,13 +150,13 @@ public class NBitWeightsTests
         var bench = Correlated();
         const int rank = 7;
         var int4 = bench.InFewBits(bench.Layer);
-        var pair = int4.Pair(rank, 0);
+        var pair = int4.Pair(rank, new NBitGrid(4));
         var cut = bench.Decompose(bench.Layer).Cut(rank, balanced: true);
-        var unfitted = OnnxLowRank.Quantization.NBit.Nearest(new(bench.Layer.Out, rank, Array.ConvertAll(cut.Up, value => (double)value)), rank);
+        var unfitted = OnnxLowRank.Quantization.NBit.Nearest(new(bench.Layer.Out, rank, Array.ConvertAll(cut.Up, value => (double)value)), new NBitGrid(4, rank));
 
         double withoutFit = Measured(bench, s_algebra.Multiply(unfitted.Dequantize(), pair.Down.Dequantize()));
 
-        Assert.InRange(int4.ErrorOfPair(rank, 0) / withoutFit, 0, 0.97);
+        Assert.InRange(int4.ErrorOfPair(rank, new NBitGrid(4)) / withoutFit, 0, 0.97);
     }
 
     /// <summary>With H = Down·G·Downᵀ, tr((W − Up·Down)·G·(W − Up·Down)ᵀ) is least where (W − Up·Down)·G·Downᵀ is zero.</summary>
@@ -146,7 +166,7 @@ public class NBitWeightsTests
         var bench = Correlated();
         var covariance = bench.Measured.Moments[bench.Layer][0].Second(0, centred: true);
         var weight = bench.Layer.ReadWeight();
-        var down = bench.InFewBits(bench.Layer).Pair(5, 0).Down.Dequantize();
+        var down = bench.InFewBits(bench.Layer).Pair(5, new NBitGrid(4)).Down.Dequantize();
 
         var up = s_algebra.Multiply(weight, NBitWeights.Solved(s_algebra, new(covariance, [1]), down, out var gram), transposeRight: true);
 
@@ -188,7 +208,7 @@ public class NBitWeightsTests
         var bench = Graded(outputs: 160);
         var int4 = bench.InFewBits(bench.Layer);
 
-        double[] errors = [int4.DenseError(0), .. int4.CorrectionRanks.Select(int4.CorrectedError)];
+        double[] errors = [int4.DenseError(new NBitGrid(4)), .. int4.CorrectionRanks.Select(int4.CorrectedError)];
 
         Assert.Equal([8, 16, 32], int4.CorrectionRanks);
         for (int i = 1; i < errors.Length; i++)
@@ -238,7 +258,7 @@ public class NBitWeightsTests
     public void The_gains_restore_the_mean()
     {
         var bench = Open("Gemm");
-        var dense = bench.InFewBits(bench.Layer).Dense(0);
+        var dense = bench.InFewBits(bench.Layer).Dense(new NBitGrid(4));
         double[] mean = bench.Measured.Moments[bench.Layer][0].Mean();
         var (weight, stored) = (bench.Layer.ReadWeight(), dense.Weight.Dequantize());
         for (int o = 0; o < weight.Rows; o++)

@@ -230,7 +230,7 @@ public class GraphEditsTests
 
             var expected = bench.Run(bench.Model, "y", "r", "s");
             var actual = bench.Run(rewritten, "y", "r", "s");
-            Assert.All(Enumerable.Range(0, 3), i => ModelRuns.AssertNear(expected[i], actual[i], format switch { WeightFormat.Int4 => 0.2, WeightFormat.Int8 => 0.03, WeightFormat.Float16 => 2e-3, _ => 2e-5 }));
+            Assert.All(Enumerable.Range(0, 3), i => ModelRuns.AssertNear(expected[i], actual[i], format switch { WeightFormat.Int3 => 0.4, WeightFormat.Int4 => 0.2, WeightFormat.Int5 => 0.1, WeightFormat.Int6 => 0.05, WeightFormat.Int8 => 0.03, WeightFormat.Float16 => 2e-3, _ => 2e-5 }));
         }
     }
 

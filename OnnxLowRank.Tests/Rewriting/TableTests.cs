@@ -35,7 +35,7 @@ public class TableTests
         var layer = bench.Layer;
         if (format == WeightFormat.Int4)
         {
-            return bench.InFewBits(layer).Dense(0).Weight.Dequantize();
+            return bench.InFewBits(layer).Dense(new NBitGrid(4)).Weight.Dequantize();
         }
         var rows = Int8.PerRow(layer.Weight.Read(), layer.In);
         return new(layer.In, layer.Out, [.. rows.Values.Select((value, i) => (double)rows.Scales[i / layer.Out] * value)]);
@@ -149,7 +149,7 @@ public class TableTests
         model.Outputs("y");
         var layer = Assert.Single(LayerFinder.Find(model.Build(), new()).Layers);
 
-        Assert.Equal(0, new NBitWeights(LinearAlgebra.Create(1), layer, null, null, [null]).DenseError(0), 1e-12);
+        Assert.Equal(0, new NBitWeights(LinearAlgebra.Create(1), layer, null, null, [null]).DenseError(new NBitGrid(4)), 1e-12);
     }
 
     [Fact]

@@ -1,5 +1,7 @@
+using OnnxLowRank.Factorization;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
 
 namespace OnnxLowRank.Tests.Rewriting;
@@ -40,17 +42,20 @@ public class WeightOnlyTests
 
     /// <summary>y is x·Qᵀ + b with the Q that was stored: nothing is packed in the wrong order, and no activation is rounded.</summary>
     [Theory, MemberData(nameof(Products))]
-    public void Weights_in_4_bits_compute_what_was_stored(string name)
+    public void Weights_in_few_bits_compute_what_was_stored(string name)
     {
         var bench = Open(name);
         var (use, int4) = (bench.Layer.Uses[0], bench.InFewBits(bench.Layer));
         int rank = Bench.LowRank(bench.Layer);
-        var (dense, pair) = (int4.Dense(0), int4.Pair(rank, 0));
-        var product = LinearAlgebra.Create(1).Multiply(pair.Up.Dequantize(), pair.Down.Dequantize());
+        var (dense, pair) = (int4.Dense(new NBitGrid(4)), int4.Pair(rank, new NBitGrid(4)));
+        var (inThree, pairInFive) = (int4.Dense(new NBitGrid(3)), int4.Pair(rank, new NBitGrid(5)));
+        Matrix Product(NBitPair pair) => LinearAlgebra.Create(1).Multiply(pair.Up.Dequantize(), pair.Down.Dequantize());
         foreach (var (plan, stored, gains) in new (LayerPlan, Matrix, double[]?)[]
         {
             (new LayerPlan.Quantize(bench.Layer, WeightFormat.Int4, WeightOnly: true), dense.Weight.Dequantize(), dense.Gains[0]),
-            (new LayerPlan.Factorize(bench.Layer, rank, WeightFormat.Int4, WeightOnly: true), product, pair.Gains[0]),
+            (new LayerPlan.Factorize(bench.Layer, rank, WeightFormat.Int4, WeightOnly: true), Product(pair), pair.Gains[0]),
+            (new LayerPlan.Quantize(bench.Layer, WeightFormat.Int3, WeightOnly: true), inThree.Weight.Dequantize(), inThree.Gains[0]),
+            (new LayerPlan.Factorize(bench.Layer, rank, WeightFormat.Int5, WeightOnly: true), Product(pairInFive), pairInFive.Gains[0]),
         })
         {
             var input = bench.Run(bench.Model, use.Input)[0];

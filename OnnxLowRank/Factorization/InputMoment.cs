@@ -73,23 +73,23 @@ sealed class InputMoment
         return new(algebra, rest);
     }
 
-    /// <summary>The matrix in 4 bits with little of its output lost: see <see cref="NBit.WithFeedback"/>.</summary>
+    /// <summary>The matrix in few bits with little of its output lost: see <see cref="NBit.WithFeedback"/>.</summary>
     /// <param name="feedback">From <see cref="Feedback"/>.</param>
     /// <param name="matrix">(rows, in).</param>
-    /// <param name="block">Numbers that share a scale; a whole row where there are several taps.</param>
-    public NBitBlocks Rounded(ILinearAlgebra algebra, ErrorFeedback feedback, Matrix matrix, int block)
+    /// <param name="grid">With a scale per row where there are several taps.</param>
+    public NBitBlocks Rounded(ILinearAlgebra algebra, ErrorFeedback feedback, Matrix matrix, NBitGrid grid)
     {
         if (_taps.Length == 1)
         {
-            return NBit.WithFeedback(algebra, matrix, feedback, block);
+            return NBit.WithFeedback(algebra, matrix, feedback, grid);
         }
-        float[] scales = NBit.RowScales(matrix), perTap = new float[scales.Length * _taps.Length];
+        float[] scales = NBit.RowScales(matrix, grid), perTap = new float[scales.Length * _taps.Length];
         for (int i = 0; i < perTap.Length; i++)
         {
             perTap[i] = scales[i / _taps.Length];
         }
-        var rounded = ByChannel(NBit.WithFeedback(algebra, ByTap(matrix), feedback, _size, perTap).Dequantize(), matrix.Rows);
-        var ordered = new NBitDraft(matrix.Rows, matrix.Cols, matrix.Cols);
+        var rounded = ByChannel(NBit.WithFeedback(algebra, ByTap(matrix), feedback, grid with { Block = _size }, perTap).Dequantize(), matrix.Rows);
+        var ordered = new NBitDraft(matrix.Rows, matrix.Cols, grid);
         scales.CopyTo(ordered.Scales, 0);
         for (int i = 0; i < matrix.Rows; i++)
         {

@@ -6,14 +6,14 @@ using OnnxLowRank.Storage;
 
 namespace OnnxLowRank.Factorization;
 
-/// <summary>A dense weight in 4 bits.</summary>
+/// <summary>A dense weight in few bits.</summary>
 /// <param name="Weight">Q ≈ W, (out, in); Wᵀ for Gather and Constant, as scales belong to rows.</param>
 /// <param name="Gains">Per use, what the bias must gain so that the output's mean stays, (W − Q)·E[x]; null without a measured mean.</param>
 /// <param name="Correction">What is added to Q, W ≈ Q + Up·Down; gains are then those that both together leave. Null for none.</param>
 sealed record NBitDense(NBitBlocks Weight, double[]?[] Gains, Correction? Correction = null);
 
 /// <summary>
-/// Two thin weights in 4 bits, W ≈ Up·Down. With several slots (see <see cref="PatchMoment.Between"/>) Down reads one of them at a time, W ≈ Up·(Down ⊗ I).
+/// Two thin weights in few bits, W ≈ Up·Down. With several slots (see <see cref="PatchMoment.Between"/>) Down reads one of them at a time, W ≈ Up·(Down ⊗ I).
 /// </summary>
 /// <param name="Down">(r, in/slots).</param>
 /// <param name="Up">(out, r·slots).</param>
@@ -21,7 +21,7 @@ sealed record NBitDense(NBitBlocks Weight, double[]?[] Gains, Correction? Correc
 sealed record NBitPair(NBitBlocks Down, NBitBlocks Up, double[]?[] Gains);
 
 /// <summary>
-/// What one layer's weight becomes in 4 bits: made when first asked for. 4 bits are so coarse that rounding to the
+/// What one layer's weight becomes in few bits: made when first asked for. They are so coarse that rounding to the
 /// nearest value is not enough; what the layer's inputs look like decides which errors matter.
 /// </summary>
 /// <remarks>
@@ -49,8 +49,11 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>Elements of a weight from which on what rounding loses is estimated from some of its rows, and of those rows.</summary>
     const long Large = 1 << 23, Sampled = 1 << 20;
 
+    /// <summary>Of a weight that is corrected: one scale per row.</summary>
+    static readonly NBitGrid s_rows = new(4);
+
     readonly Dictionary<Way, double> _errors = [];
-    readonly Dictionary<int, NBitDense> _dense = [];
+    readonly Dictionary<NBitGrid, NBitDense> _dense = [];
     (Kept Seen, double Total)? _seen;
     (Way Way, NBitPair Pair)? _last;
     NBitDense? _corrected;
@@ -62,7 +65,7 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>What a weight becomes.</summary>
     /// <param name="Correction">Rank of what is added to a dense weight, or 0.</param>
     /// <param name="Slots">That a pair's Down reads one of at a time.</param>
-    readonly record struct Way(int Rank, int Block, int Correction = 0, int Slots = 1);
+    readonly record struct Way(int Rank, NBitGrid Grid, int Correction = 0, int Slots = 1);
 
     /// <summary>tr(W·G·Wᵀ): the output's variance, summed over channels, or over some of them.</summary>
     double Energy => _energy ??= Rows(Step).Sum(EnergyOf);
@@ -77,32 +80,36 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     public NBitWeights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
-    public static double DenseBytes(Layer layer, int block) =>
-        layer.IsTable ? Bytes(layer.In, layer.Out, block) : Bytes(layer.Out, layer.In, block);
-
-    static double Bytes(int rows, int cols, int block) =>
-        block == 0 ? NBit.RowBytes(rows, cols) : NBit.Bytes(rows, cols, NBit.BlockFor(cols, block));
-
-    /// <summary>The block that a row of this many columns gets.</summary>
-    static int Fitting(int cols, int block) => block == 0 ? cols : NBit.BlockFor(cols, block);
+    public static double DenseBytes(Layer layer, NBitGrid grid) => layer.IsTable ? grid.Bytes(layer.In, layer.Out) : grid.Bytes(layer.Out, layer.In);
 
     /// <summary>Bytes of values and scales of a pair.</summary>
-    public static double PairBytes(Layer layer, int rank, int block, int slots = 1) =>
-        Bytes(layer.Groups * rank, layer.In / slots, block) + Bytes(layer.Out, rank * slots, block);
+    public static double PairBytes(Layer layer, int rank, NBitGrid grid, int slots = 1) =>
+        grid.Bytes(layer.Groups * rank, layer.In / slots) + grid.Bytes(layer.Out, rank * slots);
 
-    /// <param name="block">Numbers that share a scale, or fewer where that takes no more bytes; 0: a whole row.</param>
-    public NBitDense Dense(int block)
+    public NBitDense Dense(NBitGrid grid)
     {
-        if (!_dense.TryGetValue(block, out var known))
+        if (!_dense.TryGetValue(grid, out var known))
         {
-            var made = MakeDense(block, step: 1);
-            _dense[block] = known = made with { Weight = Kept(made.Weight) };
+            var made = MakeDense(grid, step: 1);
+            _dense[grid] = known = made with { Weight = Kept(made.Weight) };
         }
         return known;
     }
 
+    /// <summary>Predicted <see cref="ErrorOfDense"/>: measured up to 4 bits, and in proportion beyond.</summary>
+    public double DenseError(NBitGrid grid) => Noise(grid) * ErrorOfDense(Measured(grid));
+
     /// <summary>Share of the layer's output energy that the dense weight loses; of a large one, as far as some rows tell.</summary>
-    public double DenseError(int block) => Error(new(NoRank, block), () => _ = Step == 1 ? Dense(block) : MakeDense(block, Step));
+    internal double ErrorOfDense(NBitGrid grid) => Error(new(NoRank, grid), () => _ = Step == 1 ? Dense(grid) : MakeDense(grid, Step));
+
+    /// <summary>The grid that tells what rounding to this one loses: finer ones lose a known part of that.</summary>
+    static NBitGrid Measured(NBitGrid grid) => grid with { Bits = Math.Min(grid.Bits, 4) };
+
+    /// <summary>
+    /// That part, as of normally distributed numbers on evenly spaced values with the best step. Source: Max, "Quantizing for minimum
+    /// distortion" (1960), table II.
+    /// </summary>
+    static double Noise(NBitGrid grid) => grid.Bits switch { 5 => 0.003495 / 0.01154, 6 => 0.001041 / 0.01154, _ => 1 };
 
     /// <summary>
     /// Ranks that a dense weight can be corrected at, with a scale per row; none where it is not known how inputs vary together, which
@@ -126,11 +133,11 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     }
 
     /// <summary>Share of the layer's output energy that a corrected weight loses.</summary>
-    public double CorrectedError(int rank) => Error(new(NoRank, 0, rank), () => _ = Corrected(rank));
+    public double CorrectedError(int rank) => Error(new(NoRank, s_rows, rank), () => _ = Corrected(rank));
 
     /// <summary>The same of a pair, by cutting and rounding.</summary>
-    internal double ErrorOfPair(int rank, int block, int slots = 1) =>
-        Error(new(rank, block, Slots: slots), () => _ = Step == 1 || slots > 1 ? Pair(rank, block, slots) : MakePair(rank, block, Step));
+    internal double ErrorOfPair(int rank, NBitGrid grid, int slots = 1) =>
+        Error(new(rank, grid, Slots: slots), () => _ = Step == 1 || slots > 1 ? Pair(rank, grid, slots) : MakePair(rank, grid, Step));
 
     /// <param name="make">Finds the error on the way.</param>
     double Error(Way way, Action make)
@@ -145,15 +152,15 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>The same weight, waiting where it should.</summary>
     NBitBlocks Kept(NBitBlocks weight) => spill == null ? weight : weight with { Packed = spill.Keep(weight.Packed) };
 
-    NBitDense MakeDense(int block, int step)
+    NBitDense MakeDense(NBitGrid grid, int step)
     {
         if (_hasAnyNumbers)
         {
             var (rows, cols) = layer.IsTable ? (layer.In, layer.Out) : (layer.Out, layer.In);
-            return new(NBit.Any(rows, cols, Fitting(cols, block)), AnyGains);
+            return new(NBit.Any(rows, cols, grid.For(cols)), AnyGains);
         }
         var feedback = moment?.Feedback(algebra);
-        var (rounded, gains) = ByRows(new(NoRank, block), step, null, rows => AsStored(Rounded(feedback, rows, Fitting(rows.Cols, block))));
+        var (rounded, gains) = ByRows(new(NoRank, grid), step, null, rows => AsStored(Rounded(feedback, rows, grid.For(rows.Cols))));
         return new(rounded, gains);
     }
 
@@ -165,7 +172,7 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// </summary>
     /// <param name="step">Only every so-many-th row, which is enough for the error.</param>
     /// <param name="down">What the made rows multiply, in a pair.</param>
-    /// <param name="make">From rows of W to what is stored of them in 4 bits, and to what they become.</param>
+    /// <param name="make">From rows of W to what is stored of them, and to what they become.</param>
     (NBitBlocks Rounded, double[]?[] Gains) ByRows(Way way, int step, Matrix? down, Func<Matrix, (NBitBlocks Stored, Matrix Value)> make)
     {
         var stored = new List<NBitBlocks>();
@@ -204,7 +211,7 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         if (_hasAnyNumbers)
         {
             var nothing = new Correction(Int8.PerRow(new float[layer.Out * rank], layer.Out), new sbyte[rank * layer.In], new float[layer.Out]);
-            return new(NBit.Any(layer.Out, layer.In, layer.In), AnyGains, nothing);
+            return new(NBit.Any(layer.Out, layer.In, s_rows.For(layer.In)), AnyGains, nothing);
         }
         sbyte[] values = Int8.PerRow(decomposition!.CutDown(rank, decomposition.Scales(rank, balanced: false)), rank).Values;
         var down = Correction.DownOf(values, rank);
@@ -212,10 +219,10 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         var feedback = moment!.FeedbackBeside(algebra, solved, gram);
         List<Int8Rows> parts = [];
         var largest = new List<float>();
-        var (rounded, gains) = ByRows(new(NoRank, 0, rank), step: 1, null, rows =>
+        var (rounded, gains) = ByRows(new(NoRank, s_rows, rank), step: 1, null, rows =>
         {
             Matrix Fitted(Matrix target) => algebra.Multiply(target, solved, transposeRight: true);
-            var stored = NBit.WithFeedback(algebra, Difference(rows, algebra.Multiply(Fitted(rows), down)), feedback, rows.Cols);
+            var stored = NBit.WithFeedback(algebra, Difference(rows, algebra.Multiply(Fitted(rows), down)), feedback, s_rows.For(rows.Cols));
             var value = stored.Dequantize();
             var up = Int8.PerRow(Array.ConvertAll(Fitted(Difference(rows, value.Copy())).Data, number => (float)number), rows.Rows);
             value = Matrix.Sum([value, algebra.Multiply(up.Dequantize(), down)]);
@@ -231,46 +238,45 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// Down is rounded first, then Up: solved again for the Down that is left and rounded with error feedback where the moment is
     /// exact, otherwise to the nearest.
     /// </summary>
-    /// <param name="block">As for <see cref="Dense"/>.</param>
     /// <param name="slots">1, or a number for which <see cref="HasPairs"/> is true.</param>
-    public NBitPair Pair(int rank, int block, int slots = 1)
+    public NBitPair Pair(int rank, NBitGrid grid, int slots = 1)
     {
-        var way = new Way(rank, block, Slots: slots);
+        var way = new Way(rank, grid, Slots: slots);
         if (_last is { } last && last.Way == way)
         {
             return last.Pair;
         }
         _last = null;
-        var made = slots == 1 ? MakePair(rank, block, step: 1) : MakeFittedPair(rank, slots);
+        var made = slots == 1 ? MakePair(rank, grid, step: 1) : MakeFittedPair(rank, grid, slots);
         made = made with { Down = Kept(made.Down), Up = Kept(made.Up) };
         _last = (way, made);
         return made;
     }
 
-    /// <summary>Whether a Conv may be cut into two that are both in 4 bits, the second of which goes over so many slots: what it reads must be known.</summary>
+    /// <summary>Whether a Conv may be cut into two that are both in few bits, the second of which goes over so many slots: what it reads must be known.</summary>
     public bool HasPairs(int slots) => moment is { IsExact: true } && (slots == layer.KernelSize ? decomposition?.Tucker?.IsFitted : decomposition?.Spatial?.IsFitted) == true;
 
     /// <summary>Down is rounded first; Up is the best beside the Down that is left, rounded with error feedback.</summary>
-    NBitPair MakeFittedPair(int rank, int slots)
+    NBitPair MakeFittedPair(int rank, NBitGrid grid, int slots)
     {
         int inner = layer.In / slots;
         if (_hasAnyNumbers)
         {
-            return new(NBit.Any(rank, inner, inner), NBit.Any(layer.Out, rank * slots, rank * slots), AnyGains);
+            return new(NBit.Any(rank, inner, grid.For(inner)), NBit.Any(layer.Out, rank * slots, grid.For(rank * slots)), AnyGains);
         }
         var patches = new PatchMoment(moment!.Read(), []);
         var cut = slots == layer.KernelSize ? decomposition!.Tucker!.CutEntry(rank, balanced: true) : decomposition!.Spatial!.CutColumns(rank, balanced: true);
-        var down = NBit.WithFeedback(algebra, Matrix.LeftOf(cut.Weight, inner, inner), new ErrorFeedback(algebra, patches.Within(slots)), inner);
+        var down = NBit.WithFeedback(algebra, Matrix.LeftOf(cut.Weight, inner, inner), new ErrorFeedback(algebra, patches.Within(slots)), grid.For(inner));
         var rounded = down.Dequantize();
         var gram = patches.Through(algebra, rounded, slots);
         gram.AddToDiagonal(Ridge * gram.Trace() / gram.Rows + double.Epsilon);
         var weight = layer.ReadWeight();
         var (kept, total) = _seen ??= Seen(weight, patches);
         var image = PatchMoment.Project(algebra, Matrix.LeftOf(kept.Span, layer.In, layer.In), rounded, slots);
-        var up = NBit.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), rank * slots);
+        var up = NBit.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), grid.For(rank * slots));
         var made = up.Dequantize();
         double lost = total - 2 * TensorPrimitives.Dot<double>(image.Data, made.Data) + TensorPrimitives.Dot<double>(algebra.Multiply(made, gram).Data, made.Data);
-        _errors[new(rank, 0, Slots: slots)] = total > 0 ? Math.Max(0, lost) / total : 0;
+        _errors[new(rank, grid, Slots: slots)] = total > 0 ? Math.Max(0, lost) / total : 0;
         return new(down, up, [.. means.Select(mean => mean == null ? null : Difference(
             algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)),
             algebra.Multiply(made, PatchMoment.Project(algebra, new(1, mean.Length, mean), rounded, slots), transposeRight: true)).Data)]);
@@ -283,36 +289,36 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return ((spill ?? Spill.None).Keep(seen.ToFloats()), TensorPrimitives.Dot<double>(seen.Data, weight.Data));
     }
 
-    NBitPair MakePair(int rank, int block, int step)
+    NBitPair MakePair(int rank, NBitGrid grid, int step)
     {
         if (_hasAnyNumbers)
         {
             return new(
-                NBit.Any(layer.Groups * rank, layer.In, Fitting(layer.In, block)), NBit.Any(layer.Out, rank, Fitting(rank, block)),
+                NBit.Any(layer.Groups * rank, layer.In, grid.For(layer.In)), NBit.Any(layer.Out, rank, grid.For(rank)),
                 moment is { IsExact: true } ? AnyGains : new double[means.Length][]);
         }
         double[] scales = decomposition!.Scales(rank, balanced: true);
         var wanted = Matrix.LeftOf(decomposition.CutDown(rank, scales), layer.In, layer.In);
-        var down = Rounded(moment?.Feedback(algebra), wanted, Fitting(layer.In, block));
+        var down = Rounded(moment?.Feedback(algebra), wanted, grid.For(layer.In));
         var rounded = down.Dequantize();
         if (moment is not { IsExact: true })
         {
             var upper = Matrix.LeftOf(decomposition.CutUp(rank, scales), rank, rank);
-            var nearest = NBit.Nearest(upper, Fitting(rank, block));
+            var nearest = NBit.Nearest(upper, grid.For(rank));
             double noise = RoundingNoise(scales, wanted, Difference(wanted, rounded), Difference(upper, nearest.Dequantize()));
-            _errors[new(rank, block)] = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
+            _errors[new(rank, grid)] = decomposition.Error(rank) + (decomposition.Energy > 0 ? noise / decomposition.Energy : 0);
             return new(down, nearest, new double[means.Length][]);
         }
         var solved = Solved(algebra, moment, rounded, out var gram);
         var feedback = new ErrorFeedback(algebra, gram);
         var (up, gains) = ByRows(
-            new(rank, block), step, rounded,
-            rows => AsStored(NBit.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, Fitting(rank, block))));
+            new(rank, grid), step, rounded,
+            rows => AsStored(NBit.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, grid.For(rank))));
         return new(down, up, gains);
     }
 
-    NBitBlocks Rounded(ErrorFeedback? feedback, Matrix matrix, int block) =>
-        feedback == null ? NBit.Nearest(matrix, block) : moment!.Rounded(algebra, feedback, matrix, block);
+    NBitBlocks Rounded(ErrorFeedback? feedback, Matrix matrix, NBitGrid grid) =>
+        feedback == null ? NBit.Nearest(matrix, grid) : moment!.Rounded(algebra, feedback, matrix, grid);
 
     /// <summary>
     /// Output energy that rounding both factors costs. Number k between them, in its orthonormal form, carries the energy s^-4 of
@@ -347,8 +353,8 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return algebra.Solve(gram, seen);
     }
 
-    /// <summary>Predicted <see cref="ErrorOfPair"/> at any rank: what cutting loses, and rounding as measured at a few ranks.</summary>
-    public double PairError(int rank, int block, int slots = 1)
+    /// <summary>Predicted <see cref="ErrorOfPair"/> at any rank: what cutting loses, and rounding as measured at a few ranks in up to 4 bits, and in proportion beyond.</summary>
+    public double PairError(int rank, NBitGrid grid, int slots = 1)
     {
         int below = 1;
         while (below * RankRatio <= rank)
@@ -357,10 +363,10 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         }
         int above = Math.Min(below * RankRatio, slots == 1 ? decomposition!.MaxRank : slots == layer.KernelSize ? decomposition!.Tucker!.MaxInputRank : decomposition!.Spatial!.MaxRank);
         double share = above > below ? Math.Log((double)rank / below) / Math.Log((double)above / below) : 0;
-        return CutError(rank, slots) + (1 - share) * Rounding(below, block, slots) + share * Rounding(above, block, slots);
+        return CutError(rank, slots) + Noise(grid) * ((1 - share) * Rounding(below, Measured(grid), slots) + share * Rounding(above, Measured(grid), slots));
     }
 
-    double Rounding(int rank, int block, int slots) => Math.Max(0, ErrorOfPair(rank, block, slots) - CutError(rank, slots));
+    double Rounding(int rank, NBitGrid grid, int slots) => Math.Max(0, ErrorOfPair(rank, grid, slots) - CutError(rank, slots));
 
     double CutError(int rank, int slots) =>
         slots == 1 ? decomposition!.Error(rank) : slots == layer.KernelSize ? decomposition!.InputError(rank) : decomposition!.SpatialError(rank);

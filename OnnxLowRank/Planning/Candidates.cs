@@ -1,5 +1,6 @@
 using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
+using OnnxLowRank.Quantization;
 
 namespace OnnxLowRank.Planning;
 
@@ -69,16 +70,18 @@ static class Candidates
         List<int> ranks = allowed.Factorizes && decomposition != null ? [.. Ranks(decomposition.MaxRank)] : [];
         foreach (var format in allowed.Formats.Where(canRun))
         {
-            if (format == WeightFormat.Int4)
+            if (format.IsFewBits())
             {
-                foreach (int block in inFewBits == null ? [] : allowed.Blocks.Where(block => block == 0 || (layer.Kind != LayerKind.Conv && !layer.IsTable)))
+                bool is4 = format == WeightFormat.Int4;
+                foreach (int block in inFewBits == null || (layer.IsTable && !is4) ? [] : allowed.Blocks.Where(block => block == 0 || (is4 && layer.Kind != LayerKind.Conv && !layer.IsTable)))
                 {
+                    var grid = new NBitGrid(format.Bits(), block);
                     table.Add(Row(
-                        new LayerPlan.Quantize(layer, format, block), FewBitsDenseBytes(layer, block, allowed.WeightBits), inFewBits!.DenseError(block) + (layer.IsTable ? 0 : Int8Noise)));
-                    table.AddRange(Corrections(block).Select(rank => Row(
+                        new LayerPlan.Quantize(layer, format, block), FewBitsDenseBytes(layer, grid, allowed.WeightBits), inFewBits!.DenseError(grid) + (layer.IsTable ? 0 : Int8Noise)));
+                    table.AddRange(Corrections(grid).Select(rank => Row(
                         new LayerPlan.Quantize(layer, format, block, Correction: rank),
-                        FewBitsDenseBytes(layer, block, Quantization.Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, inFewBits.CorrectedError(rank) + noise)));
-                    table.AddRange(PlansInFewBits(onIntegers: true).Select(plan => plan with { Block = block }).Select(plan => Row(
+                        FewBitsDenseBytes(layer, grid, Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, inFewBits.CorrectedError(rank) + noise)));
+                    table.AddRange(PlansInFewBits(format, onIntegers: true).Select(plan => plan with { Block = block }).Select(plan => Row(
                         plan, FewBitsPairBytes(plan, allowed.WeightBits), FewBitsError(plan) + 2 * Int8Noise)));
                 }
                 continue;
@@ -101,19 +104,20 @@ static class Candidates
         {
             table[0] = table[0] with { Time = table[0].Time + onIntegers.Time };
         }
-        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format switch { WeightFormat.Int4 => inFewBits != null, WeightFormat.Float16 => canRun(format), _ => true }))
+        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format.IsFewBits() ? inFewBits != null : format != WeightFormat.Float16 || canRun(format)))
         {
-            bool isFewBits = format == WeightFormat.Int4;
+            bool isFewBits = format.IsFewBits();
+            var grid = new NBitGrid(format.Bits());
             double rounding = format == WeightFormat.Float16 ? HalfNoise : WeightNoise;
             table.Add(Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true),
                 format == WeightFormat.Float16 ? HalfBytes(layer, weights: 1, layer.Elements)
-                    : (isFewBits ? NBitWeights.DenseBytes(layer, 0) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isFewBits),
-                isFewBits ? inFewBits!.DenseError(0) : rounding));
-            table.AddRange((isFewBits ? Corrections(block: 0) : []).Select(rank => Row(
+                    : (isFewBits ? NBitWeights.DenseBytes(layer, grid) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format),
+                isFewBits ? inFewBits!.DenseError(grid) : rounding));
+            table.AddRange((isFewBits ? Corrections(grid) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
-                NBitWeights.DenseBytes(layer, 0) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, isFewBits) + CorrectionBytes(layer, rank), inFewBits!.CorrectedError(rank))));
-            foreach (var plan in ranks.Count == 0 ? [] : isFewBits ? PlansInFewBits(onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
+                NBitWeights.DenseBytes(layer, grid) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format) + CorrectionBytes(layer, rank), inFewBits!.CorrectedError(rank))));
+            foreach (var plan in ranks.Count == 0 ? [] : isFewBits ? PlansInFewBits(format, onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
             {
                 var stored = plan with { WeightOnly = true };
                 table.Add(Row(stored, WeightOnlyBytes(stored), isFewBits ? FewBitsError(plan) : CutError(plan) + 2 * rounding));
@@ -121,13 +125,13 @@ static class Candidates
         }
         return table;
 
-        IEnumerable<int> Corrections(int block) => allowed.Factorizes && block == 0 ? inFewBits!.CorrectionRanks : [];
+        IEnumerable<int> Corrections(NBitGrid grid) => allowed.Factorizes && grid is { Bits: 4, Block: 0 } ? inFewBits!.CorrectionRanks : [];
 
-        IEnumerable<LayerPlan.Factorize> PlansInFewBits(bool onIntegers) => layer.IsTable || ranks.Count == 0 ? []
-            : Plans(layer, decomposition!, WeightFormat.Int4, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && inFewBits!.HasPairs(plan.Slots)));
+        IEnumerable<LayerPlan.Factorize> PlansInFewBits(WeightFormat format, bool onIntegers) => layer.IsTable || ranks.Count == 0 ? []
+            : Plans(layer, decomposition!, format, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && inFewBits!.HasPairs(plan.Slots)));
 
         // What the cut does is known from a measurement, what rounding adds is not.
-        double FewBitsError(LayerPlan.Factorize plan) => inFewBits!.PairError(plan.FirstRank, plan.Block, plan.Slots) + (plan.Slots == 1 ? 0 : (Gain(plan) - 1) * InputError(plan));
+        double FewBitsError(LayerPlan.Factorize plan) => inFewBits!.PairError(plan.FirstRank, plan.Grid, plan.Slots) + (plan.Slots == 1 ? 0 : (Gain(plan) - 1) * InputError(plan));
 
         double CutError(LayerPlan.Factorize plan) => (plan.IsSpatial ? 0 : decomposition!.Error(plan.Rank)) + (plan.Slots == 1 ? 0 : Gain(plan) * InputError(plan));
 
@@ -143,9 +147,9 @@ static class Candidates
         {
             return HalfBytes(layer, plan.Products, plan.Elements);
         }
-        bool isFewBits = plan.Format == WeightFormat.Int4;
-        double bytes = isFewBits ? NBitWeights.PairBytes(layer, plan.FirstRank, 0, plan.Slots) : plan.Elements + 4 * (Inner(plan) + layer.Out);
-        return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, plan.Products, isFewBits) + (plan.Products - 1) * OverheadPerNode;
+        bool isFewBits = plan.Format.IsFewBits();
+        double bytes = isFewBits ? NBitWeights.PairBytes(layer, plan.FirstRank, plan.Grid, plan.Slots) : plan.Elements + 4 * (Inner(plan) + layer.Out);
+        return bytes + RealBiases(layer) + WeightOnlyOverhead(layer, plan.Products, plan.Format) + (plan.Products - 1) * OverheadPerNode;
     }
 
     /// <summary>Of what is added to a dense weight in 4 bits, and of the nodes that add it.</summary>
@@ -158,8 +162,8 @@ static class Candidates
     static double HalfBytes(Layer layer, int weights, long elements) => 2.0 * elements + RealBiases(layer) + (2 * weights - 1) * OverheadPerNode;
 
     /// <summary>Of the nodes that make floats of weights.</summary>
-    static double WeightOnlyOverhead(Layer layer, int weights, bool isFewBits) =>
-        OverheadPerNode * weights * (2 + (layer.IsSingle ? 0 : 1) + (isFewBits ? UnpackingNodes(Quantization.Int8.Bits) : 0));
+    static double WeightOnlyOverhead(Layer layer, int weights, WeightFormat format) =>
+        OverheadPerNode * weights * (2 + (layer.IsSingle ? 0 : 1) + (format.IsFewBits() ? UnpackingNodes(format.Bits(), Int8.Bits) : 0));
 
     /// <summary>Numbers between the products of a plan, per position.</summary>
     static double Inner(LayerPlan.Factorize plan) => (plan.IsCutAtRank ? (double)plan.Layer.Groups * plan.Rank : 0) + (plan.InputRank ?? 0);
@@ -212,15 +216,15 @@ static class Candidates
     /// <summary>A table in 8 bits with a scale per row, and the nodes that look rows up.</summary>
     static double TableBytes(int rows, int cols, int nodes) => rows * (cols + 4.0) + OverheadPerNode * (nodes - 1);
 
-    static double FewBitsDenseBytes(Layer layer, int block, int bits) => layer.IsTable
-        ? NBitWeights.DenseBytes(layer, block) + OverheadPerNode * 6 + Borders(layer)
-        : NBitWeights.DenseBytes(layer, block) + IntegerBiases(layer) + Overhead(layer, weights: 1, block == 0 ? UnpackingNodes(bits) : 0);
+    static double FewBitsDenseBytes(Layer layer, NBitGrid grid, int bits) => layer.IsTable
+        ? NBitWeights.DenseBytes(layer, grid) + OverheadPerNode * 6 + Borders(layer)
+        : NBitWeights.DenseBytes(layer, grid) + IntegerBiases(layer) + Overhead(layer, weights: 1, grid.Block == 0 ? UnpackingNodes(grid.Bits, bits) : 0);
 
     static double FewBitsPairBytes(LayerPlan.Factorize plan, int bits) =>
-        NBitWeights.PairBytes(plan.Layer, plan.FirstRank, plan.Block, plan.Slots) + IntegerBiases(plan.Layer) + Overhead(plan.Layer, weights: 2, plan.Block == 0 ? UnpackingNodes(bits) : 0);
+        NBitWeights.PairBytes(plan.Layer, plan.FirstRank, plan.Grid, plan.Slots) + IntegerBiases(plan.Layer) + Overhead(plan.Layer, weights: 2, plan.Block == 0 ? UnpackingNodes(plan.Grid.Bits, bits) : 0);
 
-    /// <summary>Nodes that make 8 bits of 4, as a file's bytes count them.</summary>
-    static int UnpackingNodes(int bits) => bits < 8 ? 6 : 3;
+    /// <summary>Nodes that make 8 bits of fewer, as a file's bytes count them.</summary>
+    static int UnpackingNodes(int stored, int bits) => (NBitPacking.WordBits(stored) == 8 ? 3 : 6) + (bits < 8 ? 3 : 0);
 
     static double FactorizedBytes(LayerPlan.Factorize plan)
     {

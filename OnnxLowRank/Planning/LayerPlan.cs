@@ -1,4 +1,5 @@
 using OnnxLowRank.Layers;
+using OnnxLowRank.Quantization;
 
 namespace OnnxLowRank.Planning;
 
@@ -16,12 +17,37 @@ public enum WeightFormat
 
     /// <summary>16-bit floats, for layers whose own are wider; activations too.</summary>
     Float16,
+
+    /// <summary>3-bit integers with one scale per output channel, which become 8-bit ones when the model is loaded; activations are 8-bit.</summary>
+    Int3,
+
+    /// <summary>The same in 5 bits.</summary>
+    Int5,
+
+    /// <summary>The same in 6 bits.</summary>
+    Int6,
 }
 
 static class WeightFormats
 {
     /// <summary>Whether numbers are floats, without scales.</summary>
     public static bool IsReal(this WeightFormat format) => format is WeightFormat.Float32 or WeightFormat.Float16;
+
+    /// <summary>Whether numbers are integers of fewer than 8 bits, which need unpacking or kernels of their own.</summary>
+    public static bool IsFewBits(this WeightFormat format) => format is WeightFormat.Int3 or WeightFormat.Int4 or WeightFormat.Int5 or WeightFormat.Int6;
+
+    /// <summary>Bits that a number is stored in.</summary>
+    public static int Bits(this WeightFormat format) => format switch
+    {
+        WeightFormat.Float32 => 32,
+        WeightFormat.Float16 => 16,
+        WeightFormat.Int8 => 8,
+        WeightFormat.Int6 => 6,
+        WeightFormat.Int5 => 5,
+        WeightFormat.Int4 => 4,
+        WeightFormat.Int3 => 3,
+        _ => throw new ArgumentOutOfRangeException(nameof(format), format, null),
+    };
 }
 
 /// <summary>What will happen to one layer.</summary>
@@ -47,7 +73,7 @@ abstract record LayerPlan(Layer Layer)
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
     /// <summary>The weight stays dense and is stored in few bits.</summary>
-    /// <param name="Block">Numbers that share a scale, in 4 bits; 0: those of an output channel.</param>
+    /// <param name="Block">Numbers that share a scale, in few bits; 0: those of an output channel.</param>
     /// <param name="WeightOnly">Whether floats are made of the weight when the model is loaded, and activations stay floats.</param>
     /// <param name="Correction">Rank of what is added to a weight in 4 bits when the model is loaded; 0 for nothing.</param>
     public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false, int Correction = 0) : LayerPlan(Layer)
@@ -56,9 +82,12 @@ abstract record LayerPlan(Layer Layer)
 
         internal override bool StoresReals => Format.IsReal();
 
+        /// <summary>Of weights in few bits.</summary>
+        internal NBitGrid Grid => new(Format.Bits(), Block);
+
         internal override bool RunsOnIntegers => !WeightOnly && !StoresReals;
 
-        internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Format == WeightFormat.Int4 && Block == 0 && !Layer.IsTable ? new Quantize(Layer, WeightFormat.Int8) : this;
+        internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Format.IsFewBits() && Block == 0 && !Layer.IsTable ? new Quantize(Layer, WeightFormat.Int8) : this;
     }
 
     /// <summary>W becomes Up·Down; a Conv's kernel may also read combinations of its input channels.</summary>
@@ -73,10 +102,13 @@ abstract record LayerPlan(Layer Layer)
 
         internal override bool StoresReals => Format.IsReal();
 
+        /// <summary>Of weights in few bits.</summary>
+        internal NBitGrid Grid => new(Format.Bits(), Block);
+
         internal override bool RunsOnIntegers => !WeightOnly && !StoresReals;
 
         internal override LayerPlan AsRun => WeightOnly ? this with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false }
-            : Format == WeightFormat.Int4 && Block == 0 ? this with { Format = WeightFormat.Int8 } : this;
+            : Format.IsFewBits() && Block == 0 ? this with { Format = WeightFormat.Int8 } : this;
 
         /// <summary>Whether a pointwise product with Up follows.</summary>
         internal bool HasUp => !IsSpatial && (Rank < Layer.OutPerGroup || InputRank == null);

@@ -2,7 +2,7 @@ using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Quantization;
 
-/// <summary>4-bit quantization of weights, symmetric, in blocks along rows.</summary>
+/// <summary>Quantization of weights to few bits, symmetric, in blocks along rows.</summary>
 static class NBit
 {
     /// <summary>The smallest block that kernels take.</summary>
@@ -11,22 +11,13 @@ static class NBit
     /// <summary>Columns that are rounded before their error is handed on to all that follow, by one matrix product.</summary>
     const int Stripe = 128;
 
-    /// <summary>
-    /// Steps that are tried for a block, in units of the one that just reaches its extreme: cutting the extreme off a little makes
-    /// all others finer.
-    /// </summary>
-    static readonly double[] s_steps = [1, 0.94, 0.88, 0.82, 0.76];
+    /// <summary>How much finer each step is that is tried for a block, in units of the one that just reaches its extreme.</summary>
+    const double Finer = 0.06;
 
     public static int BlocksOf(int cols, int block) => (cols + block - 1) / block;
 
-    /// <summary>Bytes of a row's values, two in one byte.</summary>
-    public static int PackedBytes(int cols, int block) => (BlocksOf(cols, block) * block + 1) / 2;
-
-    /// <summary>Bytes of a matrix's values and scales, packed in blocks.</summary>
+    /// <summary>Bytes of a matrix's values in 4 bits and scales, packed in blocks.</summary>
     public static double Bytes(int rows, int cols, int block) => rows * (double)BlocksOf(cols, block) * (block / 2 + sizeof(float));
-
-    /// <summary>Bytes of a matrix's values, two in one byte, and one scale per row.</summary>
-    public static double RowBytes(int rows, int cols) => rows * (0.5 * cols + sizeof(float));
 
     /// <summary>The block that takes the fewest bytes for this many columns, at most <paramref name="largest"/>; of equals, the finer.</summary>
     public static int BlockFor(int cols, int largest)
@@ -41,9 +32,10 @@ static class NBit
 
     /// <summary>Rounds every element to the nearest value of its block.</summary>
     /// <param name="matrix">(rows, cols).</param>
-    public static NBitBlocks Nearest(Matrix matrix, int block)
+    public static NBitBlocks Nearest(Matrix matrix, NBitGrid grid)
     {
-        var rounded = new NBitDraft(matrix.Rows, matrix.Cols, block);
+        int block = grid.Block;
+        var rounded = new NBitDraft(matrix.Rows, matrix.Cols, grid);
         for (int i = 0; i < matrix.Rows; i++)
         {
             var row = matrix.Row(i);
@@ -51,7 +43,7 @@ static class NBit
             {
                 if (j % block == 0)
                 {
-                    rounded.Scales[rounded.ScaleOf(i, j)] = Scale(row.Slice(j, Math.Min(block, matrix.Cols - j)));
+                    rounded.Scales[rounded.ScaleOf(i, j)] = Scale(row.Slice(j, Math.Min(block, matrix.Cols - j)), grid);
                 }
                 rounded.Set(i, j, row[j]);
             }
@@ -65,9 +57,10 @@ static class NBit
     /// </summary>
     /// <param name="matrix">W (rows, cols).</param>
     /// <param name="scales">One per row, of one block each; null chooses each block's when it is reached.</param>
-    public static NBitBlocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, int block, float[]? scales = null)
+    public static NBitBlocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, NBitGrid grid, float[]? scales = null)
     {
-        var rounded = new NBitDraft(matrix.Rows, matrix.Cols, block);
+        int block = grid.Block;
+        var rounded = new NBitDraft(matrix.Rows, matrix.Cols, grid);
         scales?.CopyTo(rounded.Scales, 0);
         var targets = matrix.Copy();
         for (int first = 0; first < matrix.Cols; first += Stripe)
@@ -88,7 +81,7 @@ static class NBit
                         {
                             ahead[k] += feedback.Carried(col + k, start, made[..j]);
                         }
-                        rounded.Scales[rounded.ScaleOf(i, col)] = Scale(ahead);
+                        rounded.Scales[rounded.ScaleOf(i, col)] = Scale(ahead, grid);
                     }
                     int known = Math.Max(0, col / block * block - start); // errors before the block are in the target
                     made[j] = matrix[i, col] - rounded.Set(i, col, target[col] + feedback.Carried(col, start + known, made[known..j]));
@@ -100,29 +93,36 @@ static class NBit
     }
 
     /// <summary>The best step for every row as a whole.</summary>
-    public static float[] RowScales(Matrix matrix)
+    public static float[] RowScales(Matrix matrix, NBitGrid grid)
     {
         var scales = new float[matrix.Rows];
         for (int i = 0; i < scales.Length; i++)
         {
-            scales[i] = Scale(matrix.Row(i));
+            scales[i] = Scale(matrix.Row(i), grid);
         }
         return scales;
     }
 
     /// <summary>Some matrix.</summary>
-    public static NBitBlocks Any(int rows, int cols, int block)
+    public static NBitBlocks Any(int rows, int cols, NBitGrid grid)
     {
-        var any = new NBitDraft(rows, cols, block);
+        var any = new NBitDraft(rows, cols, grid);
         Array.Fill(any.Scales, 1f / 128);
         return any.Done();
     }
 
-    /// <summary>The value −8…7 that stands for a number best; 0 on steps of nothing.</summary>
-    public static int Nearest(double number, float scale) => scale == 0 ? 0 : (int)Math.Clamp(Math.Round(number / scale), -8, 7);
+    /// <summary>The value that stands for a number best; 0 on steps of nothing.</summary>
+    public static int Nearest(double number, float scale, NBitGrid grid) =>
+        scale == 0 ? 0 : (int)Math.Clamp(Math.Round(number / scale), -grid.Half, grid.Half - 1);
 
-    /// <summary>The best step for a block; its sign is such that the extreme becomes −8, which has no positive twin.</summary>
-    static float Scale(ReadOnlySpan<double> block)
+    /// <summary>
+    /// The least step that is tried, in units of the one that reaches the extreme: cutting the extreme off a little makes all others
+    /// finer, which with fewer values is worth more.
+    /// </summary>
+    static double Finest(NBitGrid grid) => grid.Bits < 4 ? 0.58 : 0.76;
+
+    /// <summary>The best step for a block; its sign is such that the extreme becomes the most negative value, which has no positive twin.</summary>
+    static float Scale(ReadOnlySpan<double> block, NBitGrid grid)
     {
         double extreme = 0;
         foreach (double value in block)
@@ -134,14 +134,14 @@ static class NBit
             return 0;
         }
         float best = 0;
-        double least = double.PositiveInfinity;
-        foreach (double step in s_steps)
+        double finest = Finest(grid) - Finer / 2, least = double.PositiveInfinity;
+        for (double step = 1; step > finest; step -= Finer)
         {
-            float scale = (float)(step * extreme / -8);
+            float scale = (float)(step * extreme / -grid.Half);
             double loss = 0;
             foreach (double value in block)
             {
-                double error = value - (double)scale * Nearest(value, scale);
+                double error = value - (double)scale * Nearest(value, scale, grid);
                 loss += error * error;
             }
             if (loss < least)

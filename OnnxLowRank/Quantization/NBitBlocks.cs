@@ -1,15 +1,25 @@
+using System.Runtime.InteropServices;
 using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Quantization;
 
-/// <summary>A matrix in 4 bits with one scale per block of a row: element ≈ scale · value, values −8…7.</summary>
+/// <summary>A matrix in few bits with one scale per block of a row: element ≈ scale · value.</summary>
 /// <param name="Cols">Columns of the matrix; rows are stored up to a whole number of blocks, with zeros.</param>
-/// <param name="Block">Numbers that share a scale: a power of two, 16…256, as MatMulNBits takes it, or all columns.</param>
-/// <param name="Packed">MatMulNBits' layout, (rows, blocks, block/2): two values per byte, the earlier one in the low half, 8 standing for zero.</param>
+/// <param name="Grid">With blocks of a power of two, 16…256, as MatMulNBits takes them in 4 bits, or of all columns.</param>
+/// <param name="Packed">
+/// Up to 4 bits in MatMulNBits' layout, (rows, blocks, block/2): two values per byte, the earlier one in the low half, 8 standing for
+/// zero. Beyond that every value has a byte: (rows, cols).
+/// </param>
 /// <param name="Scales">(rows, blocks); negative ones occur.</param>
-sealed record NBitBlocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Packed, float[] Scales)
+sealed record NBitBlocks(int Rows, int Cols, NBitGrid Grid, ReadOnlyMemory<byte> Packed, float[] Scales)
 {
-    public int BlocksPerRow => NBit.BlocksOf(Cols, Block);
+    public int BlocksPerRow => NBit.BlocksOf(Cols, Grid.Block);
+
+    /// <summary>Whether two values share a byte of <see cref="Packed"/>.</summary>
+    public static bool AreHalves(NBitGrid grid) => grid.Bits <= 4;
+
+    /// <summary>Bytes of a row of <see cref="Packed"/>.</summary>
+    public static int RowBytes(int cols, NBitGrid grid) => AreHalves(grid) ? (NBit.BlocksOf(cols, grid.Block) * grid.Block + 1) / 2 : cols;
 
     /// <summary>One matrix of the rows of several, whose columns and blocks are the same.</summary>
     public static NBitBlocks Joined(IReadOnlyList<NBitBlocks> parts)
@@ -31,8 +41,13 @@ sealed record NBitBlocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Pac
     /// <summary>The values of a row, without padding.</summary>
     public void Read(int row, Span<sbyte> values)
     {
-        int bytes = NBit.PackedBytes(Cols, Block);
+        int bytes = RowBytes(Cols, Grid);
         var packed = Packed.Span.Slice(row * bytes, bytes);
+        if (!AreHalves(Grid))
+        {
+            MemoryMarshal.Cast<byte, sbyte>(packed).CopyTo(values);
+            return;
+        }
         for (int j = 0; j < values.Length; j++)
         {
             values[j] = (sbyte)(((packed[j / 2] >> (j % 2 * 4)) & 15) - 8);
@@ -71,7 +86,7 @@ sealed record NBitBlocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Pac
             var row = matrix.Row(i);
             for (int j = 0; j < Cols; j++)
             {
-                row[j] = (double)Scales[i * BlocksPerRow + j / Block] * values[j];
+                row[j] = (double)Scales[i * BlocksPerRow + j / Grid.Block] * values[j];
             }
         }
         return matrix;
@@ -80,7 +95,7 @@ sealed record NBitBlocks(int Rows, int Cols, int Block, ReadOnlyMemory<byte> Pac
     /// <summary>The same matrix on steps of at least a given size per row, of which there is one block.</summary>
     public NBitBlocks WithStepsOfAtLeast(ReadOnlySpan<float> smallest)
     {
-        var wider = new NBitDraft(Rows, Cols, Block);
+        var wider = new NBitDraft(Rows, Cols, Grid);
         var values = new sbyte[Cols];
         for (int i = 0; i < Rows; i++)
         {

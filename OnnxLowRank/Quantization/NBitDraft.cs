@@ -1,17 +1,18 @@
 namespace OnnxLowRank.Quantization;
 
-/// <summary>A matrix in 4 bits that is being made. Rows may be written by several threads.</summary>
+/// <summary>A matrix in few bits that is being made. Rows may be written by several threads.</summary>
 sealed class NBitDraft
 {
-    readonly int _rows, _cols, _block, _blocksPerRow, _rowBytes;
+    readonly NBitGrid _grid;
+    readonly int _rows, _cols, _blocksPerRow, _rowBytes;
     readonly byte[] _packed;
 
     /// <summary>All values are 0, on steps of 0.</summary>
-    public NBitDraft(int rows, int cols, int block)
+    public NBitDraft(int rows, int cols, NBitGrid grid)
     {
-        (_rows, _cols, _block, _blocksPerRow, _rowBytes) = (rows, cols, block, NBit.BlocksOf(cols, block), NBit.PackedBytes(cols, block));
+        (_grid, _rows, _cols, _blocksPerRow, _rowBytes) = (grid, rows, cols, NBit.BlocksOf(cols, grid.Block), NBitBlocks.RowBytes(cols, grid));
         _packed = new byte[rows * _rowBytes];
-        Array.Fill(_packed, (byte)0x88);
+        Array.Fill(_packed, (byte)(NBitBlocks.AreHalves(grid) ? 0x88 : 0));
         Scales = new float[rows * _blocksPerRow];
     }
 
@@ -19,18 +20,26 @@ sealed class NBitDraft
     public float[] Scales { get; }
 
     /// <summary>Index of an element's scale.</summary>
-    public int ScaleOf(int row, int col) => row * _blocksPerRow + col / _block;
+    public int ScaleOf(int row, int col) => row * _blocksPerRow + col / _grid.Block;
 
     /// <summary>Rounds one element; returns what it became.</summary>
     public double Set(int row, int col, double target)
     {
         float scale = Scales[ScaleOf(row, col)];
-        int value = NBit.Nearest(target, scale), shift = col % 2 * 4;
-        ref byte pair = ref _packed[row * _rowBytes + col / 2];
-        pair = (byte)((pair & (0xF0 >> shift)) | ((value + 8) << shift));
+        int value = NBit.Nearest(target, scale, _grid);
+        if (NBitBlocks.AreHalves(_grid))
+        {
+            int shift = col % 2 * 4;
+            ref byte pair = ref _packed[row * _rowBytes + col / 2];
+            pair = (byte)((pair & (0xF0 >> shift)) | ((value + 8) << shift));
+        }
+        else
+        {
+            _packed[row * _rowBytes + col] = (byte)value;
+        }
         return (double)scale * value;
     }
 
     /// <summary>The matrix; it is not written to any more.</summary>
-    public NBitBlocks Done() => new(_rows, _cols, _block, _packed, Scales);
+    public NBitBlocks Done() => new(_rows, _cols, _grid, _packed, Scales);
 }

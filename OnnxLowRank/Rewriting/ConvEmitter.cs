@@ -232,10 +232,10 @@ static class ConvEmitter
 
     static AddRows InFewBits(Emission emission, NBitBlocks rounded) => (name, dims, smallest) =>
     {
-        float factor = Unpacking.Factor(emission.WeightBits);
+        float factor = Unpacking.Factor(rounded.Grid.Bits, emission.WeightBits);
         var rows = rounded.WithStepsOfAtLeast(Array.ConvertAll(smallest, step => factor * Math.Max(step, float.Epsilon * 127)));
         var nodes = new List<NodeProto>();
-        string values = Unpacking.Add(emission.Graph, name, rows.Plain(transposed: false), dims, emission.WeightBits, nodes);
+        string values = Unpacking.Add(emission.Graph, name, rows, transposed: false, dims, emission.WeightBits, nodes);
         return Dequantized(emission, name, values, Unpacking.Scales(rows, emission.WeightBits), nodes);
     };
 

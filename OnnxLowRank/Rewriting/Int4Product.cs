@@ -22,7 +22,7 @@ static class Int4Product
         int blocks = weight.BlocksPerRow;
         return new(
             weight,
-            graph.AddConstant(TensorData.Wrap($"{name}_int4", TensorProto.Types.DataType.Uint8, weight.Packed, weight.Rows, blocks, weight.Block / 2)),
+            graph.AddConstant(TensorData.Wrap($"{name}_int4", TensorProto.Types.DataType.Uint8, weight.Packed, weight.Rows, blocks, weight.Grid.Block / 2)),
             graph.AddConstant(TensorData.Floats($"{name}_scale", weight.Scales, weight.Rows, blocks)));
     }
 
@@ -32,7 +32,7 @@ static class Int4Product
         var (weight, values, scales) = operand;
         string[] inputs = bias.Length == 0 ? [input, values, scales] : [input, values, scales, "", "", bias];
         return NodeAttributes.Create("MatMulNBits", graph.FreshName(name), inputs, [output], GraphEditor.MicrosoftDomain)
-            .With("K", weight.Cols).With("N", weight.Rows).With("bits", 4).With("block_size", weight.Block).With("accuracy_level", AccuracyLevel);
+            .With("K", weight.Cols).With("N", weight.Rows).With("bits", 4).With("block_size", weight.Grid.Block).With("accuracy_level", AccuracyLevel);
     }
 }
 

@@ -37,15 +37,15 @@ static class Int8Product
             graph.AddConstant(TensorData.Floats($"{name}_scale", weight.Scales, rows)));
     }
 
-    /// <summary>Adds the constants of a weight (out, in) that is stored in 4 bits with one scale per row.</summary>
+    /// <summary>Adds the constants of a weight (out, in) that is stored in few bits with one scale per row.</summary>
     /// <param name="bits">Of what it is unpacked to: 8 or 7.</param>
     /// <param name="nodes">Gets the nodes that unpack it.</param>
     public static Int8Operand AddWeight(GraphEditor graph, string name, NBitBlocks weight, int bits, List<NodeProto> nodes) => new(
-        Unpacking.Add(graph, name, weight.Plain(transposed: true), [weight.Cols, weight.Rows], bits, nodes),
+        Unpacking.Add(graph, name, weight, transposed: true, [weight.Cols, weight.Rows], bits, nodes),
         graph.AddConstant(TensorData.Floats($"{name}_scale", Unpacking.Scales(weight, bits), weight.Rows)));
 
     /// <summary>
-    /// Adds the constants of a weight (out, in) that is stored in 4 bits with a correction, and what makes 8 bits of their sum, in units
+    /// Adds the constants of a weight (out, in) that is stored in few bits with a correction, and what makes 8 bits of their sum, in units
     /// of its steps: <see cref="WeightOnly"/> → Round → Cast(int8). ONNX Runtime does it once, when the model is loaded.
     /// </summary>
     /// <param name="bits">Of the sum: 8 or 7.</param>

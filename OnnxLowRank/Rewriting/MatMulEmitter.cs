@@ -25,7 +25,7 @@ static class MatMulEmitter
     /// <summary>Nodes of y = x·Wᵀ (+ b) with a weight in few bits; the bias is the name of a constant, or empty.</summary>
     delegate IEnumerable<NodeProto> Product(string name, string input, string bias, string output);
 
-    /// <param name="rounded">The dense weight where it is stored in 4 bits.</param>
+    /// <param name="rounded">The dense weight where it is stored in few bits.</param>
     public static void Quantize(Emission emission, LayerPlan.Quantize plan, NBitDense? rounded)
     {
         var layer = plan.Layer;
@@ -44,7 +44,7 @@ static class MatMulEmitter
         {
             null => Int8(emission, Int8Product.AddWeight(emission.Graph, layer.Name, Quantization.Int8.PerRow(layer.ReadFloats(), layer.Out, bits: emission.WeightBits))),
             { Correction: { } correction } => Int8(emission, Int8Product.AddWeight(emission.Graph, layer.Name, rounded.Weight, correction, emission.WeightBits)),
-            _ => Int4(emission, layer.Name, rounded.Weight, plan.Block),
+            _ => InFewBits(emission, layer.Name, rounded.Weight, plan.Block),
         }, biases);
     }
 
@@ -61,7 +61,7 @@ static class MatMulEmitter
         }
     }
 
-    /// <param name="rounded">The factors where they are stored in 4 bits.</param>
+    /// <param name="rounded">The factors where they are stored in few bits.</param>
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, NBitPair? rounded)
     {
         var layer = plan.Layer;
@@ -73,7 +73,7 @@ static class MatMulEmitter
         string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
         var emit = plan.RunsOnIntegers
             ? rounded != null
-                ? QuantizedPair(emission, layer, Int4(emission, downName, rounded.Down, plan.Block), Int4(emission, upName, rounded.Up, plan.Block))
+                ? QuantizedPair(emission, layer, InFewBits(emission, downName, rounded.Down, plan.Block), InFewBits(emission, upName, rounded.Up, plan.Block))
                 : QuantizedPair(
                     emission, layer, Int8(emission, Int8Product.AddWeight(emission.Graph, downName, Quantization.Int8.PerRow(factors!.Down, plan.Rank, bits: emission.WeightBits))),
                     Int8(emission, Int8Product.AddWeight(emission.Graph, upName, Quantization.Int8.PerRow(factors.Up, layer.Out, bits: emission.WeightBits))))
@@ -90,7 +90,7 @@ static class MatMulEmitter
     static Product Int8(Emission emission, Int8Operand weight) =>
         (name, input, bias, output) => Int8Product.Nodes(emission.Graph, emission.Dialect, name, input, weight, bias, output);
 
-    static Product Int4(Emission emission, string layer, NBitBlocks weight, int block)
+    static Product InFewBits(Emission emission, string layer, NBitBlocks weight, int block)
     {
         if (block == 0)
         {
@@ -183,7 +183,7 @@ static class MatMulEmitter
         ? graph.SharedConstant(TensorData.Reals($"{TensorType.Name((int)plan.Reals.Run)}_0", plan.Reals.Run, [0], []))
         : "";
 
-    /// <summary>Adds a weight (rows, cols), given in floats or in 4 bits, as products of floats read it; returns the name of its float value.</summary>
+    /// <summary>Adds a weight (rows, cols), given in floats or in few bits, as products of floats read it; returns the name of its float value.</summary>
     static string AddStored(
         Emission emission, LayerPlan plan, string name, float[]? weight, NBitBlocks? rounded, int rows, int cols, Correction? correction = null)
     {

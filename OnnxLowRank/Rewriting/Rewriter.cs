@@ -69,7 +69,7 @@ sealed class Rewriter(
                 ConvTransposeEmitter.Quantize(emission, quantize);
                 break;
             case LayerPlan.Factorize factorize:
-                var pair = factorize.Format == WeightFormat.Int4 ? inFewBits[layer].Pair(factorize.FirstRank, factorize.Block, factorize.Slots) : null;
+                var pair = factorize.Format.IsFewBits() ? inFewBits[layer].Pair(factorize.FirstRank, factorize.Grid, factorize.Slots) : null;
                 if (layer.Kind == LayerKind.Conv)
                 {
                     ConvEmitter.Factorize(emission, factorize, decompositions[layer], pair);
@@ -80,7 +80,7 @@ sealed class Rewriter(
                 }
                 break;
             case LayerPlan.Quantize quantize:
-                var dense = quantize.Format != WeightFormat.Int4 ? null : quantize.Correction > 0 ? inFewBits[layer].Corrected(quantize.Correction) : inFewBits[layer].Dense(quantize.Block);
+                var dense = !quantize.Format.IsFewBits() ? null : quantize.Correction > 0 ? inFewBits[layer].Corrected(quantize.Correction) : inFewBits[layer].Dense(quantize.Grid);
                 if (layer.IsTable)
                 {
                     TableEmitter.Quantize(emission, quantize, dense);

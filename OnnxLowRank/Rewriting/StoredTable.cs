@@ -75,7 +75,7 @@ sealed class StoredTable
     {
         if (_bits == 4)
         {
-            string four = Unpacking.Four(_graph);
+            string four = Unpacking.Shift(_graph, 4);
             string low = Add(nodes, name, "BitShift", "low", [rows, four], node => node.With("direction", "LEFT"));
             string top = Add(nodes, name, "BitShift", "top", [rows, four], node => node.With("direction", "RIGHT"));
             string high = Add(nodes, name, "BitShift", "high", [top, four], node => node.With("direction", "LEFT"));

@@ -9,8 +9,8 @@ namespace OnnxLowRank.Rewriting;
 /// A weight that is stored in few bits and run in floats. What makes floats of it depends on constants alone, so ONNX Runtime does it
 /// once, when the model is loaded (DequantizeLinear it would run every time); a Cast to the layer's type follows where that is not float32:
 /// <code>
-/// 8 bits: Cast(W) → Mul(scale per output channel)      4 bits: <see cref="Unpacking"/> → Cast → Mul
-/// corrected: that of 4 bits → Add(MatMul(Cast(Up), Cast(Down)) → Mul(scale per output channel))
+/// 8 bits: Cast(W) → Mul(scale per output channel)      few bits: <see cref="Unpacking"/> → Cast → Mul
+/// corrected: that of few bits → Add(MatMul(Cast(Up), Cast(Down)) → Mul(scale per output channel))
 /// </code>
 /// </summary>
 static class WeightOnly
@@ -34,13 +34,13 @@ static class WeightOnly
         return Real(graph, name, integers, scales, type, [scales.Length, .. dims[2..].Select(_ => 1L)], []);
     }
 
-    /// <summary>The same in 4 bits, one block per row.</summary>
+    /// <summary>The same in few bits, one block per row.</summary>
     /// <param name="correction">What is added to the weight, a matrix then, or null.</param>
     public static string Add(
         GraphEditor graph, string name, NBitBlocks weight, TensorProto.Types.DataType type, long[] dims, bool transposed = false, Correction? correction = null)
     {
         var nodes = new List<NodeProto>();
-        string integers = Unpacking.Add(graph, name, weight.Plain(transposed), dims, Int8.Bits, nodes);
+        string integers = Unpacking.Add(graph, name, weight, transposed, dims, Int8.Bits, nodes);
         return Real(graph, name, integers, Unpacking.Scales(weight, Int8.Bits), type, ScaleDims(weight.Scales, dims, transposed), nodes, correction, transposed);
     }
 

@@ -1,15 +1,18 @@
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;
+using OnnxLowRank.Quantization;
 using OnnxLowRank.Rewriting;
 
 namespace OnnxLowRank.Tests.Rewriting;
 
-/// <summary>Layers in 4 bits: what ONNX Runtime computes is what was rounded, and its fast kernels compute it.</summary>
-public class Int4Tests
+/// <summary>Layers in few bits: what ONNX Runtime computes is what was rounded, and its fast kernels compute it.</summary>
+public class FewBitsRewritingTests
 {
     /// <summary>What quantizing activations to 8 bits does; a value in the wrong place, or a wrong scale, errs by 10 % and more.</summary>
     const double Noise = 0.03;
+
+    static readonly WeightFormat[] s_widths = [WeightFormat.Int3, WeightFormat.Int4, WeightFormat.Int5, WeightFormat.Int6];
 
     public static TheoryData<string, Dialect, int> Cases => [.. (
         from name in LayerCases.NamesWith("MatMul").Concat(LayerCases.NamesWith("Gemm")).Intersect(LayerCases.WithoutAddend)
@@ -41,7 +44,7 @@ public class Int4Tests
     public void A_dense_weight_computes_what_was_stored(string name, Dialect dialect, int block)
     {
         var bench = Open(name);
-        var dense = bench.InFewBits(bench.Layer).Dense(block);
+        var dense = bench.InFewBits(bench.Layer).Dense(new NBitGrid(4, block));
 
         AssertComputes(bench, dialect, new LayerPlan.Quantize(bench.Layer, WeightFormat.Int4, block), dense.Weight.Dequantize(), dense.Gains[0]);
     }
@@ -51,7 +54,7 @@ public class Int4Tests
     {
         var bench = Open(name);
         int rank = Bench.LowRank(bench.Layer);
-        var pair = bench.InFewBits(bench.Layer).Pair(rank, block);
+        var pair = bench.InFewBits(bench.Layer).Pair(rank, new NBitGrid(4, block));
         var product = new Matrix(bench.Layer.Out, bench.Layer.In);
         var (down, up) = (pair.Down.Dequantize(), pair.Up.Dequantize());
         for (int i = 0; i < product.Data.Length; i++)
@@ -82,10 +85,10 @@ public class Int4Tests
         tiny.Outputs("out");
         var bench = new Bench(tiny.Build(), new([Feed.Random("x", 64, inputs)]));
 
-        foreach (int block in new[] { 0, 16, 32 })
+        foreach (var plan in s_widths.Select(format => new LayerPlan.Quantize(bench.Layer, format)).Concat([new(bench.Layer, WeightFormat.Int4, 16), new(bench.Layer, WeightFormat.Int4, 32)]))
         {
-            var dense = bench.InFewBits(bench.Layer).Dense(block);
-            AssertComputes(bench, Dialect.Ort, new LayerPlan.Quantize(bench.Layer, WeightFormat.Int4, block), dense.Weight.Dequantize(), dense.Gains[0]);
+            var dense = bench.InFewBits(bench.Layer).Dense(plan.Grid);
+            AssertComputes(bench, Dialect.Ort, plan, dense.Weight.Dequantize(), dense.Gains[0]);
         }
     }
 
@@ -100,11 +103,11 @@ public class Int4Tests
         int rank = Bench.LowRank(bench.Layer);
         string output = bench.Layer.Uses[0].Output;
         var int4 = bench.InFewBits(bench.Layer);
-        foreach (LayerPlan plan in new LayerPlan[] { new LayerPlan.Quantize(bench.Layer, WeightFormat.Int4), new LayerPlan.Factorize(bench.Layer, rank, WeightFormat.Int4) })
+        foreach (var plan in s_widths.SelectMany(format => new LayerPlan[] { new LayerPlan.Quantize(bench.Layer, format), new LayerPlan.Factorize(bench.Layer, rank, format) }))
         {
             var rewritten = bench.Rewrite(dialect, _ => plan).Model;
             var expected = bench.Run(plan is LayerPlan.Quantize ? bench.Model : bench.Factorize(Bench.LowRank).Model, output)[0];
-            double error = plan is LayerPlan.Quantize ? int4.DenseError(0) : int4.ErrorOfPair(rank, 0) - bench.Decompose(bench.Layer).Error(rank);
+            double error = plan is LayerPlan.Quantize dense ? int4.ErrorOfDense(dense.Grid) : int4.ErrorOfPair(rank, ((LayerPlan.Factorize)plan).Grid) - bench.Decompose(bench.Layer).Error(rank);
 
             var actual = bench.Run(rewritten, output)[0];
 
@@ -123,7 +126,7 @@ public class Int4Tests
     {
         var bench = Open(name, opset);
         int rank = Bench.LowRank(bench.Layer);
-        string[] slow = ["MatMul", "Gemm", "MatMulInteger", "BitShift", "Concat", "Cast"];
+        string[] slow = ["MatMul", "Gemm", "MatMulInteger", "BitShift", "Slice", "Cast"];
         foreach (var (dialect, block, kernel) in new[] { (Dialect.Ort, 0, "DynamicQuantizeMatMul"), (Dialect.Onnx, 0, "DynamicQuantizeMatMul"), (Dialect.Ort, 32, "MatMulNBits") })
         {
             var dense = ModelRuns.Optimized(bench.Rewrite(dialect, layer => new LayerPlan.Quantize(layer, WeightFormat.Int4, block)).Model);
@@ -131,6 +134,13 @@ public class Int4Tests
 
             Assert.Equal((1, 2), (dense.GetValueOrDefault(kernel), pair.GetValueOrDefault(kernel)));
             Assert.Empty(dense.Keys.Concat(pair.Keys).Intersect(slow));
+        }
+        foreach (var format in s_widths)
+        {
+            var dense = ModelRuns.Optimized(bench.Rewrite(Dialect.Onnx, layer => new LayerPlan.Quantize(layer, format)).Model);
+
+            Assert.Equal(1, dense.GetValueOrDefault("DynamicQuantizeMatMul"));
+            Assert.Empty(dense.Keys.Intersect(slow));
         }
     }
 
@@ -143,6 +153,26 @@ public class Int4Tests
 
         Assert.Equal(2, nodes.Count);
         Assert.All(nodes, node => Assert.Equal(4, node.Attribute.Single(attribute => attribute.Name == "accuracy_level").I));
+    }
+
+    [Theory]
+    [InlineData(3, 1000, 384)]
+    [InlineData(4, 1000, 500)]
+    [InlineData(5, 1000, 672)]
+    [InlineData(6, 1000, 800)]
+    public void Numbers_take_the_bits_that_they_are_said_to(int bits, int numbers, int bytes)
+    {
+        var tiny = new TinyModel();
+        tiny.Input("x", null, 40);
+        tiny.Node("MatMul", ["x", tiny.Weight("w", 40, numbers / 40)], "y");
+        tiny.Node("Tanh", ["y"], "out");
+        tiny.Outputs("out");
+        var bench = new Bench(tiny.Build(), new([Feed.Random("x", 64, 40)]));
+        var plan = new LayerPlan.Quantize(bench.Layer, s_widths.Single(format => format.Bits() == bits));
+
+        var packed = bench.Rewrite(Dialect.Ort, _ => plan).Model.Graph.Initializer.MaxBy(tensor => tensor.RawData.Length)!;
+
+        Assert.Equal(bytes, packed.RawData.Length);
     }
 
     [Theory]
@@ -173,7 +203,7 @@ public class Int4Tests
         var rewritten = bench.Rewrite(Dialect.Ort, layer => new LayerPlan.Quantize(layer, WeightFormat.Int4)).Model;
 
         Assert.Equal(2, bench.Layer.Uses.Count);
-        Assert.Single(rewritten.Graph.Initializer, tensor => tensor.DataType == (int)TensorProto.Types.DataType.Uint8 && tensor.Dims.Count == 2);
+        Assert.Single(rewritten.Graph.Initializer, tensor => tensor.DataType == (int)TensorProto.Types.DataType.Uint8 && tensor.RawData.Length == 24 * 24 / 2);
         Assert.InRange(ModelRuns.Distance(bench.Run(bench.Model, "z")[0].Values, bench.Run(rewritten, "z")[0].Values), 1e-4, 0.3);
     }
 }
