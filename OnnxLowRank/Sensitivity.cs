@@ -8,7 +8,7 @@ namespace OnnxLowRank;
 
 /// <summary>
 /// What an error in one layer does to the model's output. Measured, because nothing about a weight tells it: one layer is
-/// factorized at a time, to two ranks, and the outputs are compared.
+/// factorized at a time, to two ranks, or rounded to few bits, and the outputs are compared.
 /// </summary>
 static class Sensitivity
 {
@@ -17,6 +17,9 @@ static class Sensitivity
 
     /// <summary>Gains outside of this are noise.</summary>
     const double SmallestGain = 0.1, LargestGain = 30;
+
+    /// <summary>No rounding is taken to do less, so that of two ways that do nothing the finer one is the better.</summary>
+    const double LeastDamage = 1e-12;
 
     /// <summary>Samples per measurement at most and at least; the divergence is smooth, so few suffice.</summary>
     const int MostSamples = 256, FewestSamples = 8;
@@ -31,10 +34,12 @@ static class Sensitivity
         clock.Enter("search");
         // These samples shape the plan, so they are taken from those that shape it anyway.
         var moments = workspace.Shares.Moments;
-        var samples = moments[..Math.Min(SamplesEach(workspace.Shares.Count, analysis.Decompositions.Values.Sum(Measurements)), moments.Length)];
+        var samples = moments[..Math.Min(SamplesEach(workspace.Shares.Count, analysis.Found.Layers.Sum(Measurements)), moments.Length)];
         workspace.ReleaseOriginal(samples);
         var measured = new Dictionary<Layer, DamageCurve>();
-        double Damage(LayerPlan.Factorize plan)
+        int Measurements(Layer layer) => (analysis.InFewBits.ContainsKey(layer) ? 1 : 0)
+            + (analysis.Decompositions.TryGetValue(layer, out var one) ? TriedRanks(one).Count() + (one.Tucker == null ? 0 : 1) + (one.Spatial == null ? 0 : 1) : 0);
+        double Damage(LayerPlan plan)
         {
             using var session = ModelSession.Open(rewriter.Apply([plan]).Model, workspace.Device, options.Threads);
             double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
@@ -51,11 +56,13 @@ static class Sensitivity
             var points = new List<(double Error, double Damage)>();
             foreach (int rank in TriedRanks(decomposition))
             {
-                points.Add((decomposition.Error(rank), Damage(new(layer, rank, WeightFormat.Float32))));
+                points.Add((decomposition.Error(rank), Damage(new LayerPlan.Factorize(layer, rank, WeightFormat.Float32))));
             }
             var curve = DamageCurve.Through(points);
+            var coarse = layer.IsTable ? new LayerPlan.Quantize(layer, WeightFormat.Int4) : new LayerPlan.Quantize(layer, WeightFormat.Int3, WeightOnly: true);
             measured[layer] = curve with
             {
+                PerRounding = analysis.InFewBits.TryGetValue(layer, out var rounded) && rounded.DenseError(coarse.Grid) is > 0 and var lost ? Math.Max(Damage(coarse), LeastDamage) / lost : null,
                 InputGain = decomposition.Tucker is { } tucker
                     ? Gain(curve, decomposition.InputError, tucker.MaxInputRank, rank => new(layer, layer.Out, WeightFormat.Float32, rank)) : curve.InputGain,
                 SpatialGain = decomposition.Spatial is { } spatial
@@ -66,8 +73,6 @@ static class Sensitivity
         var median = measured.Count > 0 ? measured.Values.OrderBy(curve => curve.At(s_triedErrors[0])).ElementAt(measured.Count / 2) : new(1, 1);
         return analysis.Found.Layers.ToDictionary(layer => layer, layer => measured.GetValueOrDefault(layer, median));
     }
-
-    static int Measurements(Decomposition decomposition) => TriedRanks(decomposition).Count() + (decomposition.Tucker == null ? 0 : 1) + (decomposition.Spatial == null ? 0 : 1);
 
     /// <summary>Samples per measurement, so that all measurements together keep within the work allowed.</summary>
     internal static int SamplesEach(int allSamples, int measurements) =>

@@ -353,8 +353,8 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         return algebra.Solve(gram, seen);
     }
 
-    /// <summary>Predicted <see cref="ErrorOfPair"/> at any rank: what cutting loses, and rounding as measured at a few ranks in up to 4 bits, and in proportion beyond.</summary>
-    public double PairError(int rank, NBitGrid grid, int slots = 1)
+    /// <summary>Predicted part of <see cref="ErrorOfPair"/> that is not the cut's: as measured at a few ranks in up to 4 bits, and in proportion beyond.</summary>
+    public double PairRounding(int rank, NBitGrid grid, int slots = 1)
     {
         int below = 1;
         while (below * RankRatio <= rank)
@@ -363,7 +363,7 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         }
         int above = Math.Min(below * RankRatio, slots == 1 ? decomposition!.MaxRank : slots == layer.KernelSize ? decomposition!.Tucker!.MaxInputRank : decomposition!.Spatial!.MaxRank);
         double share = above > below ? Math.Log((double)rank / below) / Math.Log((double)above / below) : 0;
-        return CutError(rank, slots) + Noise(grid) * ((1 - share) * Rounding(below, Measured(grid), slots) + share * Rounding(above, Measured(grid), slots));
+        return Noise(grid) * ((1 - share) * Rounding(below, Measured(grid), slots) + share * Rounding(above, Measured(grid), slots));
     }
 
     double Rounding(int rank, NBitGrid grid, int slots) => Math.Max(0, ErrorOfPair(rank, grid, slots) - CutError(rank, slots));

@@ -64,8 +64,8 @@ static class Candidates
     public static List<Candidate> Of(
         Layer layer, Decomposition? decomposition, NBitWeights? inFewBits, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
     {
-        Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
-        var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
+        Candidate Row(LayerPlan plan, double bytes, double cut, double rounding) => new(plan, bytes, cost.Time(plan), cut + rounding, damage.At(cut, rounding));
+        var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0, 0) };
         double noise = layer.IsTable ? WeightNoise : allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
         List<int> ranks = allowed.Factorizes && decomposition != null ? [.. Ranks(decomposition.MaxRank)] : [];
         foreach (var format in allowed.Formats.Where(canRun))
@@ -77,19 +77,19 @@ static class Candidates
                 {
                     var grid = new NBitGrid(format.Bits(), block);
                     table.Add(Row(
-                        new LayerPlan.Quantize(layer, format, block), FewBitsDenseBytes(layer, grid, allowed.WeightBits), inFewBits!.DenseError(grid) + (layer.IsTable ? 0 : Int8Noise)));
+                        new LayerPlan.Quantize(layer, format, block), FewBitsDenseBytes(layer, grid, allowed.WeightBits), 0, inFewBits!.DenseError(grid) + (layer.IsTable ? 0 : Int8Noise)));
                     table.AddRange(Corrections(grid).Select(rank => Row(
                         new LayerPlan.Quantize(layer, format, block, Correction: rank),
-                        FewBitsDenseBytes(layer, grid, Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, inFewBits.CorrectedError(rank) + noise)));
+                        FewBitsDenseBytes(layer, grid, Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, 0, inFewBits.CorrectedError(rank) + noise)));
                     table.AddRange(PlansInFewBits(format, onIntegers: true).Select(plan => plan with { Block = block }).Select(plan => Row(
-                        plan, FewBitsPairBytes(plan, allowed.WeightBits), FewBitsError(plan) + 2 * Int8Noise)));
+                        plan, FewBitsPairBytes(plan, allowed.WeightBits), Cut(plan), Rounding(plan) + 2 * Int8Noise)));
                 }
                 continue;
             }
             double rounding = format switch { WeightFormat.Int8 => noise, WeightFormat.Float16 => HalfNoise, _ => 0 };
             if (format != WeightFormat.Float32)
             {
-                table.Add(Row(new LayerPlan.Quantize(layer, format), format == WeightFormat.Int8 ? DenseBytes(layer) : HalfBytes(layer, weights: 1, layer.Elements), rounding));
+                table.Add(Row(new LayerPlan.Quantize(layer, format), format == WeightFormat.Int8 ? DenseBytes(layer) : HalfBytes(layer, weights: 1, layer.Elements), 0, rounding));
             }
             if (!allowed.Factorizes || decomposition == null)
             {
@@ -97,7 +97,7 @@ static class Candidates
             }
             foreach (var plan in Plans(layer, decomposition, format, onIntegers: format == WeightFormat.Int8))
             {
-                table.Add(Row(plan, FactorizedBytes(plan), CutError(plan) + 2 * rounding));
+                table.Add(Row(plan, FactorizedBytes(plan), Cut(plan), 2 * rounding));
             }
         }
         if (!allowed.KeepsForSpeed && table.Find(candidate => candidate.Plan is LayerPlan.Quantize) is { Plan: not null } onIntegers)
@@ -113,14 +113,14 @@ static class Candidates
                 new LayerPlan.Quantize(layer, format, WeightOnly: true),
                 format == WeightFormat.Float16 ? HalfBytes(layer, weights: 1, layer.Elements)
                     : (isFewBits ? NBitWeights.DenseBytes(layer, grid) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format),
-                isFewBits ? inFewBits!.DenseError(grid) : rounding));
+                0, isFewBits ? inFewBits!.DenseError(grid) : rounding));
             table.AddRange((isFewBits ? Corrections(grid) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
-                NBitWeights.DenseBytes(layer, grid) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format) + CorrectionBytes(layer, rank), inFewBits!.CorrectedError(rank))));
+                NBitWeights.DenseBytes(layer, grid) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format) + CorrectionBytes(layer, rank), 0, inFewBits!.CorrectedError(rank))));
             foreach (var plan in ranks.Count == 0 ? [] : isFewBits ? PlansInFewBits(format, onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
             {
                 var stored = plan with { WeightOnly = true };
-                table.Add(Row(stored, WeightOnlyBytes(stored), isFewBits ? FewBitsError(plan) : CutError(plan) + 2 * rounding));
+                table.Add(Row(stored, WeightOnlyBytes(stored), Cut(plan), isFewBits ? Rounding(plan) : 2 * rounding));
             }
         }
         return table;
@@ -130,10 +130,9 @@ static class Candidates
         IEnumerable<LayerPlan.Factorize> PlansInFewBits(WeightFormat format, bool onIntegers) => layer.IsTable || ranks.Count == 0 ? []
             : Plans(layer, decomposition!, format, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && inFewBits!.HasPairs(plan.Slots)));
 
-        // What the cut does is known from a measurement, what rounding adds is not.
-        double FewBitsError(LayerPlan.Factorize plan) => inFewBits!.PairError(plan.FirstRank, plan.Grid, plan.Slots) + (plan.Slots == 1 ? 0 : (Gain(plan) - 1) * InputError(plan));
+        double Rounding(LayerPlan.Factorize plan) => inFewBits!.PairRounding(plan.FirstRank, plan.Grid, plan.Slots);
 
-        double CutError(LayerPlan.Factorize plan) => (plan.IsSpatial ? 0 : decomposition!.Error(plan.Rank)) + (plan.Slots == 1 ? 0 : Gain(plan) * InputError(plan));
+        double Cut(LayerPlan.Factorize plan) => (plan.IsSpatial ? 0 : decomposition!.Error(plan.Rank)) + (plan.Slots == 1 ? 0 : Gain(plan) * InputError(plan));
 
         double InputError(LayerPlan.Factorize plan) => plan.IsSpatial ? decomposition!.SpatialError(plan.Rank) : decomposition!.InputError(plan.FirstRank);
 

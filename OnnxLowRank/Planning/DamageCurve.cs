@@ -12,6 +12,12 @@ readonly record struct DamageCurve(double Scale, double Exponent)
     /// <summary>The same for columns and rows.</summary>
     public double SpatialGain { get; init; } = 1;
 
+    /// <summary>
+    /// What rounding a dense weight does per unit of its error, or null where it was not measured: it hits all directions of the output
+    /// alike, where a cut spares those that carry most, so a curve through cuts makes too little of it.
+    /// </summary>
+    public double? PerRounding { get; init; }
+
     /// <summary>The error that does this damage.</summary>
     public double ErrorOf(double damage) => Math.Pow(damage / Scale, 1 / Exponent);
 
@@ -19,6 +25,9 @@ readonly record struct DamageCurve(double Scale, double Exponent)
     const double Flattest = 0.5, Steepest = 3;
 
     public double At(double error) => error <= 0 ? 0 : Scale * Math.Pow(error, Exponent);
+
+    /// <summary>What a cut and the rounding of what is left do together, or rounding alone.</summary>
+    public double At(double cut, double rounding) => PerRounding is { } each && cut == 0 ? each * rounding : At(cut + rounding);
 
     /// <param name="points">One or two pairs of error and damage.</param>
     public static DamageCurve Through(IReadOnlyList<(double Error, double Damage)> points)
