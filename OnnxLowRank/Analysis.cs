@@ -14,7 +14,7 @@ namespace OnnxLowRank;
 
 /// <summary>What is known of a model's layers before any plan is made: computed once, used by every probe.</summary>
 /// <param name="Decompositions">Of the layers that some rank makes smaller.</param>
-/// <param name="InFewBits">Of the layers that can be run in 4 bits; empty where those are not allowed.</param>
+/// <param name="InFewBits">Of the layers that can be run in few bits; empty where those are not allowed.</param>
 /// <param name="Shapes">Of the layers' inputs and outputs for one sample.</param>
 /// <param name="Positions">How often weights are applied to a sample, all uses together.</param>
 /// <param name="RunShapes">Of every value that enters a layer.</param>

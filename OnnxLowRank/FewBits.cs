@@ -8,10 +8,10 @@ using OnnxLowRank.Storage;
 
 namespace OnnxLowRank;
 
-/// <summary>From what calibration measured of a layer's inputs to what tells which errors of its weight matter in 4 bits.</summary>
+/// <summary>From what calibration measured of a layer's inputs to what tells which errors of its weight matter in few bits.</summary>
 static class FewBits
 {
-    /// <summary>What every input counts in 4 bits, in units of the average input's variance.</summary>
+    /// <summary>What every input counts in few bits, in units of the average input's variance.</summary>
     const double Damping = 1e-2;
 
     /// <param name="patches">Of a Conv where it was measured; null otherwise.</param>

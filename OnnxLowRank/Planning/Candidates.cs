@@ -58,7 +58,7 @@ static class Candidates
     const double OverheadPerNode = 130;
 
     /// <param name="decomposition">Null where no rank saves anything.</param>
-    /// <param name="inFewBits">Null where the layer cannot be run in 4 bits.</param>
+    /// <param name="inFewBits">Null where the layer cannot be run in few bits.</param>
     /// <param name="damage">What the layer's error does to the model's output.</param>
     /// <param name="canRun">Whether the layer can be run in a format.</param>
     public static List<Candidate> Of(

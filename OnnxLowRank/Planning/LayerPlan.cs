@@ -57,7 +57,7 @@ abstract record LayerPlan(Layer Layer)
     /// <summary>Elements of the weights that take the weight's place.</summary>
     internal virtual long Elements => Layer.Elements;
 
-    /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats, of 4 bits with channels' scales that in 8.</summary>
+    /// <summary>The plan whose kernels this one runs once the model is loaded: of weight-only ones that in floats, of few bits with channels' scales that in 8.</summary>
     internal virtual LayerPlan AsRun => this;
 
     /// <summary>Types of weights that are stored as floats, and of what runs where a plan does not run on integers.</summary>

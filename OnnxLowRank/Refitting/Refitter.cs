@@ -59,7 +59,7 @@ sealed class Refitter(
         {
             var inFloats = plan with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false };
             factorized.Add(inFloats);
-            // Nothing that is rewritten feeds a table. In 4 bits Up is fitted to the rounded Down instead, which matters more there.
+            // Nothing that is rewritten feeds a table. In few bits Up is fitted to the rounded Down instead, which matters more there.
             if (!plan.Format.IsFewBits() && plan.HasUp && !plan.Layer.IsTable && plan.Layer.Uses.All(use => use.Addend == null))
             {
                 fittable.Add(inFloats);

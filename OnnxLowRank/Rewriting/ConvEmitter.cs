@@ -30,7 +30,7 @@ static class ConvEmitter
     /// <param name="Scales">One per row.</param>
     sealed record Weight(string Value, float[] Scales, List<NodeProto> Nodes);
 
-    /// <param name="rounded">The dense weight where it is stored in 4 bits.</param>
+    /// <param name="rounded">The dense weight where it is stored in few bits.</param>
     public static void Quantize(Emission emission, LayerPlan.Quantize plan, NBitDense? rounded)
     {
         var layer = plan.Layer;
@@ -66,7 +66,7 @@ static class ConvEmitter
         }
     }
 
-    /// <param name="pair">The factors of a plan in 4 bits.</param>
+    /// <param name="pair">The factors of a plan in few bits.</param>
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, NBitPair? pair = null)
     {
         var layer = plan.Layer;
@@ -128,7 +128,7 @@ static class ConvEmitter
     /// <param name="IsPointwise">Whether it is 1×1; otherwise it has the layer's kernel, strides, pads, dilations and groups.</param>
     /// <param name="Axis">The only one of the kernel's that it goes along, or null for both.</param>
     /// <param name="After">Grid of what leaves it in 8 bits; null behind the last one and in floats.</param>
-    /// <param name="InFewBits">The weight where it is stored in 4 bits.</param>
+    /// <param name="InFewBits">The weight where it is stored in few bits.</param>
     sealed record Stage(string Suffix, float[] Weight, long[] Dims, bool IsPointwise, UInt8Grid? After, NBitBlocks? InFewBits = null, int? Axis = null);
 
     static List<Stage> Stages(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition, NBitPair? pair)
@@ -180,7 +180,7 @@ static class ConvEmitter
         return add(name, stage.Dims, SmallestSteps(rows, uses));
     }
 
-    /// <summary>Adds a weight, given in floats or in 4 bits, as convolutions of floats read it; returns the name of its float value.</summary>
+    /// <summary>Adds a weight, given in floats or in few bits, as convolutions of floats read it; returns the name of its float value.</summary>
     static string AddStored(Emission emission, LayerPlan plan, string name, float[] weight, NBitBlocks? rounded, long[] dims) =>
         rounded != null ? WeightOnly.Add(emission.Graph, name, rounded, plan.Layer.Type, dims)
         : !plan.StoresReals ? WeightOnly.Add(emission.Graph, name, Int8.PerRow(weight, (int)dims[0]), plan.Layer.Type, dims)

@@ -110,7 +110,7 @@ sealed record Emission(
             ? CorrectedBias.IfWorth(decomposition, rank, useIndex, isFree, refit.Biases[useIndex])
             : CorrectedBias.Of(decomposition, rank, useIndex, isFree, lost);
 
-    /// <summary>The biases of a layer's uses with its dense weight as it is, or as it was rounded to 4 bits.</summary>
+    /// <summary>The biases of a layer's uses with its dense weight as it is, or as it was rounded to few bits.</summary>
     public static double[]?[] Biases(Layer layer, NBitDense? rounded) => [.. layer.Uses.Select((use, i) => Gained(use, rounded?.Gains[i]) ?? use.Bias)];
 
     /// <summary>A use's bias with what makes good for a rounded weight; null where there is no such gain.</summary>

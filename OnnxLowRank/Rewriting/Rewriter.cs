@@ -16,7 +16,7 @@ namespace OnnxLowRank.Rewriting;
 sealed record Rewritten(OnnxModel Model, IReadOnlyDictionary<LayerUse, string> Inner, IReadOnlyList<string> InputsGone);
 
 /// <summary>Turns plans into models.</summary>
-/// <param name="inFewBits">Of the layers that can be run in 4 bits.</param>
+/// <param name="inFewBits">Of the layers that can be run in few bits.</param>
 /// <param name="provenance">Metadata that every rewritten model carries.</param>
 /// <param name="weightBits">Of weights that run on 8-bit kernels: 8 or 7. It changes numbers and what unpacks them, not what runs.</param>
 sealed class Rewriter(
