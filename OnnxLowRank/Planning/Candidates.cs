@@ -64,6 +64,7 @@ static class Candidates
     public static List<Candidate> Of(
         Layer layer, Decomposition? decomposition, NBitWeights? inFewBits, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
     {
+        // Rounding to few bits is as large as it was measured to be; that to 8 is a guess, for which the curve is good enough.
         Candidate Row(LayerPlan plan, double bytes, double cut, double rounding) => new(plan, bytes, cost.Time(plan), cut + rounding, damage.At(cut, rounding));
         var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0, 0) };
         double noise = layer.IsTable ? WeightNoise : allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
@@ -89,7 +90,7 @@ static class Candidates
             double rounding = format switch { WeightFormat.Int8 => noise, WeightFormat.Float16 => HalfNoise, _ => 0 };
             if (format != WeightFormat.Float32)
             {
-                table.Add(Row(new LayerPlan.Quantize(layer, format), format == WeightFormat.Int8 ? DenseBytes(layer) : HalfBytes(layer, weights: 1, layer.Elements), 0, rounding));
+                table.Add(Row(new LayerPlan.Quantize(layer, format), format == WeightFormat.Int8 ? DenseBytes(layer) : HalfBytes(layer, weights: 1, layer.Elements), rounding, 0));
             }
             if (!allowed.Factorizes || decomposition == null)
             {
@@ -113,7 +114,7 @@ static class Candidates
                 new LayerPlan.Quantize(layer, format, WeightOnly: true),
                 format == WeightFormat.Float16 ? HalfBytes(layer, weights: 1, layer.Elements)
                     : (isFewBits ? NBitWeights.DenseBytes(layer, grid) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format),
-                0, isFewBits ? inFewBits!.DenseError(grid) : rounding));
+                isFewBits ? 0 : rounding, isFewBits ? inFewBits!.DenseError(grid) : 0));
             table.AddRange((isFewBits ? Corrections(grid) : []).Select(rank => Row(
                 new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
                 NBitWeights.DenseBytes(layer, grid) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format) + CorrectionBytes(layer, rank), 0, inFewBits!.CorrectedError(rank))));
