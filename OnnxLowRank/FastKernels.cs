@@ -26,9 +26,7 @@ static class FastKernels
         {
             // Only a table's second factor is multiplied with; what is taken from a table is no product.
             { Layer.IsTable: true } => plan is { Layer.Kind: LayerKind.Gather } and LayerPlan.Factorize { Format: WeightFormat.Int8 } && !isInBlocks ? 1 : 0,
-            LayerPlan.Quantize { RunsOnIntegers: true } quantize when quantize.Block > 0 == isInBlocks => 1,
-            LayerPlan.Factorize { RunsOnIntegers: true } factorize when factorize.Block > 0 == isInBlocks =>
-                factorize.Products,
+            { RunsOnIntegers: true } when plan.Block > 0 == isInBlocks => plan is LayerPlan.Factorize factorize ? factorize.Products : 1,
             _ => 0,
         });
 }

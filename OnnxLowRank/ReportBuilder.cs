@@ -275,12 +275,10 @@ sealed class ReportBuilder(CompressionOptions options, Workspace workspace, Foun
         };
     }
 
-    static string Name(LayerPlan plan) => (plan, plan.Layer.StoredType) switch
+    static string Name(LayerPlan plan) => (plan.Format, plan.Layer.StoredType) switch
     {
-        (LayerPlan.Quantize { Format: var format }, _) when format.IsFewBits() => $"int{format.Bits()}",
-        (LayerPlan.Factorize { Format: var format }, _) when format.IsFewBits() => $"int{format.Bits()}",
-        (LayerPlan.Quantize { Format: WeightFormat.Int8 } or LayerPlan.Factorize { Format: WeightFormat.Int8 }, _) => "int8",
-        (LayerPlan.Quantize { Format: WeightFormat.Float16 } or LayerPlan.Factorize { Format: WeightFormat.Float16 }, _) or (_, TensorProto.Types.DataType.Float16) => "fp16",
+        (not (WeightFormat.Float32 or WeightFormat.Float16), _) => $"int{plan.Format.Bits()}",
+        (WeightFormat.Float16, _) or (_, TensorProto.Types.DataType.Float16) => "fp16",
         (_, TensorProto.Types.DataType.Bfloat16) => "bf16",
         (_, TensorProto.Types.DataType.Double) => "fp64",
         _ => "fp32",

@@ -51,6 +51,11 @@ static class Sensitivity
             double predicted = errorAt(rank), real = curve.ErrorOf(Damage(plan(rank)));
             return predicted > 0 ? Math.Clamp(real / predicted, SmallestGain, LargestGain) : 1;
         }
+        double? PerRounding(Layer layer, NBitWeights rounded)
+        {
+            var coarse = layer.IsTable ? new LayerPlan.Quantize(layer, WeightFormat.Int4) : new LayerPlan.Quantize(layer, WeightFormat.Int3, WeightOnly: true);
+            return rounded.DenseError(coarse.Grid) is > 0 and var lost ? Math.Max(Damage(coarse), LeastDamage) / lost : null;
+        }
         foreach (var (layer, decomposition) in analysis.Decompositions)
         {
             var points = new List<(double Error, double Damage)>();
@@ -59,10 +64,9 @@ static class Sensitivity
                 points.Add((decomposition.Error(rank), Damage(new LayerPlan.Factorize(layer, rank, WeightFormat.Float32))));
             }
             var curve = DamageCurve.Through(points);
-            var coarse = layer.IsTable ? new LayerPlan.Quantize(layer, WeightFormat.Int4) : new LayerPlan.Quantize(layer, WeightFormat.Int3, WeightOnly: true);
             measured[layer] = curve with
             {
-                PerRounding = analysis.InFewBits.TryGetValue(layer, out var rounded) && rounded.DenseError(coarse.Grid) is > 0 and var lost ? Math.Max(Damage(coarse), LeastDamage) / lost : null,
+                PerRounding = analysis.InFewBits.TryGetValue(layer, out var rounded) ? PerRounding(layer, rounded) : null,
                 InputGain = decomposition.Tucker is { } tucker
                     ? Gain(curve, decomposition.InputError, tucker.MaxInputRank, rank => new(layer, layer.Out, WeightFormat.Float32, rank)) : curve.InputGain,
                 SpatialGain = decomposition.Spatial is { } spatial

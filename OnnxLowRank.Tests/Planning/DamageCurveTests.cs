@@ -15,14 +15,15 @@ public class DamageCurveTests
     }
 
     [Fact]
-    public void Rounding_alone_does_what_was_measured_of_it_and_beside_a_cut_what_the_curve_says()
+    public void Rounding_does_what_was_measured_of_it_or_what_the_curve_says()
     {
         var curve = DamageCurve.Through([(0.03, 2 * Math.Pow(0.03, 1.5)), (0.2, 2 * Math.Pow(0.2, 1.5))]);
 
         var measured = curve with { PerRounding = 5 };
 
-        Assert.Equal([curve.At(0.01), curve.At(0.11)], [curve.At(0, 0.01), curve.At(0.1, 0.01)]);
-        Assert.Equal([0.05, curve.At(0.11), 0], [measured.At(0, 0.01), measured.At(0.1, 0.01), measured.At(0, 0)]);
+        Assert.Equal([curve.At(0.01), 0], [curve.OfRounding(0.01), curve.OfRounding(0)]);
+        Assert.Equal([0.05, 0], [measured.OfRounding(0.01), measured.OfRounding(0)]);
+        Assert.Equal(curve.At(0.11), measured.At(0.11));
     }
 
     [Fact]

@@ -64,72 +64,92 @@ static class Candidates
     public static List<Candidate> Of(
         Layer layer, Decomposition? decomposition, NBitWeights? inFewBits, ICostModel cost, DamageCurve damage, Func<WeightFormat, bool> canRun, Allowed allowed)
     {
-        // Rounding to few bits is as large as it was measured to be; that to 8 is a guess, for which the curve is good enough.
-        Candidate Row(LayerPlan plan, double bytes, double cut, double rounding) => new(plan, bytes, cost.Time(plan), cut + rounding, damage.At(cut, rounding));
-        var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0, 0) };
+        var table = new List<Candidate> { Row(new LayerPlan.Keep(layer), layer.Bytes, 0) };
         double noise = layer.IsTable ? WeightNoise : allowed.WeightBits < 8 ? Int7Noise : Int8Noise;
-        List<int> ranks = allowed.Factorizes && decomposition != null ? [.. Ranks(decomposition.MaxRank)] : [];
+        bool factorizes = allowed.Factorizes && decomposition != null;
         foreach (var format in allowed.Formats.Where(canRun))
         {
             if (format.IsFewBits())
             {
-                bool is4 = format == WeightFormat.Int4;
-                foreach (int block in inFewBits == null || (layer.IsTable && !is4) ? [] : allowed.Blocks.Where(block => block == 0 || (is4 && layer.Kind != LayerKind.Conv && !layer.IsTable)))
-                {
-                    var grid = new NBitGrid(format.Bits(), block);
-                    table.Add(Row(
-                        new LayerPlan.Quantize(layer, format, block), FewBitsDenseBytes(layer, grid, allowed.WeightBits), 0, inFewBits!.DenseError(grid) + (layer.IsTable ? 0 : Int8Noise)));
-                    table.AddRange(Corrections(grid).Select(rank => Row(
-                        new LayerPlan.Quantize(layer, format, block, Correction: rank),
-                        FewBitsDenseBytes(layer, grid, Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes, 0, inFewBits.CorrectedError(rank) + noise)));
-                    table.AddRange(PlansInFewBits(format, onIntegers: true).Select(plan => plan with { Block = block }).Select(plan => Row(
-                        plan, FewBitsPairBytes(plan, allowed.WeightBits), Cut(plan), Rounding(plan) + 2 * Int8Noise)));
-                }
+                table.AddRange(inFewBits == null ? [] : allowed.Blocks.Where(block => TakesBlocks(format, block)).SelectMany(block => OnIntegersInFewBits(format, block)));
                 continue;
             }
             double rounding = format switch { WeightFormat.Int8 => noise, WeightFormat.Float16 => HalfNoise, _ => 0 };
             if (format != WeightFormat.Float32)
             {
-                table.Add(Row(new LayerPlan.Quantize(layer, format), format == WeightFormat.Int8 ? DenseBytes(layer) : HalfBytes(layer, weights: 1, layer.Elements), rounding, 0));
+                table.Add(Row(new LayerPlan.Quantize(layer, format), format == WeightFormat.Int8 ? DenseBytes(layer) : HalfBytes(layer, weights: 1, layer.Elements), rounding));
             }
-            if (!allowed.Factorizes || decomposition == null)
-            {
-                continue;
-            }
-            foreach (var plan in Plans(layer, decomposition, format, onIntegers: format == WeightFormat.Int8))
-            {
-                table.Add(Row(plan, FactorizedBytes(plan), Cut(plan), 2 * rounding));
-            }
+            table.AddRange(Pairs(format, onIntegers: format == WeightFormat.Int8).Select(plan => Row(plan, FactorizedBytes(plan), Cut(plan) + 2 * rounding)));
         }
         if (!allowed.KeepsForSpeed && table.Find(candidate => candidate.Plan is LayerPlan.Quantize) is { Plan: not null } onIntegers)
         {
             table[0] = table[0] with { Time = table[0].Time + onIntegers.Time };
         }
-        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly.Where(format => format.IsFewBits() ? inFewBits != null : format != WeightFormat.Float16 || canRun(format)))
+        foreach (var format in layer.IsTable ? [] : allowed.WeightOnly)
         {
-            bool isFewBits = format.IsFewBits();
-            var grid = new NBitGrid(format.Bits());
-            double rounding = format == WeightFormat.Float16 ? HalfNoise : WeightNoise;
-            table.Add(Row(
-                new LayerPlan.Quantize(layer, format, WeightOnly: true),
-                format == WeightFormat.Float16 ? HalfBytes(layer, weights: 1, layer.Elements)
-                    : (isFewBits ? NBitWeights.DenseBytes(layer, grid) : layer.Elements + 4.0 * layer.Out) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format),
-                isFewBits ? 0 : rounding, isFewBits ? inFewBits!.DenseError(grid) : 0));
-            table.AddRange((isFewBits ? Corrections(grid) : []).Select(rank => Row(
-                new LayerPlan.Quantize(layer, format, WeightOnly: true, Correction: rank),
-                NBitWeights.DenseBytes(layer, grid) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format) + CorrectionBytes(layer, rank), 0, inFewBits!.CorrectedError(rank))));
-            foreach (var plan in ranks.Count == 0 ? [] : isFewBits ? PlansInFewBits(format, onIntegers: false) : Plans(layer, decomposition!, format, onIntegers: false))
-            {
-                var stored = plan with { WeightOnly = true };
-                table.Add(Row(stored, WeightOnlyBytes(stored), Cut(plan), isFewBits ? Rounding(plan) : 2 * rounding));
-            }
+            table.AddRange(format.IsFewBits() ? (inFewBits == null ? [] : StoredInFewBits(format)) : format == WeightFormat.Float16 && !canRun(format) ? [] : Stored(format));
         }
         return table;
 
+        Candidate Row(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.At(error));
+
+        // How much harm rounding to few bits does is measured; that of rounding to 8 is a guess, for which the curve is good enough.
+        Candidate Rounded(LayerPlan plan, double bytes, double error) => new(plan, bytes, cost.Time(plan), error, damage.OfRounding(error));
+
+        bool TakesBlocks(WeightFormat format, int block) =>
+            format == WeightFormat.Int4 ? block == 0 || (layer.Kind != LayerKind.Conv && !layer.IsTable) : block == 0 && !layer.IsTable;
+
+        IEnumerable<Candidate> OnIntegersInFewBits(WeightFormat format, int block)
+        {
+            var dense = new LayerPlan.Quantize(layer, format, block);
+            yield return Rounded(dense, FewBitsDenseBytes(layer, dense.Grid, allowed.WeightBits), inFewBits.DenseError(dense.Grid) + (layer.IsTable ? 0 : Int8Noise));
+            foreach (int rank in Corrections(dense.Grid))
+            {
+                double bytes = FewBitsDenseBytes(layer, dense.Grid, Int8.Bits) + CorrectionBytes(layer, rank) + OverheadPerNode * RequantizingNodes;
+                yield return Rounded(dense with { Correction = rank }, bytes, inFewBits.CorrectedError(rank) + noise);
+            }
+            foreach (var plan in PairsInFewBits(format, onIntegers: true))
+            {
+                var inBlocks = plan with { Block = block };
+                yield return Row(inBlocks, FewBitsPairBytes(inBlocks, allowed.WeightBits), Cut(plan) + Rounding(inBlocks) + 2 * Int8Noise);
+            }
+        }
+
+        IEnumerable<Candidate> StoredInFewBits(WeightFormat format)
+        {
+            var dense = new LayerPlan.Quantize(layer, format, WeightOnly: true);
+            double bytes = NBitWeights.DenseBytes(layer, dense.Grid) + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format);
+            yield return Rounded(dense, bytes, inFewBits.DenseError(dense.Grid));
+            foreach (int rank in Corrections(dense.Grid))
+            {
+                yield return Rounded(dense with { Correction = rank }, bytes + CorrectionBytes(layer, rank), inFewBits.CorrectedError(rank));
+            }
+            foreach (var plan in PairsInFewBits(format, onIntegers: false))
+            {
+                var stored = plan with { WeightOnly = true };
+                yield return Row(stored, WeightOnlyBytes(stored), Cut(plan) + Rounding(plan));
+            }
+        }
+
+        IEnumerable<Candidate> Stored(WeightFormat format)
+        {
+            bool isHalf = format == WeightFormat.Float16;
+            double rounding = isHalf ? HalfNoise : WeightNoise;
+            double bytes = isHalf ? HalfBytes(layer, weights: 1, layer.Elements) : layer.Elements + 4.0 * layer.Out + RealBiases(layer) + WeightOnlyOverhead(layer, 1, format);
+            yield return Row(new LayerPlan.Quantize(layer, format, WeightOnly: true), bytes, rounding);
+            foreach (var plan in Pairs(format, onIntegers: false))
+            {
+                var stored = plan with { WeightOnly = true };
+                yield return Row(stored, WeightOnlyBytes(stored), Cut(plan) + 2 * rounding);
+            }
+        }
+
         IEnumerable<int> Corrections(NBitGrid grid) => allowed.Factorizes && grid is { Bits: 4, Block: 0 } ? inFewBits!.CorrectionRanks : [];
 
-        IEnumerable<LayerPlan.Factorize> PlansInFewBits(WeightFormat format, bool onIntegers) => layer.IsTable || ranks.Count == 0 ? []
-            : Plans(layer, decomposition!, format, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && inFewBits!.HasPairs(plan.Slots)));
+        IEnumerable<LayerPlan.Factorize> Pairs(WeightFormat format, bool onIntegers) => factorizes ? Plans(layer, decomposition!, format, onIntegers) : [];
+
+        IEnumerable<LayerPlan.Factorize> PairsInFewBits(WeightFormat format, bool onIntegers) => layer.IsTable ? []
+            : Pairs(format, onIntegers).Where(plan => plan.Slots == 1 || (plan.Products == 2 && inFewBits!.HasPairs(plan.Slots)));
 
         double Rounding(LayerPlan.Factorize plan) => inFewBits!.PairRounding(plan.FirstRank, plan.Grid, plan.Slots);
 

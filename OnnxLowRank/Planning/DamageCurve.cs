@@ -26,8 +26,8 @@ readonly record struct DamageCurve(double Scale, double Exponent)
 
     public double At(double error) => error <= 0 ? 0 : Scale * Math.Pow(error, Exponent);
 
-    /// <summary>What a cut and the rounding of what is left do together, or rounding alone.</summary>
-    public double At(double cut, double rounding) => PerRounding is { } each && cut == 0 ? each * rounding : At(cut + rounding);
+    /// <summary>What rounding a dense weight to few bits does.</summary>
+    public double OfRounding(double error) => PerRounding * error ?? At(error);
 
     /// <param name="points">One or two pairs of error and damage.</param>
     public static DamageCurve Through(IReadOnlyList<(double Error, double Damage)> points)

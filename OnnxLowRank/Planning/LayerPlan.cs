@@ -52,7 +52,10 @@ static class WeightFormats
 
 /// <summary>What will happen to one layer.</summary>
 /// <remarks>Public properties are a plan's identity and its text; what follows from them is internal.</remarks>
-abstract record LayerPlan(Layer Layer)
+/// <param name="Format">How weights are stored; of a layer that stays as it is, its own floats.</param>
+/// <param name="Block">Numbers that share a scale, in few bits; 0: those of an output channel.</param>
+/// <param name="WeightOnly">Whether floats are made of weights when the model is loaded, and activations stay floats.</param>
+abstract record LayerPlan(Layer Layer, WeightFormat Format = WeightFormat.Float32, int Block = 0, bool WeightOnly = false)
 {
     /// <summary>Elements of the weights that take the weight's place.</summary>
     internal virtual long Elements => Layer.Elements;
@@ -61,52 +64,34 @@ abstract record LayerPlan(Layer Layer)
     internal virtual LayerPlan AsRun => this;
 
     /// <summary>Types of weights that are stored as floats, and of what runs where a plan does not run on integers.</summary>
-    internal virtual Reals Reals => Reals.Of(Layer);
+    internal Reals Reals => Format == WeightFormat.Float16 ? Reals.Halves(Layer, runs: !WeightOnly) : Reals.Of(Layer);
 
     /// <summary>Whether weights are stored as floats.</summary>
-    internal virtual bool StoresReals => true;
+    internal bool StoresReals => Format.IsReal();
 
     /// <summary>Whether activations are integers too.</summary>
-    internal virtual bool RunsOnIntegers => false;
+    internal bool RunsOnIntegers => !WeightOnly && !StoresReals;
+
+    /// <summary>Of weights in few bits.</summary>
+    internal NBitGrid Grid => new(Format.Bits(), Block);
 
     /// <summary>The layer stays as it is.</summary>
     public sealed record Keep(Layer Layer) : LayerPlan(Layer);
 
     /// <summary>The weight stays dense and is stored in few bits.</summary>
-    /// <param name="Block">Numbers that share a scale, in few bits; 0: those of an output channel.</param>
-    /// <param name="WeightOnly">Whether floats are made of the weight when the model is loaded, and activations stay floats.</param>
     /// <param name="Correction">Rank of what is added to a weight in 4 bits when the model is loaded; 0 for nothing.</param>
-    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false, int Correction = 0) : LayerPlan(Layer)
+    public sealed record Quantize(Layer Layer, WeightFormat Format, int Block = 0, bool WeightOnly = false, int Correction = 0) : LayerPlan(Layer, Format, Block, WeightOnly)
     {
-        internal override Reals Reals => Format == WeightFormat.Float16 ? Reals.Halves(Layer, runs: !WeightOnly) : base.Reals;
-
-        internal override bool StoresReals => Format.IsReal();
-
-        /// <summary>Of weights in few bits.</summary>
-        internal NBitGrid Grid => new(Format.Bits(), Block);
-
-        internal override bool RunsOnIntegers => !WeightOnly && !StoresReals;
-
         internal override LayerPlan AsRun => WeightOnly ? new Keep(Layer) : Format.IsFewBits() && Block == 0 && !Layer.IsTable ? new Quantize(Layer, WeightFormat.Int8) : this;
     }
 
     /// <summary>W becomes Up·Down; a Conv's kernel may also read combinations of its input channels.</summary>
     /// <param name="Rank">r, per group; out/groups where only the input's channels are combined.</param>
     /// <param name="InputRank">Combinations of a Conv's input channels, or null where the kernel reads the channels themselves.</param>
-    /// <param name="Block">As for <see cref="Quantize"/>.</param>
-    /// <param name="WeightOnly">As for <see cref="Quantize"/>.</param>
     /// <param name="IsSpatial">Whether a Conv's kernel becomes r columns and r rows instead.</param>
-    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0, bool WeightOnly = false, bool IsSpatial = false) : LayerPlan(Layer)
+    public sealed record Factorize(Layer Layer, int Rank, WeightFormat Format, int? InputRank = null, int Block = 0, bool WeightOnly = false, bool IsSpatial = false)
+        : LayerPlan(Layer, Format, Block, WeightOnly)
     {
-        internal override Reals Reals => Format == WeightFormat.Float16 ? Reals.Halves(Layer, runs: !WeightOnly) : base.Reals;
-
-        internal override bool StoresReals => Format.IsReal();
-
-        /// <summary>Of weights in few bits.</summary>
-        internal NBitGrid Grid => new(Format.Bits(), Block);
-
-        internal override bool RunsOnIntegers => !WeightOnly && !StoresReals;
-
         internal override LayerPlan AsRun => WeightOnly ? this with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false }
             : Format.IsFewBits() && Block == 0 ? this with { Format = WeightFormat.Int8 } : this;
 
