@@ -126,11 +126,12 @@ sealed class Bench
     }
 
     /// <summary>The plans with their factors fitted to each other on the first samples.</summary>
-    public (Rewritten Rewritten, IReadOnlyDictionary<Layer, RefittedUp> Refits) Refit(LayerPlan[] plans, int samples, double memory = 1e9)
+    public (Rewritten Rewritten, IReadOnlyDictionary<Layer, RefittedLayer> Refits) Refit(LayerPlan[] plans, int samples, double memory = 1e9)
     {
         var rewriter = RewriterFor(plans, Dialect.Ort);
         var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
-        var refits = new Refitter(Model, rewriter, decompositions, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1, memory).Refit(_sampling, _samples.All[..(samples - samples / 4)], _samples.All[(samples - samples / 4)..samples], plans);
+        var refits = new Refitter(Model, rewriter, decompositions, Int4, Ranges(decompositions.Values).Inside, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1, memory)
+            .Refit(_sampling, _samples.All[..(samples - samples / 4)], _samples.All[(samples - samples / 4)..samples], plans);
         return (rewriter.Apply(plans, refits), refits);
     }
 

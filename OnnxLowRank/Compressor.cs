@@ -69,7 +69,7 @@ public static class Compressor
         var rewriter = new Rewriter(workspace.Model, analysis.Decompositions, analysis.InFewBits, analysis.Ranges, options.Dialect, report.Provenance, options.WeightBits);
         var damage = Sensitivity.Of(workspace, analysis, rewriter, options, clock);
         double macs = analysis.Macs(found.Layers.Select(layer => new LayerPlan.Keep(layer)));
-        var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.Shapes, algebra, workspace.Device, options.Threads, macs, workspace.Memory);
+        var refitter = new Refitter(workspace.Model, rewriter, analysis.Decompositions, analysis.InFewBits, analysis.Ranges.Inside, analysis.Shapes, algebra, workspace.Device, options.Threads, macs, workspace.Memory);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, clock);
         var timer = Timer(workspace, analysis, options, output, cancellation);
         var times = Times(workspace, options);

@@ -1,4 +1,3 @@
-using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Refitting;
@@ -28,17 +27,11 @@ sealed class PlanSearch(
     /// <summary>Plans built and run on the search share, at most.</summary>
     const int MostProbes = 12;
 
-    /// <summary>Further plans, refitted before they are run, that which was found without being the first: fitting costs more than running, so it starts where the others ended.</summary>
-    const int MostRefittedProbes = 6;
-
     /// <summary>Layers made cheaper one by one when the bisection is done, at most; each try is a probe.</summary>
-    const int MostMoves = 6, MostRefittedMoves = 3;
+    const int MostMoves = 6;
 
     /// <summary>Of the plan's cost, per move: less is not worth a probe.</summary>
     const double LeastSaving = 0.02;
-
-    /// <summary>No fit has been seen to save more than this share of the cost.</summary>
-    const double LargestSaving = 0.45;
 
     /// <summary>Plans tried on the verification share towards a target, at most: each look widens the interval.</summary>
     const int MostLooks = 5;
@@ -64,7 +57,7 @@ sealed class PlanSearch(
     static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(0.5);
 
     readonly List<Probe> _probes = [];
-    readonly List<(Allotment Allotment, IReadOnlyDictionary<Layer, RefittedUp> Refits)> _refits = [];
+    readonly List<(Allotment Allotment, IReadOnlyDictionary<Layer, RefittedLayer> Refits)> _refits = [];
     VerifiedPlan? _staged;
     Allocation? _allocation;
     int _looks;
@@ -89,7 +82,7 @@ sealed class PlanSearch(
         var allocation = _allocation = new(tables, options.TimeShare);
         double best = Cheapest(allocation);
         var stepsBack = s_stepsBack.Select(step => best * step).Where(cost => cost < 1).Select(allocation.AtCost);
-        Allotment[] plans = best < 1 ? [Spent(allocation, allocation.AtCost(best)), .. stepsBack] : [];
+        Allotment[] plans = best < 1 ? [_isRefitted ? allocation.AtCost(best) : Spent(allocation, allocation.AtCost(best)), .. stepsBack] : [];
         clock.Enter("verify");
         VerifiedPlan? last = null;
         foreach (var plan in plans)
@@ -113,7 +106,7 @@ sealed class PlanSearch(
     Allotment Spent(Allocation allocation, Allotment plan)
     {
         var held = new HashSet<int>();
-        for (int i = 0; i < (_isRefitted ? MostRefittedMoves : MostMoves) && allocation.Cheapened(plan, held, LeastSaving) is var (moved, layer); i++)
+        for (int i = 0; i < MostMoves && allocation.Cheapened(plan, held, LeastSaving) is var (moved, layer); i++)
         {
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
             if (Judge(moved).IsGood)
@@ -132,6 +125,7 @@ sealed class PlanSearch(
     double Cheapest(Allocation allocation)
     {
         var tried = new List<(Allotment Allotment, bool IsGood)>();
+        int most = MostProbes;
         double all = allocation.At(0).Bytes;
         bool? Try(double cost)
         {
@@ -145,7 +139,7 @@ sealed class PlanSearch(
             {
                 return tried[known].IsGood; // between two costs there may be plans all the same
             }
-            if (tried.Count == (_isRefitted ? MostRefittedProbes : MostProbes))
+            if (tried.Count == most)
             {
                 return null;
             }
@@ -168,12 +162,13 @@ sealed class PlanSearch(
         }
         tried.Clear();
         _isRefitted = true;
+        most = refitter.Affordable([.. allocation.AtCost(best).Plans], workspace.Shares.Moments.Length);
         if (best < 1 && Try(best) != true)
         {
             _isRefitted = false; // the fits did not carry over to samples they have not seen
             return best;
         }
-        double refitted = BudgetSearch.Smallest(Math.Max(allocation.SmallestCost, best * (1 - LargestSaving)), best, Try);
+        double refitted = BudgetSearch.Below(best, allocation.SmallestCost, Try);
         _isRefitted = refitted < 1;
         return refitted;
     }
@@ -221,7 +216,7 @@ sealed class PlanSearch(
         var known = _refits.Find(item => item.Allotment.SameAs(allotment));
         if (known.Refits == null)
         {
-            known = (allotment, refitter.Refit(workspace.Sampling, workspace.Shares.Moments, workspace.Shares.Search, allotment.Plans));
+            known = (allotment, refitter.Refit(workspace.Sampling, workspace.Shares.Moments, workspace.Shares.Search, [.. allotment.Plans]));
             _refits.Add(known);
         }
         return rewriter.Apply(allotment.Plans, known.Refits);

@@ -25,6 +25,11 @@ sealed record InnerRanges(IReadOnlyDictionary<Layer, InnerRange> Outputs, IReadO
 /// <param name="Max">Likewise.</param>
 sealed record InnerRange(double[] Min, double[] Max)
 {
+    /// <summary>The span of what is left without a constant, whichever of several it is.</summary>
+    /// <param name="constants">(groups·k) each.</param>
+    public InnerRange Without(double[][] constants) => new(
+        [.. Min.Select((min, i) => min - constants.Max(constant => constant[i]))], [.. Max.Select((max, i) => max - constants.Min(constant => constant[i]))]);
+
     /// <summary>The grid for the first r numbers of each group.</summary>
     /// <param name="scales">(groups·r): the factor each number is multiplied by.</param>
     public UInt8Grid Grid(int groups, int rank, double[] scales)

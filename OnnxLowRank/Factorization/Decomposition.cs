@@ -36,8 +36,8 @@ sealed class Decomposition
         Spatial = spatial == null ? null : new(algebra, layer, spatial, patches, spill);
     }
 
-    Decomposition(Decomposition other) =>
-        (Layer, Means, MaxRank, Energy, _groups, _up, _dual, _down) = (other.Layer, other.Means, other.MaxRank, other.Energy, other._groups, other._up, other._dual, other._down);
+    Decomposition(Decomposition other, Layer layer, IReadOnlyList<double[]?> means, Kept down) =>
+        (Layer, Means, MaxRank, Energy, _groups, _up, _dual, _down) = (layer, means, other.MaxRank, other.Energy, other._groups, other._up, other._dual, down);
 
     /// <summary>(out, k), group after group.</summary>
     static float[] Floats(OutputBasis[] groups, Func<OutputBasis, Matrix> part)
@@ -66,7 +66,24 @@ sealed class Decomposition
     public SpatialPair? Spatial { get; private init; }
 
     /// <summary>The same, but that kernels behind a first convolution, which take a while to find, are any of their size.</summary>
-    public Decomposition WithAnyKernels() => new(this) { Tucker = Tucker?.WithAnyNumbers(), Spatial = Spatial?.WithAnyNumbers() };
+    public Decomposition WithAnyKernels() => new(this, Layer, Means, _down) { Tucker = Tucker?.WithAnyNumbers(), Spatial = Spatial?.WithAnyNumbers() };
+
+    /// <summary>The same directions of the output for W·M, and what else is applied to the input, behind M.</summary>
+    /// <param name="layer">With the weight W·M, and W·c in its biases.</param>
+    public Decomposition Behind(ILinearAlgebra algebra, InputFit fit, Layer layer, Spill spill) => new(
+        this, layer, [.. Means.Select((mean, use) => mean == null ? null : Less(mean, fit.Gains[use]))], spill.Keep(fit.Through(_down.Span, layer.In)))
+    {
+        Tucker = Tucker?.Behind(fit),
+        Spatial = Spatial?.Behind(algebra, fit),
+    };
+
+    /// <summary>A vector without another.</summary>
+    internal static double[] Less(double[] vector, double[] other)
+    {
+        var rest = new double[vector.Length];
+        TensorPrimitives.Subtract<double>(vector, other, rest);
+        return rest;
+    }
 
     /// <summary>The output's energy: variance summed over channels, or ‖W‖² where none was measured.</summary>
     public double Energy { get; }

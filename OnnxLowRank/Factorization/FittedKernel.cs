@@ -18,7 +18,7 @@ sealed class FittedKernel
     readonly ILinearAlgebra _algebra;
     readonly int _slots;
     readonly Kept _inverse, _image;
-    readonly double[][] _inputs, _lost;
+    double[][] _inputs, _lost;
     (int Rank, Matrix Weight)? _last;
 
     /// <param name="weight">W (C_out, in).</param>
@@ -60,6 +60,16 @@ sealed class FittedKernel
             _last = last = (rank, _algebra.Multiply(Matrix.LeftOf(_image.Span, Size, used), inverse, transposeRight: true));
         }
         return last.Weight;
+    }
+
+    /// <summary>The same kernels for inputs to which M is applied first, whose means are x's without c.</summary>
+    /// <param name="down">D as it was before M.</param>
+    public FittedKernel Behind(ILinearAlgebra algebra, InputFit fit, Matrix down)
+    {
+        var behind = (FittedKernel)MemberwiseClone();
+        behind._inputs = [.. _inputs.Zip(fit.Patches, (input, patch) => Decomposition.Less(input, PatchMoment.Project(algebra, new(1, patch.Length, patch), down, _slots).Data))];
+        behind._lost = [.. _lost.Zip(fit.Gains, Decomposition.Less)];
+        return behind;
     }
 
     /// <summary>A weight of this size that takes no time to find.</summary>

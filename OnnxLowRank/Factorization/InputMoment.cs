@@ -34,12 +34,12 @@ sealed class InputMoment
     /// <param name="matrix">M (rows, in), tap within channel, as a Conv's weight lies.</param>
     public Matrix Times(ILinearAlgebra algebra, Matrix matrix)
     {
-        var product = algebra.Multiply(ByTap(matrix), _channels.Read());
+        var product = algebra.Multiply(TapOrder.ByTap(matrix, _taps.Length), _channels.Read());
         for (int i = 0; _taps.Length > 1 && i < product.Rows; i++)
         {
             TensorPrimitives.Multiply<double>(product.Row(i), _taps[i % _taps.Length], product.Row(i));
         }
-        return ByChannel(product, matrix.Rows);
+        return TapOrder.ByChannel(product, _taps.Length);
     }
 
     /// <summary>What <see cref="Rounded"/> needs; the same one as long as somebody holds it.</summary>
@@ -88,7 +88,7 @@ sealed class InputMoment
         {
             perTap[i] = scales[i / _taps.Length];
         }
-        var rounded = ByChannel(NBit.WithFeedback(algebra, ByTap(matrix), feedback, grid with { Block = _size }, perTap).Dequantize(), matrix.Rows);
+        var rounded = TapOrder.ByChannel(NBit.WithFeedback(algebra, TapOrder.ByTap(matrix, _taps.Length), feedback, grid with { Block = _size }, perTap).Dequantize(), _taps.Length);
         var ordered = new NBitDraft(matrix.Rows, matrix.Cols, grid);
         scales.CopyTo(ordered.Scales, 0);
         for (int i = 0; i < matrix.Rows; i++)
@@ -99,42 +99,5 @@ sealed class InputMoment
             }
         }
         return ordered.Done();
-    }
-
-    /// <summary>(rows·taps, channels).</summary>
-    Matrix ByTap(Matrix matrix)
-    {
-        if (_taps.Length == 1)
-        {
-            return matrix;
-        }
-        var split = new Matrix(matrix.Rows * _taps.Length, _size);
-        Reorder(matrix.Data, split.Data, matrix.Rows, _size, _taps.Length);
-        return split;
-    }
-
-    Matrix ByChannel(Matrix split, int rows)
-    {
-        if (_taps.Length == 1)
-        {
-            return split;
-        }
-        var matrix = new Matrix(rows, _taps.Length * _size);
-        Reorder(split.Data, matrix.Data, rows, _taps.Length, _size);
-        return matrix;
-    }
-
-    /// <summary>(rows, outer, inner) → (rows, inner, outer).</summary>
-    static void Reorder(ReadOnlySpan<double> from, Span<double> to, int rows, int outer, int inner)
-    {
-        for (int i = 0; i < rows; i++)
-        {
-            var source = from.Slice(i * outer * inner, outer * inner);
-            var target = to.Slice(i * outer * inner, outer * inner);
-            for (int j = 0; j < source.Length; j++)
-            {
-                target[j % inner * outer + j / inner] = source[j];
-            }
-        }
     }
 }

@@ -79,6 +79,13 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     /// <summary>Weights that take as much room and as long to compute with, and no time to find.</summary>
     public NBitWeights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
 
+    /// <summary>Of W·M, which inputs that look alike but have other means are multiplied with.</summary>
+    /// <param name="layer">With the weight W·M.</param>
+    /// <param name="decomposition">Behind M, too.</param>
+    /// <param name="shifts">Per use, what E[x] is more than the mean of those inputs, as the kernel reads it (in).</param>
+    public NBitWeights Behind(Layer layer, Decomposition? decomposition, double[][] shifts) =>
+        new(algebra, layer, decomposition, moment, [.. means.Select((mean, use) => mean == null ? null : Decomposition.Less(mean, shifts[use]))], spill);
+
     /// <summary>Bytes of values and scales of the dense weight.</summary>
     public static double DenseBytes(Layer layer, NBitGrid grid) => layer.IsTable ? grid.Bytes(layer.In, layer.Out) : grid.Bytes(layer.Out, layer.In);
 

@@ -10,7 +10,7 @@ sealed class SpatialPair
     readonly SpatialBasis _basis;
     readonly int _outputs, _width;
     readonly Kept _rows;
-    readonly FittedKernel? _fitted;
+    FittedKernel? _fitted;
 
     /// <summary>Whether the rows' numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
     bool _hasAnyNumbers;
@@ -40,6 +40,15 @@ sealed class SpatialPair
         return copy;
     }
 
+    /// <summary>The same pairs for inputs to which M is applied first.</summary>
+    public SpatialPair Behind(ILinearAlgebra algebra, InputFit fit)
+    {
+        var (behind, columns) = ((SpatialPair)MemberwiseClone(), ColumnsOf(_basis));
+        behind.Columns = fit.Through(Columns, columns.Cols);
+        behind._fitted = _fitted?.Behind(algebra, fit, columns);
+        return behind;
+    }
+
     /// <summary>The largest rank that can be cut.</summary>
     public int MaxRank => _basis.Energy.Length;
 
@@ -50,7 +59,7 @@ sealed class SpatialPair
     public Spectrum Spectrum => _fitted?.Spectrum ?? new(_basis.Energy, _basis.Total);
 
     /// <summary>The first Conv's weight at every rank, (k, C_in·k_h).</summary>
-    public float[] Columns { get; }
+    public float[] Columns { get; private set; }
 
     /// <summary>The first Conv's weight (r, C_in·k_h) and the factors its outputs were multiplied by.</summary>
     /// <param name="balanced">As in <see cref="Decomposition.Scales"/>.</param>

@@ -17,7 +17,7 @@ sealed class Tucker
     readonly Matrix _dual;
     readonly int _taps;
     readonly Kept _kernel;
-    readonly FittedKernel? _fitted;
+    FittedKernel? _fitted;
 
     /// <summary>Whether the kernel's numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
     bool _hasAnyNumbers;
@@ -47,6 +47,15 @@ sealed class Tucker
         return copy;
     }
 
+    /// <summary>The same ways for inputs to which M is applied first.</summary>
+    public Tucker Behind(InputFit fit)
+    {
+        var behind = (Tucker)MemberwiseClone();
+        behind.Entry = fit.Through(Entry, _input.Entry.Cols);
+        behind._fitted = _fitted?.Behind(_algebra, fit, _input.Entry);
+        return behind;
+    }
+
     /// <summary>The largest input rank that can be cut.</summary>
     public int MaxInputRank => _input.MaxRank;
 
@@ -57,7 +66,7 @@ sealed class Tucker
     public Spectrum InputSpectrum => _fitted?.Spectrum ?? new(_input.Energy, _input.Total);
 
     /// <summary>Entry of every rank, (k, C_in).</summary>
-    public float[] Entry { get; }
+    public float[] Entry { get; private set; }
 
     /// <summary>The first Conv's weight (r_in, C_in) and the factors its outputs were multiplied by.</summary>
     /// <param name="balanced">As in <see cref="Decomposition.Scales"/>.</param>

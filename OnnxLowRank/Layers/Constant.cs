@@ -39,6 +39,12 @@ sealed class Constant
         }
     }
 
+    Constant(Constant other, TensorProto tensor)
+    {
+        (Root, Type, StoredType, Dims) = (other.Root, other.Type, other.StoredType, other.Dims);
+        (_tensor, _steps, _index, _inputsAreConstant) = (tensor, [], other._index, other._inputsAreConstant);
+    }
+
     /// <summary>The name of the initializer, or of the Constant node's output, that everything is read from.</summary>
     public string Root { get; }
 
@@ -56,6 +62,12 @@ sealed class Constant
 
     /// <summary>Bytes of the stored tensor.</summary>
     public long StoredBytes => _tensor.StoredBytes();
+
+    /// <summary>Another constant of the same shape and types, of which the graph knows nothing.</summary>
+    /// <param name="values">Row-major in <see cref="Dims"/>; not rounded, whatever they will be stored in.</param>
+    /// <param name="spill">Where they wait.</param>
+    public Constant With(float[] values, Spill spill) =>
+        new(this, TensorData.Wrap(Root, DataType.Float, spill.Keep(TensorData.Floats(Root, values, Dims).RawData.Memory), Dims));
 
     /// <summary>The same text for two values that are computed alike from the same root.</summary>
     public string Signature => string.Join(' ', [Root, .. _steps.Select(Describe)]);
@@ -168,7 +180,7 @@ sealed class Constant
     }
 
     /// <summary>The same as <see cref="Read"/> gives, without a copy where they lie in memory or in a mapped file as they are used.</summary>
-    public Kept Open() => _steps.Count == 0 && StoredType == DataType.Float && _tensor.HasRawData && BitConverter.IsLittleEndian
+    public Kept Open() => _steps.Count == 0 && _tensor.DataType == (int)DataType.Float && _tensor.HasRawData && BitConverter.IsLittleEndian
         ? new(_tensor.RawData.Memory)
         : new(Read());
 

@@ -13,6 +13,9 @@ static class BudgetSearch
     /// <summary>Costs closer than this ratio are the same.</summary>
     const double Resolution = 1.01;
 
+    /// <summary>The next cost, in units of one that is good.</summary>
+    const double FirstStep = 0.9;
+
     /// <summary>
     /// Bisects the cost on a logarithmic scale. It assumes that goodness rises with cost; the probes are the evidence.
     /// </summary>
@@ -22,11 +25,34 @@ static class BudgetSearch
     /// <returns>The smallest cost found good, or <paramref name="good"/> when none was.</returns>
     public static double Smallest(double smallest, double good, Func<double, bool?> isGood)
     {
-        double bad = smallest;
-        if (isGood(smallest) == true)
+        return isGood(smallest) == true ? smallest : Bisected(smallest, good, isGood);
+    }
+
+    /// <summary>
+    /// The same from a good cost downwards, in steps that grow, until one is bad: for few probes, when what is looked for is not far away.
+    /// </summary>
+    /// <inheritdoc cref="Smallest"/>
+    public static double Below(double good, double smallest, Func<double, bool?> isGood)
+    {
+        for (double step = FirstStep; good > smallest; step *= step)
         {
-            return smallest;
+            double next = Math.Max(smallest, good * step);
+            switch (isGood(next))
+            {
+                case true:
+                    good = next;
+                    break;
+                case false:
+                    return Bisected(next, good, isGood);
+                case null:
+                    return good;
+            }
         }
+        return good;
+    }
+
+    static double Bisected(double bad, double good, Func<double, bool?> isGood)
+    {
         while (good / bad > Resolution)
         {
             double middle = Math.Sqrt(good * bad);

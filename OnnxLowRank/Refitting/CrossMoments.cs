@@ -5,61 +5,54 @@ using OnnxLowRank.Numerics;
 namespace OnnxLowRank.Refitting;
 
 /// <summary>
-/// Moments of two vectors seen together, per group: h (r) between the factors of the rewritten model, y (m) the original's
-/// output. Summed in double from each run's means and products about them.
+/// Moments of two vectors seen together: h (n) in the rewritten model, y (n) at the same place of the original. Summed in double from each run's
+/// means and products about them.
 /// </summary>
-sealed class CrossMoments(int groups, int rank, int size)
+sealed class CrossMoments(int size)
 {
-    readonly double[] _h = new double[groups * rank];
-    readonly double[] _y = new double[groups * size];
-    readonly double[] _hh = new double[groups * rank * rank];
-    readonly double[] _yh = new double[groups * size * rank];
+    readonly double[] _h = new double[size], _y = new double[size];
+    readonly double[] _hh = new double[size * size], _yh = new double[size * size];
 
-    /// <summary>Numbers of h per vector, all groups together.</summary>
-    public int Channels => groups * rank;
+    /// <summary>n.</summary>
+    public int Size => size;
 
     public double Count { get; private set; }
 
-    /// <summary>Adds one run: the means of h and y, and about those Σh·hᵀ and Σy·hᵀ, each with the groups outermost.</summary>
+    /// <summary>Adds one run: the means of h and y, and about those Σh·hᵀ and Σy·hᵀ.</summary>
     public void Add(double count, ReadOnlySpan<float> h, ReadOnlySpan<float> y, ReadOnlySpan<float> hh, ReadOnlySpan<float> yh)
     {
         Count += count;
         Moments.Accumulate(count, h, _h);
         Moments.Accumulate(count, y, _y);
-        for (int g = 0; g < groups; g++)
-        {
-            ReadOnlySpan<float> hMean = h.Slice(g * rank, rank), yMean = y.Slice(g * size, size);
-            int ofH = rank * rank, ofY = size * rank;
-            Moments.Accumulate(count, hMean, hMean, hh.Slice(g * ofH, ofH), _hh.AsSpan(g * ofH, ofH));
-            Moments.Accumulate(count, yMean, hMean, yh.Slice(g * ofY, ofY), _yh.AsSpan(g * ofY, ofY));
-        }
+        Moments.Accumulate(count, h, h, hh, _hh);
+        Moments.Accumulate(count, y, h, yh, _yh);
     }
 
-    public double[] MeanH(int group) => Mean(_h, group, rank);
+    public double[] MeanH() => Mean(_h);
 
-    public double[] MeanY(int group) => Mean(_y, group, size);
+    public double[] MeanY() => Mean(_y);
 
-    double[] Mean(double[] sums, int group, int length)
+    double[] Mean(double[] sums)
     {
-        var mean = new double[length];
-        TensorPrimitives.Divide<double>(sums.AsSpan(group * length, length), Count, mean);
+        var mean = new double[size];
+        TensorPrimitives.Divide<double>(sums, Count, mean);
         return mean;
     }
 
-    /// <summary>Cov(h), (r, r).</summary>
-    public Matrix CovarianceH(int group) => Centred(_hh, group, MeanH(group), MeanH(group));
+    /// <summary>E[h·hᵀ], (n, n), about the mean or, when not <paramref name="centred"/>, about zero.</summary>
+    public Matrix SecondH(bool centred) => Second(_hh, _h, centred);
 
-    /// <summary>Cov(y, h), (m, r).</summary>
-    public Matrix CovarianceYH(int group) => Centred(_yh, group, MeanY(group), MeanH(group));
+    /// <summary>The same of E[y·hᵀ].</summary>
+    public Matrix SecondYH(bool centred) => Second(_yh, _y, centred);
 
-    Matrix Centred(double[] sums, int group, double[] left, double[] right)
+    Matrix Second(double[] products, double[] left, bool centred)
     {
-        int elements = left.Length * right.Length;
-        var matrix = new Matrix(left.Length, right.Length, sums.AsSpan(group * elements, elements).ToArray());
-        TensorPrimitives.Divide<double>(matrix.Data, Count, matrix.Data);
-        for (int i = 0; i < left.Length; i++)
+        var matrix = new Matrix(size, size);
+        TensorPrimitives.Divide<double>(products, Count, matrix.Data);
+        double[] rows = Mean(left), cols = MeanH();
+        for (int i = 0; centred && i < size; i++)
         {
-            TensorPrimitives.MultiplyAdd(right, -left[i], matrix.Row(i), matrix.Row(i));
+            TensorPrimitives.MultiplyAdd(cols, -rows[i], matrix.Row(i), matrix.Row(i));
         }
         return matrix;
     }

@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Microsoft.ML.OnnxRuntime;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
@@ -13,68 +12,74 @@ using OnnxLowRank.Storage;
 namespace OnnxLowRank.Refitting;
 
 /// <summary>
-/// Fits factorized layers to what the rewritten layers before them really feed them, in graph order. With h the numbers that Up is
-/// applied to in the rewritten model and y the original's output, Up and the bias become the least-squares solution of
-/// y ≈ Up·h + b, pulled a little towards the old Up: Up = (Cov(y, h) + λ·Up₀)·(Cov(h) + λ·I)⁻¹, an (r, r) problem whatever the layer is.
+/// Fits layers to what the rewritten layers before them really feed them, in graph order. With x̃ what a layer reads in the rewritten model and x what it read in the
+/// original, x ≈ M·x̃ + c is the least-squares guess at x: it takes back what part of the earlier layers' error can be told from x̃, and shrinks what is noise. The layer
+/// becomes W·M with bias b + W·c before it is cut or rounded, whatever its plan is; that costs neither bytes nor time.
 /// </summary>
 /// <remarks>
 /// A block of layers is fitted at a time, with all earlier ones already fitted: were all fitted at once, each would correct the same
-/// error again. Samples that neither the old Up nor the new one has seen choose λ, and a fit is kept only where it lowers the
-/// layer's error on them.
+/// error again. Samples that M has not seen choose λ, see <see cref="InputRegression"/>, and a fit is kept only where it lowers the error that reaches the layer's output on them.
 /// </remarks>
+/// <param name="inside">Spans between the factors of Conv layers.</param>
 /// <param name="macs">Multiply-adds that a sample takes in the original's layers.</param>
-/// <param name="memory">Bytes for the moments of a block. Layers that take too much of it keep the Up that was cut.</param>
+/// <param name="memory">Bytes for the moments of a block. Layers that take too much of it stay as they are.</param>
 sealed class Refitter(
-    OnnxModel model, Rewriter rewriter, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<string, long[]> shapes,
-    ILinearAlgebra algebra, Device device, int threads, double macs, double memory)
+    OnnxModel model, Rewriter rewriter, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, NBitWeights> inFewBits, InnerRanges inside,
+    IReadOnlyDictionary<string, long[]> shapes, ILinearAlgebra algebra, Device device, int threads, double macs, double memory)
 {
-    /// <summary>λ in units of the mean variance of h.</summary>
-    static readonly double[] s_dampings = [1e-2, 1e-1, 1, 10];
-
     /// <summary>Samples fitted to at most, and at least as far as there are any; a quarter as many judge the fits.</summary>
     const int MostSamples = 512, FewestSamples = 16;
 
-    /// <summary>Vectors per direction that is fitted from which on more of them change nothing that matters: their noise is that share of what is lost anyway.</summary>
-    const double EnoughVectors = 64;
+    /// <summary>Vectors per channel from which on more of them change nothing that matters: their noise is that share of what is lost anyway.</summary>
+    const double EnoughVectors = 32;
 
-    /// <summary>Blocks, and so sessions, at most and at least.</summary>
-    const int MostBlocks = 8, FewestBlocks = 6;
+    /// <summary>Channels of an input from which on there are hardly enough samples to say how they mix.</summary>
+    const int Widest = 1024;
 
-    /// <summary>Multiply-adds for the fits of one plan, about: half a minute on a small machine. Large models get fewer and larger blocks, then fewer samples.</summary>
-    const double MostMacs = 2e12;
+    /// <summary>Blocks, and so sessions, at least, where there are as many layers.</summary>
+    const int FewestBlocks = 6;
+
+    /// <summary>Multiply-adds for the fits of one plan, about: five seconds on a small machine. Large models get fewer and larger blocks, then fewer samples.</summary>
+    const double MostMacs = 2.5e11;
+
+    /// <summary>The same for all plans that one search runs, within these numbers of plans: fitting costs more than running.</summary>
+    const double MostMacsOfAll = 2e12;
+
+    const int FewestFits = 2, MostFits = 4;
 
     /// <summary>Solving takes about as many times a layer's moments.</summary>
     const int Solving = 3;
 
-    sealed record Fit(LayerPlan.Factorize Plan, CrossMoments[] Fitting, CrossMoments[] Judging);
+    sealed record Fit(LayerPlan Plan, CrossMoments[] Fitting, CrossMoments[] Judging);
 
-    /// <summary>New Up factors and biases for the layers of a plan where they help.</summary>
+    /// <summary>How many plans a search may fit.</summary>
+    /// <param name="samples">That shape the plans.</param>
+    public int Affordable(IReadOnlyCollection<LayerPlan> plans, int samples)
+    {
+        List<LayerPlan> fittable = [.. plans.Where(IsFittable)];
+        var (blocks, most) = Effort(fittable, samples);
+        double running = 1.25 * blocks * most * macs;
+        double rounding = fittable.Where(plan => plan.Format.IsFewBits()).Sum(plan => (double)plan.Layer.In * plan.Layer.In * (plan.Layer.In + plan.Layer.Out));
+        return (int)Math.Clamp(MostMacsOfAll / (running + rounding), FewestFits, MostFits);
+    }
+
+    /// <summary>What takes the place of a plan's layers where that helps.</summary>
     /// <param name="samples">Samples that shape the plan, which are fitted to.</param>
     /// <param name="judges">Samples that did not shape any factor.</param>
-    public IReadOnlyDictionary<Layer, RefittedUp> Refit(Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, IEnumerable<LayerPlan> plans)
+    public IReadOnlyDictionary<Layer, RefittedLayer> Refit(Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, IReadOnlyCollection<LayerPlan> plans)
     {
-        // In floats: what rounding adds is noise that no bias or mixture removes.
-        var (factorized, fittable) = (new List<LayerPlan.Factorize>(), new List<LayerPlan.Factorize>());
-        foreach (var plan in plans.OfType<LayerPlan.Factorize>())
+        var refits = new Dictionary<Layer, RefittedLayer>();
+        List<LayerPlan> fittable = [.. plans.Where(IsFittable)];
+        var (blocks, most) = Effort(fittable, samples.Length);
+        foreach (var block in Blocks(fittable, blocks))
         {
-            var inFloats = plan with { Format = WeightFormat.Float32, Block = 0, WeightOnly = false };
-            factorized.Add(inFloats);
-            // Nothing that is rewritten feeds a table. In few bits Up is fitted to the rounded Down instead, which matters more there.
-            if (!plan.Format.IsFewBits() && plan.HasUp && !plan.Layer.IsTable && plan.Layer.Uses.All(use => use.Addend == null))
+            int enough = Math.Min(most, block.Max(Enough));
+            foreach (var fit in Measure(sampling, samples[..enough], judges[..Math.Min(judges.Length, (enough + 3) / 4)], plans, block, refits))
             {
-                fittable.Add(inFloats);
-            }
-        }
-        var refits = new Dictionary<Layer, RefittedUp>();
-        var (blocks, most) = Effort(samples.Length, macs);
-        foreach (var block in Blocks(Affordable(fittable), blocks))
-        {
-            int enough = Math.Min(most, Enough(block));
-            foreach (var fit in Measure(sampling, samples[..enough], judges[..Math.Min(judges.Length, (enough + 3) / 4)], factorized, block, refits))
-            {
-                if (Solve(fit) is { } up)
+                var layer = fit.Plan.Layer;
+                if (new InputRegression(algebra, fit.Fitting, fit.Judging, RootOf(layer), HasOffset(fit.Plan)).Best() is { } guess)
                 {
-                    refits[fit.Plan.Layer] = up;
+                    refits[layer] = Refitted(fit, guess);
                 }
             }
             Garbage.Collect((long)block.Sum(Bytes) / sizeof(double));
@@ -82,40 +87,33 @@ sealed class Refitter(
         return refits;
     }
 
-    int Enough(List<LayerPlan.Factorize> block) => block.Max(plan =>
-        Enough(plan.Rank, plan.Layer.Uses.Sum(use => Tap.Vectors(Tap.AtOutput(plan.Layer, use, shapes), shapes[use.Output]))));
+    /// <summary>Whether a plan rewrites a layer whose input's channels can be told apart, and few enough for that.</summary>
+    bool IsFittable(LayerPlan plan) => plan is not LayerPlan.Keep && plan.Layer is { Groups: 1, Kind: LayerKind.MatMul or LayerKind.LeftMatMul or LayerKind.Gemm or LayerKind.Conv }
+        && Channels(plan.Layer) <= Widest && Solving * Bytes(plan) <= memory && plan.Layer.Uses.All(use => use.Addend == null);
+
+    /// <summary>Whether a layer's output has a bias, or gets one without an operator of its own, or has another reason for one.</summary>
+    static bool HasOffset(LayerPlan plan) => plan.Layer.Uses.All(use => use.Bias != null)
+        || plan.Layer.Kind is LayerKind.Conv or LayerKind.Gemm || (plan.Layer.Kind == LayerKind.MatMul && (plan.RunsOnIntegers || plan.Format.IsFewBits()));
+
+    static int Channels(Layer layer) => layer.In / (layer.IsConvolution ? layer.KernelSize : 1);
+
+    int Enough(LayerPlan plan) => Enough(Channels(plan.Layer), plan.Layer.Uses.Sum(use => Tap.Vectors(InputOf(plan.Layer, use), shapes[use.Input])));
 
     /// <summary>Samples that give a layer enough vectors.</summary>
     /// <param name="vectors">Per sample: a sequence is many.</param>
-    internal static int Enough(int rank, double vectors) => (int)Math.Clamp(Math.Ceiling(EnoughVectors * rank / Math.Max(1, vectors)), FewestSamples, MostSamples);
+    internal static int Enough(int channels, double vectors) => (int)Math.Clamp(Math.Ceiling(EnoughVectors * channels / Math.Max(1, vectors)), FewestSamples, MostSamples);
+
+    Tap InputOf(Layer layer, LayerUse use) => layer.Kind == LayerKind.Conv ? Tap.AtConvInput(layer, use, shapes) : Tap.AtInput(layer, use, shapes);
 
     /// <summary>Of the moments of a layer that are fitted to and of those that judge, in double precision.</summary>
-    static double Bytes(LayerPlan.Factorize plan) =>
-        2.0 * sizeof(double) * plan.Layer.Uses.Count * plan.Layer.Groups * plan.Rank * (plan.Rank + plan.Layer.OutPerGroup);
-
-    /// <summary>The layers, in their order, without those whose moments, or all of which in as many blocks as there may be, would take too much memory.</summary>
-    List<LayerPlan.Factorize> Affordable(List<LayerPlan.Factorize> plans)
-    {
-        var affordable = new HashSet<LayerPlan.Factorize>();
-        double all = 0;
-        foreach (var plan in plans.OrderBy(Bytes))
-        {
-            all += Bytes(plan);
-            if (Solving * Bytes(plan) > memory || all > MostBlocks * memory)
-            {
-                break;
-            }
-            affordable.Add(plan);
-        }
-        return plans.FindAll(affordable.Contains);
-    }
+    static double Bytes(LayerPlan plan) => 4.0 * sizeof(double) * plan.Layer.Uses.Count * Channels(plan.Layer) * Channels(plan.Layer);
 
     /// <summary>Runs of layers that are fitted together: about so many, or more where the moments of one would take too much memory.</summary>
-    IEnumerable<List<LayerPlan.Factorize>> Blocks(List<LayerPlan.Factorize> plans, int blocks)
+    IEnumerable<List<LayerPlan>> Blocks(List<LayerPlan> plans, int blocks)
     {
         int most = (plans.Count + blocks - 1) / blocks;
         double bytes = 0;
-        var block = new List<LayerPlan.Factorize>();
+        var block = new List<LayerPlan>();
         foreach (var plan in plans)
         {
             if (block.Count == most || (block.Count > 0 && bytes + Bytes(plan) > memory))
@@ -132,52 +130,71 @@ sealed class Refitter(
         }
     }
 
-    /// <summary>How many blocks are fitted, each on how many samples.</summary>
-    internal static (int Blocks, int Samples) Effort(int samples, double macs)
+    (int Blocks, int Samples) Effort(List<LayerPlan> plans, int samples) => Effort([.. plans.Select(Enough)], samples, macs);
+
+    /// <summary>How many blocks are fitted, each on how many samples at most.</summary>
+    /// <param name="enough">Samples that each layer wants.</param>
+    /// <param name="samples">Samples that there are.</param>
+    internal static (int Blocks, int Samples) Effort(IReadOnlyCollection<int> enough, int samples, double macs)
     {
+        if (enough.Count == 0)
+        {
+            return (1, 0);
+        }
         // Both models run, on average through half of their layers.
         double forwards = MostMacs / macs;
-        samples = Math.Min(samples, MostSamples);
-        int blocks = (int)Math.Clamp(forwards / samples, FewestBlocks, MostBlocks);
+        int blocks = (int)Math.Clamp(forwards / enough.Average(wanted => Math.Min(wanted, samples)), Math.Min(FewestBlocks, enough.Count), enough.Count);
         return (blocks, (int)Math.Min(samples, Math.Max(FewestSamples, forwards / blocks)));
     }
 
+    /// <summary>Moments of the inputs of a block's layers, of which some may not be there in the rewritten model, or be the same as before.</summary>
     List<Fit> Measure(
-        Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, List<LayerPlan.Factorize> plans, List<LayerPlan.Factorize> block, Dictionary<Layer, RefittedUp> refits)
+        Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, IEnumerable<LayerPlan> plans, List<LayerPlan> block, Dictionary<Layer, RefittedLayer> refits)
     {
-        var rewritten = rewriter.Apply(plans, refits);
-        var graph = new ProbeGraph(PairedGraph.Of(model, rewritten.Model));
-        var fits = block.Select(plan => new Fit(plan, Empty(plan), Empty(plan))).ToList();
-        foreach (var plan in block)
+        var rewritten = rewriter.Apply(plans, refits).Model;
+        var computed = rewritten.Graph.Node.SelectMany(node => node.Output).ToHashSet(StringComparer.Ordinal);
+        var fits = new List<Fit>();
+        var all = new Dictionary<Tap, (CrossMoments Fitting, CrossMoments Judging)>();
+        foreach (var plan in block.Where(plan => plan.Layer.Uses.All(use => computed.Contains(use.Input))))
         {
-            foreach (var use in plan.Layer.Uses)
+            var own = plan.Layer.Uses.Select(use => InputOf(plan.Layer, use)).Select(tap =>
             {
-                var y = Tap.AtOutput(plan.Layer, use, shapes);
-                graph.AddCrossMoments(y with { Value = PairedGraph.NameOf(rewritten.Inner[use]), Size = plan.Rank }, y);
-            }
+                if (!all.TryGetValue(tap, out var moments))
+                {
+                    all[tap] = moments = (new(tap.Size), new(tap.Size));
+                }
+                return moments;
+            }).ToList();
+            fits.Add(new(plan, [.. own.Select(moments => moments.Fitting)], [.. own.Select(moments => moments.Judging)]));
+        }
+        if (fits.Count == 0)
+        {
+            return fits;
+        }
+        var graph = new ProbeGraph(PairedGraph.Of(model, rewritten));
+        foreach (var tap in all.Keys)
+        {
+            graph.AddCrossMoments(tap with { Value = PairedGraph.NameOf(tap.Value) }, tap);
         }
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
-        sampling.ForEach(sampling.WholeRuns(samples), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Fitting));
-        sampling.ForEach(sampling.WholeRuns(judges), (run, _) => Add(session.Run(run, graph.Outputs), fits, fit => fit.Judging));
+        sampling.ForEach(sampling.WholeRuns(samples), (run, _) => Add(session.Run(run, graph.Outputs), all.Values.Select(moments => moments.Fitting)));
+        sampling.ForEach(sampling.WholeRuns(judges), (run, _) => Add(session.Run(run, graph.Outputs), all.Values.Select(moments => moments.Judging)));
         return fits;
     }
 
-    static CrossMoments[] Empty(LayerPlan.Factorize plan) =>
-        [.. plan.Layer.Uses.Select(_ => new CrossMoments(plan.Layer.Groups, plan.Rank, plan.Layer.OutPerGroup))];
-
-    static void Add(IDisposableReadOnlyCollection<OrtValue> results, List<Fit> fits, Func<Fit, CrossMoments[]> part)
+    static void Add(IDisposableReadOnlyCollection<OrtValue> results, IEnumerable<CrossMoments> all)
     {
         using (results)
         {
             int next = 0;
-            foreach (var moments in fits.SelectMany(part))
+            foreach (var moments in all)
             {
                 double elements = 1;
                 foreach (long dim in results[next].GetTensorDataAsSpan<long>())
                 {
                     elements *= dim;
                 }
-                moments.Add(elements / moments.Channels, Floats(results[next + 1]), Floats(results[next + 2]), Floats(results[next + 3]), Floats(results[next + 4]));
+                moments.Add(elements / moments.Size, Floats(results[next + 1]), Floats(results[next + 2]), Floats(results[next + 3]), Floats(results[next + 4]));
                 next += 5;
             }
         }
@@ -185,82 +202,46 @@ sealed class Refitter(
 
     static ReadOnlySpan<float> Floats(OrtValue value) => value.GetTensorDataAsSpan<float>();
 
-    /// <summary>The fit that judges like best, or null where they like the old one.</summary>
-    RefittedUp? Solve(Fit fit)
+    /// <summary>R with RᵀR = WᵀW, summed over the kernel's taps: W itself, or, where that has more rows than columns, a triangle.</summary>
+    Matrix RootOf(Layer layer)
+    {
+        var byTap = TapOrder.ByTap(layer.ReadWeight(), layer.In / Channels(layer));
+        if (byTap.Rows <= byTap.Cols)
+        {
+            return byTap;
+        }
+        var gram = algebra.Multiply(byTap, byTap, transposeLeft: true);
+        gram.AddToDiagonal(1e-12 * gram.Trace() / gram.Rows + double.Epsilon);
+        return algebra.Cholesky(gram).Transposed();
+    }
+
+    RefittedLayer Refitted(Fit fit, InputGuess guess)
     {
         var layer = fit.Plan.Layer;
-        int rank = fit.Plan.Rank, rows = layer.OutPerGroup;
-        var decomposition = decompositions[layer];
-        double[] scales = decomposition.Scales(rank, Emission.WantsBalance(fit.Plan)); // h is measured as it is written
-        float[] oldUp = decomposition.CutUp(rank, scales);
-        Matrix[] old = [.. Enumerable.Range(0, layer.Groups).Select(g => new Matrix(rows, rank, Array.ConvertAll(oldUp.AsSpan(g * rows * rank, rows * rank).ToArray(), value => (double)value)))];
-        double least = Error(fit, old, [.. layer.Uses.Select((_, i) => CorrectedBias.Full(decomposition, rank, i))]);
-        RefittedUp? best = null;
-        foreach (double damping in s_dampings)
+        double[][] shares = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Patches.Shares(layer, use, shapes) : [1])];
+        var made = new InputFit(algebra, layer, guess.Mix, guess.Offsets, shares);
+        var refitted = layer with
         {
-            Matrix[] ups = [.. old.Select((up, g) => Solve(fit.Fitting, g, up, damping))];
-            double[][] biases = [.. fit.Fitting.Select(use => ups.SelectMany((up, g) => BiasFor(use, g, up)).ToArray())];
-            double error = Error(fit, ups, biases);
-            if (error < least)
-            {
-                (least, best) = (error, new(model.Spill.Keep([.. ups.SelectMany((up, g) => up.Data.Select((value, i) => (float)(value * scales[g * rank + i % rank])))]), biases));
-            }
-        }
-        return best;
+            Weight = layer.Weight.With(layer.OperandFor(made.Weight), model.Spill),
+            Uses = [.. layer.Uses.Select((use, i) => HasOffset(fit.Plan) ? use with { Bias = Emission.Gained(use, made.Gains[i]) } : use)],
+        };
+        var decomposition = decompositions.GetValueOrDefault(layer);
+        var behind = decomposition?.Behind(algebra, made, refitted, model.Spill);
+        double[][] shifts = [.. fit.Fitting.Select((use, i) => Patches.Repeat([.. use.MeanY().Zip(use.MeanH(), (before, after) => before - after)], shares[i]))];
+        return new(refitted, behind, inFewBits.GetValueOrDefault(layer)?.Behind(refitted, behind, shifts), InsideOf(layer, refitted, decomposition, made));
     }
 
-    /// <summary>What judges see of it, all uses and groups together.</summary>
-    double Error(Fit fit, Matrix[] ups, double[][] biases)
+    /// <summary>The layer's spans without what c adds to them, which is in the bias now.</summary>
+    InnerRanges InsideOf(Layer layer, Layer refitted, Decomposition? decomposition, InputFit made)
     {
-        double error = 0;
-        for (int i = 0; i < biases.Length; i++)
-        {
-            for (int g = 0; g < ups.Length; g++)
-            {
-                error += Error(fit.Judging[i], g, ups[g], biases[i].AsSpan(g * ups[g].Rows, ups[g].Rows));
-            }
-        }
-        return error;
-    }
-
-    Matrix Solve(CrossMoments[] uses, int group, Matrix old, double relativeDamping)
-    {
-        int rank = old.Cols;
-        var hh = new Matrix(rank, rank);
-        var yh = new Matrix(old.Rows, rank);
-        double total = uses.Sum(use => use.Count);
-        foreach (var use in uses)
-        {
-            TensorPrimitives.MultiplyAdd(use.CovarianceH(group).Data, use.Count / total, hh.Data, hh.Data);
-            TensorPrimitives.MultiplyAdd(use.CovarianceYH(group).Data, use.Count / total, yh.Data, yh.Data);
-        }
-        double damping = Math.Max(relativeDamping * hh.Trace() / rank, 1e-30);
-        hh.AddToDiagonal(damping);
-        TensorPrimitives.MultiplyAdd(old.Data, damping, yh.Data, yh.Data);
-        return algebra.Solve(hh, yh.Transposed()).Transposed();
-    }
-
-    /// <summary>The bias that keeps the output's mean.</summary>
-    static double[] BiasFor(CrossMoments moments, int group, Matrix up)
-    {
-        double[] bias = moments.MeanY(group), mean = moments.MeanH(group);
-        for (int o = 0; o < bias.Length; o++)
-        {
-            bias[o] -= TensorPrimitives.Dot<double>(up.Row(o), mean);
-        }
-        return bias;
-    }
-
-    /// <summary>E‖y − Up·h − b‖², summed over vectors, less the part that does not depend on Up and b.</summary>
-    double Error(CrossMoments moments, int group, Matrix up, ReadOnlySpan<double> bias)
-    {
-        var image = algebra.Multiply(up, moments.CovarianceH(group));
-        double error = TensorPrimitives.Dot<double>(image.Data, up.Data) - 2 * TensorPrimitives.Dot<double>(moments.CovarianceYH(group).Data, up.Data);
-        double[] ideal = BiasFor(moments, group, up);
-        for (int o = 0; o < ideal.Length; o++)
-        {
-            error += (ideal[o] - bias[o]) * (ideal[o] - bias[o]);
-        }
-        return error * moments.Count;
+        Dictionary<Layer, InnerRange> Of(IReadOnlyDictionary<Layer, InnerRange> spans, Func<int, double[]> constant) => spans.TryGetValue(layer, out var span)
+            ? new() { [refitted] = span.Without([.. layer.Uses.Select((_, use) => constant(use))]) }
+            : [];
+        double[] Image(ReadOnlySpan<float> rows, double[] vector) =>
+            algebra.Multiply(Matrix.LeftOf(rows, vector.Length, vector.Length), new Matrix(vector.Length, 1, vector)).Data;
+        return new(
+            Of(inside.Outputs, use => Image(decomposition!.ProjectionT(), made.Gains[use])),
+            Of(inside.Inputs, use => Image(decomposition!.Tucker!.Entry, made.Offsets[use])),
+            Of(inside.Columns, use => Image(decomposition!.Spatial!.Columns, Patches.Repeat(made.Offsets[use], [.. Enumerable.Repeat(1.0, (int)layer.Kernel[0])]))));
     }
 }

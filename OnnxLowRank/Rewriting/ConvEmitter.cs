@@ -72,7 +72,7 @@ static class ConvEmitter
         var layer = plan.Layer;
         var stages = Stages(emission, plan, decomposition, pair);
         var biases = layer.Uses.Select((use, i) => Emission.Gained(use, pair?.Gains[i])
-            ?? emission.Bias(decomposition, plan.OutputRank, i, isFree: true, LostMean(plan, decomposition, i))).ToList();
+            ?? CorrectedBias.Of(decomposition, plan.OutputRank, i, isFree: true, LostMean(plan, decomposition, i))).ToList();
         bool isQuantized = plan.RunsOnIntegers;
         if (isQuantized)
         {
@@ -162,7 +162,7 @@ static class ConvEmitter
         }
         if (plan.HasUp)
         {
-            stages.Add(new("up", pair == null ? emission.Up(decomposition, plan.Rank, scales) : [], [layer.Out, plan.Rank, .. ones], true, null, pair?.Up));
+            stages.Add(new("up", pair == null ? decomposition.CutUp(plan.Rank, scales) : [], [layer.Out, plan.Rank, .. ones], true, null, pair?.Up));
         }
         return stages;
     }

@@ -31,7 +31,7 @@ static class ConvTransposeEmitter
     public static void Factorize(Emission emission, LayerPlan.Factorize plan, Decomposition decomposition)
     {
         var (layer, rank) = (plan.Layer, plan.Rank);
-        var factors = emission.Factors(decomposition, rank, Emission.WantsBalance(plan));
+        var factors = Emission.Factors(decomposition, rank, Emission.WantsBalance(plan));
         long[] upDims = [layer.Out, rank, .. layer.Kernel.Select(_ => 1L)];
         string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
         string down = AddSpread(emission, plan, downName, factors.Down, rank);
@@ -42,7 +42,7 @@ static class ConvTransposeEmitter
         {
             var use = layer.Uses[i];
             string name = LayerFinder.Name(use.Node), inner = emission.NameInner(use, rank);
-            string bias = emission.AddRealBias(plan, name, emission.Bias(decomposition, rank, i, isFree: true));
+            string bias = emission.AddRealBias(plan, name, CorrectedBias.Of(decomposition, rank, i, isFree: true));
             var mix = NodeAttributes.Create("Conv", emission.Graph.FreshName($"{name}_up"), bias.Length > 0 ? [inner, up, bias] : [inner, up], [use.Output]);
             emission.ReplaceIn(plan.Reals.Run, layer, use, [Spread(emission, use, $"{name}_down", down, "", inner), mix]);
         }

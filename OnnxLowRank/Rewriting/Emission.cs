@@ -11,15 +11,10 @@ namespace OnnxLowRank.Rewriting;
 
 /// <summary>What the emitters of one rewrite share.</summary>
 /// <param name="Nodes">The original model's nodes → the edited copy's.</param>
-/// <param name="Refits">Per layer, the Up and biases that are used instead of those that were cut.</param>
 /// <param name="WeightBits">Of weights that run on 8-bit kernels: 8 or 7.</param>
 sealed record Emission(
-    GraphEditor Graph, Dialect Dialect, ActivationRanges Ranges, ActivationGrids Grids, IReadOnlyDictionary<NodeProto, NodeProto> Nodes,
-    IReadOnlyDictionary<Layer, RefittedUp> Refits, int WeightBits)
+    GraphEditor Graph, Dialect Dialect, ActivationRanges Ranges, ActivationGrids Grids, IReadOnlyDictionary<NodeProto, NodeProto> Nodes, int WeightBits)
 {
-    /// <summary>Names of the values that Up is applied to, filled while emitting.</summary>
-    public Dictionary<LayerUse, string> Inner { get; } = new(ReferenceEqualityComparer.Instance);
-
     /// <summary>Puts <paramref name="nodes"/> in the place of a use's node and removes the nodes it absorbed.</summary>
     public void Replace(LayerUse use, IEnumerable<NodeProto> nodes)
     {
@@ -71,13 +66,13 @@ sealed record Emission(
     }
 
     /// <summary>A name for the value that a use's Up is applied to.</summary>
-    public string NameInner(LayerUse use, int rank) => Inner[use] = Graph.FreshName($"{LayerFinder.Name(use.Node)}_rank{rank}");
+    public string NameInner(LayerUse use, int rank) => Graph.FreshName($"{LayerFinder.Name(use.Node)}_rank{rank}");
 
-    /// <summary>The factors of a layer, refitted where that helps.</summary>
-    public LowRank Factors(Decomposition decomposition, int rank, bool balanced)
+    /// <summary>The factors of a layer.</summary>
+    public static LowRank Factors(Decomposition decomposition, int rank, bool balanced)
     {
         double[] scales = decomposition.Scales(rank, balanced);
-        return new(rank, Up(decomposition, rank, scales), decomposition.CutDown(rank, scales), scales);
+        return new(rank, decomposition.CutUp(rank, scales), decomposition.CutDown(rank, scales), scales);
     }
 
     /// <summary>
@@ -85,30 +80,6 @@ sealed record Emission(
     /// otherwise be too large.
     /// </summary>
     public static bool WantsBalance(LayerPlan.Factorize plan) => plan.Format != WeightFormat.Float32 || plan.Layer.IsHalf;
-
-    /// <summary>Up (out, r) that undoes the scales.</summary>
-    public float[] Up(Decomposition decomposition, int rank, double[] scales)
-    {
-        if (!Refits.TryGetValue(decomposition.Layer, out var refit))
-        {
-            return decomposition.CutUp(rank, scales);
-        }
-        int rows = decomposition.Layer.OutPerGroup;
-        float[] up = refit.Up.Span.ToArray();
-        for (int i = 0; i < up.Length; i++)
-        {
-            up[i] = (float)(up[i] / scales[i / rank / rows * rank + i % rank]);
-        }
-        return up;
-    }
-
-    /// <summary>The bias of a factorized use, refitted where that helps; null where there is none and none is worth an operator.</summary>
-    /// <param name="isFree">Whether the last node has room for a bias.</param>
-    /// <param name="lost">What the output's mean loses before Up's projection (out), or null.</param>
-    public double[]? Bias(Decomposition decomposition, int rank, int useIndex, bool isFree, double[]? lost = null) =>
-        Refits.TryGetValue(decomposition.Layer, out var refit)
-            ? CorrectedBias.IfWorth(decomposition, rank, useIndex, isFree, refit.Biases[useIndex])
-            : CorrectedBias.Of(decomposition, rank, useIndex, isFree, lost);
 
     /// <summary>The biases of a layer's uses with its dense weight as it is, or as it was rounded to few bits.</summary>
     public static double[]?[] Biases(Layer layer, NBitDense? rounded) => [.. layer.Uses.Select((use, i) => Gained(use, rounded?.Gains[i]) ?? use.Bias)];
@@ -146,38 +117,22 @@ static class CorrectedBias
     /// <summary>An added bias that restores less than this share of the lost energy is not worth an operator.</summary>
     const double WorthAnOperator = 0.01;
 
-    /// <summary>The bias of a factorized use without regard to what it costs, (out).</summary>
-    public static double[] Full(Decomposition decomposition, int rank, int useIndex, double[]? lost = null)
-    {
-        double[] correction = decomposition.BiasCorrection(rank, useIndex, lost) ?? new double[decomposition.Layer.Out];
-        return decomposition.Layer.Uses[useIndex].Bias is { } bias ? [.. bias.Zip(correction, (value, gain) => value + gain)] : correction;
-    }
-
     /// <summary>b + (I − U_r·U_rᵀ)·E[W·x], or null when there is no bias and none is needed.</summary>
     /// <param name="isFree">Whether the last node has room for a bias; else a small correction of a layer without one is left out.</param>
+    /// <param name="lost">What the output's mean loses before Up's projection (out), or null.</param>
     public static double[]? Of(Decomposition decomposition, int rank, int useIndex, bool isFree, double[]? lost = null)
     {
-        var use = decomposition.Layer.Uses[useIndex];
+        var (layer, use) = (decomposition.Layer, decomposition.Layer.Uses[useIndex]);
         double[]? correction = use.Addend == null ? decomposition.BiasCorrection(rank, useIndex, lost) : null;
-        if (correction == null)
+        if (correction == null || use.Bias != null)
         {
-            return use.Bias;
+            return Emission.Gained(use, correction) ?? use.Bias;
         }
-        return IfWorth(decomposition, rank, useIndex, isFree, Full(decomposition, rank, useIndex, lost));
-    }
-
-    /// <summary>A bias, or null where the layer has none and it would restore too little for an operator of its own.</summary>
-    public static double[]? IfWorth(Decomposition decomposition, int rank, int useIndex, bool isFree, double[] bias)
-    {
-        if (decomposition.Layer.Uses[useIndex].Bias != null)
-        {
-            return bias;
-        }
-        if (decomposition.Layer.Kind == LayerKind.LeftMatMul)
+        if (layer.Kind == LayerKind.LeftMatMul)
         {
             return null; // whether it would be (out, 1) or (out) depends on the rank of x, which is not known here
         }
-        double restored = bias.Sum(value => value * value);
-        return isFree || restored > WorthAnOperator * decomposition.Error(rank) * decomposition.Energy ? bias : null;
+        double restored = correction.Sum(value => value * value);
+        return isFree || restored > WorthAnOperator * decomposition.Error(rank) * decomposition.Energy ? correction : null;
     }
 }

@@ -67,9 +67,9 @@ static class MatMulEmitter
         var layer = plan.Layer;
         bool isBiasFree = plan.RunsOnIntegers || layer.Kind == LayerKind.Gemm;
         double[]?[] biases = [.. layer.Uses.Select((use, i) => rounded == null
-            ? emission.Bias(decomposition, plan.Rank, i, isBiasFree)
+            ? CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree)
             : Emission.Gained(use, rounded.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree))];
-        var factors = rounded != null ? null : emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
+        var factors = rounded != null ? null : Emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
         string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
         var emit = plan.RunsOnIntegers
             ? rounded != null

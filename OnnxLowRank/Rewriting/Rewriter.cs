@@ -11,9 +11,8 @@ using OnnxLowRank.Storage;
 namespace OnnxLowRank.Rewriting;
 
 /// <summary>A rewritten model.</summary>
-/// <param name="Inner">Per use of a factorized layer, the value that its Up is applied to.</param>
 /// <param name="InputsGone">Graph inputs that were only initializers of rewritten layers.</param>
-sealed record Rewritten(OnnxModel Model, IReadOnlyDictionary<LayerUse, string> Inner, IReadOnlyList<string> InputsGone);
+sealed record Rewritten(OnnxModel Model, IReadOnlyList<string> InputsGone);
 
 /// <summary>Turns plans into models.</summary>
 /// <param name="inFewBits">Of the layers that can be run in few bits.</param>
@@ -24,24 +23,31 @@ sealed class Rewriter(
     Dialect dialect, IReadOnlyDictionary<string, string> provenance, int weightBits = Int8.Bits)
 {
     /// <summary>A copy of the model in which the planned layers are replaced. The plans' order is the layers' graph order.</summary>
-    /// <param name="refits">Per layer, the Up and biases to use instead of those that are cut; null for none.</param>
-    public Rewritten Apply(IEnumerable<LayerPlan> plans, IReadOnlyDictionary<Layer, RefittedUp>? refits = null)
+    /// <param name="refits">What takes a layer's place before it is rewritten; null for nothing.</param>
+    public Rewritten Apply(IEnumerable<LayerPlan> plans, IReadOnlyDictionary<Layer, RefittedLayer>? refits = null)
     {
         var copy = model.Copy();
         var nodes = model.Graph.Node.Zip(copy.Graph.Node).ToDictionary(pair => pair.First, pair => pair.Second, (IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
         var graph = new GraphEditor(copy);
         var grids = new ActivationGrids(graph, ranges.Values);
-        var emission = new Emission(graph, dialect, ranges, grids, nodes, refits ?? new Dictionary<Layer, RefittedUp>(), weightBits);
+        var emission = new Emission(graph, dialect, ranges, grids, nodes, weightBits);
         foreach (var plan in plans)
         {
-            Emit(emission, plan);
+            if (refits?.GetValueOrDefault(plan.Layer) is { } refit)
+            {
+                Emit(emission with { Ranges = ranges with { Inside = refit.Inside } }, plan with { Layer = refit.Layer }, refit.Decomposition, refit.InFewBits);
+            }
+            else
+            {
+                Emit(emission, plan, decompositions.GetValueOrDefault(plan.Layer), inFewBits.GetValueOrDefault(plan.Layer));
+            }
             Garbage.Collect(plan.Layer.Elements);
         }
         foreach (var (key, value) in provenance)
         {
             SetMetadata(copy.Proto.MetadataProps, key, value);
         }
-        return new(copy, emission.Inner, graph.Finish(grids.Insert));
+        return new(copy, graph.Finish(grids.Insert));
     }
 
     /// <summary>Keys must be distinct, and an earlier run may have written the same.</summary>
@@ -54,33 +60,35 @@ sealed class Rewriter(
         metadata.Add(new StringStringEntryProto { Key = key, Value = value });
     }
 
-    void Emit(Emission emission, LayerPlan plan)
+    /// <param name="decomposition">Of the plan's layer; null where the plan does not cut it.</param>
+    /// <param name="inFewBits">Likewise; null where the plan does not want it.</param>
+    static void Emit(Emission emission, LayerPlan plan, Decomposition? decomposition, NBitWeights? inFewBits)
     {
         var layer = plan.Layer;
         switch (plan)
         {
             case LayerPlan.Factorize factorize when layer.IsTable:
-                TableEmitter.Factorize(emission, factorize, decompositions[layer]);
+                TableEmitter.Factorize(emission, factorize, decomposition!);
                 break;
             case LayerPlan.Factorize factorize when layer.Kind == LayerKind.ConvTranspose:
-                ConvTransposeEmitter.Factorize(emission, factorize, decompositions[layer]);
+                ConvTransposeEmitter.Factorize(emission, factorize, decomposition!);
                 break;
             case LayerPlan.Quantize quantize when layer.Kind == LayerKind.ConvTranspose:
                 ConvTransposeEmitter.Quantize(emission, quantize);
                 break;
             case LayerPlan.Factorize factorize:
-                var pair = factorize.Format.IsFewBits() ? inFewBits[layer].Pair(factorize.FirstRank, factorize.Grid, factorize.Slots) : null;
+                var pair = factorize.Format.IsFewBits() ? inFewBits!.Pair(factorize.FirstRank, factorize.Grid, factorize.Slots) : null;
                 if (layer.Kind == LayerKind.Conv)
                 {
-                    ConvEmitter.Factorize(emission, factorize, decompositions[layer], pair);
+                    ConvEmitter.Factorize(emission, factorize, decomposition!, pair);
                 }
                 else
                 {
-                    MatMulEmitter.Factorize(emission, factorize, decompositions[layer], pair);
+                    MatMulEmitter.Factorize(emission, factorize, decomposition!, pair);
                 }
                 break;
             case LayerPlan.Quantize quantize:
-                var dense = !quantize.Format.IsFewBits() ? null : quantize.Correction > 0 ? inFewBits[layer].Corrected(quantize.Correction) : inFewBits[layer].Dense(quantize.Grid);
+                var dense = !quantize.Format.IsFewBits() ? null : quantize.Correction > 0 ? inFewBits!.Corrected(quantize.Correction) : inFewBits!.Dense(quantize.Grid);
                 if (layer.IsTable)
                 {
                     TableEmitter.Quantize(emission, quantize, dense);

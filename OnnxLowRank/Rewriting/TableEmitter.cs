@@ -59,7 +59,7 @@ static class TableEmitter
     {
         var (graph, layer) = (emission.Graph, plan.Layer);
         bool isInt8 = plan.Format == WeightFormat.Int8;
-        var factors = emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
+        var factors = Emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
         var down = Store(emission, plan, $"{layer.Name}_down", MatMulEmitter.Transposed(factors.Down, plan.Rank, layer.In), Axes(layer));
         if (layer.Kind == LayerKind.Gather && isInt8)
         {
@@ -84,7 +84,7 @@ static class TableEmitter
             {
                 var use = layer.Uses[i];
                 string name = LayerFinder.Name(use.Node), middle = graph.FreshName($"{name}_rank{plan.Rank}");
-                double[]? bias = emission.Bias(decomposition, plan.Rank, i, isFree: isInt8);
+                double[]? bias = CorrectedBias.Of(decomposition, plan.Rank, i, isFree: isInt8);
                 string added = isInt8 ? emission.AddBias(name, bias) : emission.AddRealBias(plan, name, bias);
                 Replace(emission, plan, use, [.. down.LookUp($"{name}_down", use.Input, middle), .. product(name, middle, added, use.Output)]);
             }

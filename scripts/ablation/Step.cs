@@ -44,7 +44,7 @@ sealed record Step(string Name)
         using var output = new StagedOutput(options.Output, WeightsFile.NamesOf);
         var rewriter = RewriterOf(Analysis, workspace, options);
         double macs = Analysis.Macs(Analysis.Found.Layers.Select(layer => new LayerPlan.Keep(layer)));
-        var refitter = new Refitter(workspace.Model, rewriter, Analysis.Decompositions, Analysis.Shapes, algebra, workspace.Device, options.Threads, macs, workspace.Memory);
+        var refitter = new Refitter(workspace.Model, rewriter, Analysis.Decompositions, Analysis.InFewBits, Analysis.Ranges.Inside, Analysis.Shapes, algebra, workspace.Device, options.Threads, macs, workspace.Memory);
         var search = new PlanSearch(workspace, options, rewriter, refitter, output, new(null));
         if (search.Run(Tables(workspace, options)) is not { Passed: true } best)
         {
