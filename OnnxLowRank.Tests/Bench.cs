@@ -7,6 +7,7 @@ using OnnxLowRank.Planning;
 using OnnxLowRank.Refitting;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Storage;
 using OnnxLowRank.Tests.Rewriting;
 using OnnxLowRank.Timing;
 
@@ -133,6 +134,17 @@ sealed class Bench
         var refits = new Refitter(Model, rewriter, decompositions, Int4, Ranges(decompositions.Values).Inside, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1, memory)
             .Refit(_sampling, _samples.All[..(samples - samples / 4)], _samples.All[(samples - samples / 4)..samples], plans);
         return (rewriter.Apply(plans, refits), refits);
+    }
+
+    /// <summary>The only layer, put behind what undoes x ≈ M·x̃ + c, and rewritten: of x̃ it makes what the layer alone, rewritten so, makes of x.</summary>
+    /// <param name="shift">What E[x] is more than E[x̃], per channel.</param>
+    public Rewritten RewriteBehind(LayerPlan plan, Matrix mix, double[] offset, double[] shift)
+    {
+        double[] shares = Layer.Kind == LayerKind.Conv ? Patches.Shares(Layer, Layer.Uses[0], Shapes) : [1];
+        var decomposition = Decompose(Layer);
+        var refit = LayerRefit.Of(
+            s_algebra, Layer, new(s_algebra, Layer, mix, [offset], [shares]), [Patches.Repeat(shift, shares)], hasOffset: offset.Any(value => value != 0), decomposition, Int4.GetValueOrDefault(Layer), Ranges([decomposition]).Inside, Spill.None);
+        return RewriterFor([plan], Dialect.Ort).Apply([plan], new Dictionary<Layer, RefittedLayer> { [Layer] = refit });
     }
 
     Rewriter RewriterFor(LayerPlan[] plans, Dialect dialect, int weightBits = 8)

@@ -83,7 +83,7 @@ public class FittedKernelTests
         double total = fit.Spectrum.Total;
 
         Assert.Equal(0, fit.Spectrum.Tail(Parts), 1e-6 * total);
-        Assert.All(fit.LostMean(Parts, 0), lost => Assert.Equal(0, lost, 1e-3));
+        Assert.All(fit.Means.Lost(fit.Weight(Parts), 0), lost => Assert.Equal(0, lost, 1e-3));
     }
 
     [Fact]
@@ -95,7 +95,7 @@ public class FittedKernelTests
         var expected = Minus(Times(_weight, mean), Times(fit.Weight(2), Read(mean, _down.TopRows(2))));
 
         Assert.True(Norm(expected) > 1);
-        Assert.All(expected.Data.Zip(fit.LostMean(2, 0)), pair => Assert.Equal(pair.First, pair.Second, 1e-9));
+        Assert.All(expected.Data.Zip(fit.Means.Lost(fit.Weight(2), 0)), pair => Assert.Equal(pair.First, pair.Second, 1e-9));
     }
 
     /// <summary>As where channels are never used, or two rows read the same.</summary>

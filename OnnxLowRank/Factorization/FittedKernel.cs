@@ -18,7 +18,6 @@ sealed class FittedKernel
     readonly ILinearAlgebra _algebra;
     readonly int _slots;
     readonly Kept _inverse, _image;
-    double[][] _inputs, _lost;
     (int Rank, Matrix Weight)? _last;
 
     /// <param name="weight">W (C_out, in).</param>
@@ -36,16 +35,18 @@ sealed class FittedKernel
         {
             TensorPrimitives.Multiply<double>(inverse.Row(i), scales[i], inverse.Row(i));
         }
+        Size = inverse.Rows;
         var image = algebra.Multiply(PatchMoment.Project(algebra, seen, down, slots), inverse);
         double[] squares = image.ColumnSquares();
         Spectrum = new([.. Enumerable.Range(0, down.Rows).Select(k => TensorPrimitives.Sum<double>(squares.AsSpan(k * slots, slots)))], total);
         spill ??= Spill.None;
         (_inverse, _image) = (spill.Keep(inverse.ToFloats()), spill.Keep(image.ToFloats()));
-        _inputs = [.. patches.Means.Select(mean => PatchMoment.Project(algebra, new(1, mean.Length, mean), down, slots).Data)];
-        _lost = [.. patches.Means.Select(mean => algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data)];
+        Means = PairMeans.Of(algebra, patches.Means, weight, down, slots);
     }
 
-    int Size => _inputs[0].Length;
+    int Size { get; }
+
+    public PairMeans Means { get; }
 
     /// <summary>The output's energy through each row of D, given those before it.</summary>
     public Spectrum Spectrum { get; }
@@ -62,34 +63,12 @@ sealed class FittedKernel
         return last.Weight;
     }
 
-    /// <summary>The same kernels for inputs to which M is applied first, whose means are x's without c.</summary>
-    /// <param name="down">D as it was before M.</param>
-    public FittedKernel Behind(ILinearAlgebra algebra, InputFit fit, Matrix down)
-    {
-        var behind = (FittedKernel)MemberwiseClone();
-        behind._inputs = [.. _inputs.Zip(fit.Patches, (input, patch) => Decomposition.Less(input, PatchMoment.Project(algebra, new(1, patch.Length, patch), down, _slots).Data))];
-        behind._lost = [.. _lost.Zip(fit.Gains, Decomposition.Less)];
-        return behind;
-    }
-
     /// <summary>A weight of this size that takes no time to find.</summary>
     public static float[] Any(int rows, int cols)
     {
         var weight = new float[rows * cols];
         Array.Fill(weight, 1f / cols);
         return weight;
-    }
-
-    /// <summary>What the mean of the output loses at a rank, (C_out).</summary>
-    public double[] LostMean(int rank, int use)
-    {
-        double[] lost = [.. _lost[use]];
-        var weight = Weight(rank);
-        for (int o = 0; o < lost.Length; o++)
-        {
-            lost[o] -= TensorPrimitives.Dot<double>(weight.Row(o), _inputs[use].AsSpan(0, weight.Cols));
-        }
-        return lost;
     }
 
     /// <summary>Gives every row of F the variance 1, and those without any a row of their own.</summary>

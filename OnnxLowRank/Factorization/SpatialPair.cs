@@ -10,7 +10,8 @@ sealed class SpatialPair
     readonly SpatialBasis _basis;
     readonly int _outputs, _width;
     readonly Kept _rows;
-    FittedKernel? _fitted;
+    readonly FittedKernel? _fitted;
+    PairMeans? _means;
 
     /// <summary>Whether the rows' numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
     bool _hasAnyNumbers;
@@ -25,6 +26,7 @@ sealed class SpatialPair
         if (patches != null)
         {
             _fitted = new(algebra, layer.ReadWeight(), columns, _width, patches, spill);
+            _means = _fitted.Means;
         }
         else
         {
@@ -45,7 +47,7 @@ sealed class SpatialPair
     {
         var (behind, columns) = ((SpatialPair)MemberwiseClone(), ColumnsOf(_basis));
         behind.Columns = fit.Through(Columns, columns.Cols);
-        behind._fitted = _fitted?.Behind(algebra, fit, columns);
+        behind._means = PairMeans.Behind(algebra, _means, fit, columns, _width);
         return behind;
     }
 
@@ -72,12 +74,15 @@ sealed class SpatialPair
         {
             return FittedKernel.Any(_outputs, scales.Length * _width);
         }
-        var rows = _fitted?.Weight(scales.Length) ?? Matrix.LeftOf(_rows.Span, MaxRank * _width, scales.Length * _width);
+        var rows = RowsAt(scales.Length);
         return rows.WithColumnsTimes([.. Enumerable.Range(0, rows.Cols).Select(i => 1 / scales[i / _width])]).ToFloats();
     }
 
     /// <summary>What the output's mean loses at a rank, (C_out); null where that is not known.</summary>
-    public double[]? LostMean(int rank, int use) => _fitted?.LostMean(rank, use);
+    public double[]? LostMean(int rank, int use) => _means?.Lost(RowsAt(rank), use);
+
+    /// <summary>(C_out, r·k_w).</summary>
+    Matrix RowsAt(int rank) => _fitted?.Weight(rank) ?? Matrix.LeftOf(_rows.Span, MaxRank * _width, rank * _width);
 
     /// <summary>(k, C_in·k_h).</summary>
     static Matrix ColumnsOf(SpatialBasis basis)

@@ -17,7 +17,8 @@ sealed class Tucker
     readonly Matrix _dual;
     readonly int _taps;
     readonly Kept _kernel;
-    FittedKernel? _fitted;
+    readonly FittedKernel? _fitted;
+    PairMeans? _means;
 
     /// <summary>Whether the kernel's numbers do not matter; see <see cref="WithAnyNumbers"/>.</summary>
     bool _hasAnyNumbers;
@@ -32,6 +33,7 @@ sealed class Tucker
         if (patches != null)
         {
             _fitted = new(algebra, layer.ReadWeight(), input.Entry, _taps, patches, spill);
+            _means = _fitted.Means;
         }
         else
         {
@@ -52,7 +54,7 @@ sealed class Tucker
     {
         var behind = (Tucker)MemberwiseClone();
         behind.Entry = fit.Through(Entry, _input.Entry.Cols);
-        behind._fitted = _fitted?.Behind(_algebra, fit, _input.Entry);
+        behind._means = PairMeans.Behind(_algebra, _means, fit, _input.Entry, _taps);
         return behind;
     }
 
@@ -95,7 +97,7 @@ sealed class Tucker
     }
 
     /// <summary>What the output's mean loses beside so many of the input's directions, (C_out); null where that is not known.</summary>
-    public double[]? LostMean(int inputRank, int use) => _fitted?.LostMean(inputRank, use);
+    public double[]? LostMean(int inputRank, int use) => _means?.Lost(Kernel(inputRank), use);
 
     /// <summary>(C_out, r_in·taps).</summary>
     Matrix Kernel(int inputRank) => _fitted?.Weight(inputRank) ?? Matrix.LeftOf(_kernel.Span, MaxInputRank * _taps, inputRank * _taps);

@@ -219,29 +219,9 @@ sealed class Refitter(
     {
         var layer = fit.Plan.Layer;
         double[][] shares = [.. layer.Uses.Select(use => layer.Kind == LayerKind.Conv ? Patches.Shares(layer, use, shapes) : [1])];
-        var made = new InputFit(algebra, layer, guess.Mix, guess.Offsets, shares);
-        var refitted = layer with
-        {
-            Weight = layer.Weight.With(layer.OperandFor(made.Weight), model.Spill),
-            Uses = [.. layer.Uses.Select((use, i) => HasOffset(fit.Plan) ? use with { Bias = Emission.Gained(use, made.Gains[i]) } : use)],
-        };
-        var decomposition = decompositions.GetValueOrDefault(layer);
-        var behind = decomposition?.Behind(algebra, made, refitted, model.Spill);
         double[][] shifts = [.. fit.Fitting.Select((use, i) => Patches.Repeat([.. use.MeanY().Zip(use.MeanH(), (before, after) => before - after)], shares[i]))];
-        return new(refitted, behind, inFewBits.GetValueOrDefault(layer)?.Behind(refitted, behind, shifts), InsideOf(layer, refitted, decomposition, made));
-    }
-
-    /// <summary>The layer's spans without what c adds to them, which is in the bias now.</summary>
-    InnerRanges InsideOf(Layer layer, Layer refitted, Decomposition? decomposition, InputFit made)
-    {
-        Dictionary<Layer, InnerRange> Of(IReadOnlyDictionary<Layer, InnerRange> spans, Func<int, double[]> constant) => spans.TryGetValue(layer, out var span)
-            ? new() { [refitted] = span.Without([.. layer.Uses.Select((_, use) => constant(use))]) }
-            : [];
-        double[] Image(ReadOnlySpan<float> rows, double[] vector) =>
-            algebra.Multiply(Matrix.LeftOf(rows, vector.Length, vector.Length), new Matrix(vector.Length, 1, vector)).Data;
-        return new(
-            Of(inside.Outputs, use => Image(decomposition!.ProjectionT(), made.Gains[use])),
-            Of(inside.Inputs, use => Image(decomposition!.Tucker!.Entry, made.Offsets[use])),
-            Of(inside.Columns, use => Image(decomposition!.Spatial!.Columns, Patches.Repeat(made.Offsets[use], [.. Enumerable.Repeat(1.0, (int)layer.Kernel[0])]))));
+        return LayerRefit.Of(
+            algebra, layer, new(algebra, layer, guess.Mix, guess.Offsets, shares), shifts, HasOffset(fit.Plan), decompositions.GetValueOrDefault(layer), inFewBits.GetValueOrDefault(layer), inside,
+            model.Spill);
     }
 }
