@@ -70,11 +70,11 @@ sealed class Decomposition
 
     /// <summary>The same directions of the output for W·M, and what else is applied to the input, behind M.</summary>
     /// <param name="layer">With the weight W·M, and W·c in its biases.</param>
-    public Decomposition Behind(ILinearAlgebra algebra, InputFit fit, Layer layer, Spill spill) => new(
+    public Decomposition Behind(InputFit fit, Layer layer, Spill spill) => new(
         this, layer, [.. Means.Select((mean, use) => mean == null ? null : Less(mean, fit.Gains[use]))], spill.Keep(fit.Through(_down.Span, layer.In)))
     {
         Tucker = Tucker?.Behind(fit),
-        Spatial = Spatial?.Behind(algebra, fit),
+        Spatial = Spatial?.Behind(fit),
     };
 
     /// <summary>A vector without another.</summary>
@@ -166,20 +166,20 @@ sealed class Decomposition
     }
 
     /// <summary>Pᵀ·b of every group, (groups·k): what a projected output holds beside Pᵀ·W·x.</summary>
-    public double[] ProjectedBias(int use)
+    public double[] ProjectedBias(int use) => Layer.Uses[use].Bias is { } bias ? Projected(bias) : new double[Layer.Groups * MaxRank];
+
+    /// <summary>Pᵀ·y of every group, (groups·k).</summary>
+    /// <param name="vector">y (out).</param>
+    public double[] Projected(double[] vector)
     {
         var projected = new double[Layer.Groups * MaxRank];
-        if (Layer.Uses[use].Bias is not { } bias)
-        {
-            return projected;
-        }
         var dual = _dual.Span;
         for (int o = 0; o < Layer.Out; o++)
         {
             var part = projected.AsSpan(o / Layer.OutPerGroup * MaxRank, MaxRank);
             for (int k = 0; k < MaxRank; k++)
             {
-                part[k] += dual[o * MaxRank + k] * bias[o];
+                part[k] += dual[o * MaxRank + k] * vector[o];
             }
         }
         return projected;

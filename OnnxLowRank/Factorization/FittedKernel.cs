@@ -35,7 +35,6 @@ sealed class FittedKernel
         {
             TensorPrimitives.Multiply<double>(inverse.Row(i), scales[i], inverse.Row(i));
         }
-        Size = inverse.Rows;
         var image = algebra.Multiply(PatchMoment.Project(algebra, seen, down, slots), inverse);
         double[] squares = image.ColumnSquares();
         Spectrum = new([.. Enumerable.Range(0, down.Rows).Select(k => TensorPrimitives.Sum<double>(squares.AsSpan(k * slots, slots)))], total);
@@ -44,7 +43,7 @@ sealed class FittedKernel
         Means = PairMeans.Of(algebra, patches.Means, weight, down, slots);
     }
 
-    int Size { get; }
+    int Size => Means.Inputs[0].Length;
 
     public PairMeans Means { get; }
 

@@ -36,6 +36,9 @@ sealed class InputFit
     /// <summary>W·c per use, (out).</summary>
     public double[][] Gains { get; }
 
+    /// <summary>c per use as two convolutions' first one D (k, in/slots) reads it for the second, (k·slots).</summary>
+    public double[][] ReadBy(Matrix down, int slots) => [.. Patches.Select(patch => PatchMoment.Project(_algebra, new(1, patch.Length, patch), down, slots).Data)];
+
     /// <summary>Rows (rows, channels·taps) of anything that is applied to x, with M in front of it.</summary>
     /// <param name="cols">channels·taps.</param>
     public float[] Through(ReadOnlySpan<float> rows, int cols) => Through(Matrix.LeftOf(rows, cols, cols)).ToFloats();

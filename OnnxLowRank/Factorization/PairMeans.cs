@@ -12,18 +12,15 @@ sealed record PairMeans(double[][] Inputs, double[][] Outputs)
     /// <param name="weight">W (C_out, in).</param>
     /// <param name="down">D (k, in/slots).</param>
     public static PairMeans Of(ILinearAlgebra algebra, IEnumerable<double[]> means, Matrix weight, Matrix down, int slots) => new(
-        [.. means.Select(mean => Read(algebra, mean, down, slots))], [.. means.Select(mean => algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data)]);
+        [.. means.Select(mean => PatchMoment.Project(algebra, new(1, mean.Length, mean), down, slots).Data)], [.. means.Select(mean => algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data)]);
 
     /// <summary>The same for M·x̃ = x − c; without <paramref name="means"/>, what c takes alone.</summary>
     /// <param name="down">D as it is applied to x.</param>
-    public static PairMeans Behind(ILinearAlgebra algebra, PairMeans? means, InputFit fit, Matrix down, int slots)
+    public static PairMeans Behind(PairMeans? means, InputFit fit, Matrix down, int slots)
     {
-        double[][] inputs = [.. fit.Patches.Select(patch => Read(algebra, patch, down, slots))];
         static double[] Less(double[]? known, double[] constant) => Decomposition.Less(known ?? new double[constant.Length], constant);
-        return new([.. inputs.Select((input, use) => Less(means?.Inputs[use], input))], [.. fit.Gains.Select((gain, use) => Less(means?.Outputs[use], gain))]);
+        return new([.. fit.ReadBy(down, slots).Select((input, use) => Less(means?.Inputs[use], input))], [.. fit.Gains.Select((gain, use) => Less(means?.Outputs[use], gain))]);
     }
-
-    static double[] Read(ILinearAlgebra algebra, double[] patch, Matrix down, int slots) => PatchMoment.Project(algebra, new(1, patch.Length, patch), down, slots).Data;
 
     /// <summary>What the mean of the output loses, (C_out).</summary>
     /// <param name="kernel">The second convolution's weight beside the first rows of D, (C_out, r·slots).</param>

@@ -43,11 +43,11 @@ sealed class SpatialPair
     }
 
     /// <summary>The same pairs for inputs to which M is applied first.</summary>
-    public SpatialPair Behind(ILinearAlgebra algebra, InputFit fit)
+    public SpatialPair Behind(InputFit fit)
     {
         var (behind, columns) = ((SpatialPair)MemberwiseClone(), ColumnsOf(_basis));
         behind.Columns = fit.Through(Columns, columns.Cols);
-        behind._means = PairMeans.Behind(algebra, _means, fit, columns, _width);
+        behind._means = PairMeans.Behind(_means, fit, columns, _width);
         return behind;
     }
 

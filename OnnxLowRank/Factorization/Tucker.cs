@@ -54,7 +54,7 @@ sealed class Tucker
     {
         var behind = (Tucker)MemberwiseClone();
         behind.Entry = fit.Through(Entry, _input.Entry.Cols);
-        behind._means = PairMeans.Behind(_algebra, _means, fit, _input.Entry, _taps);
+        behind._means = PairMeans.Behind(_means, fit, _input.Entry, _taps);
         return behind;
     }
 

@@ -23,10 +23,8 @@ static class BudgetSearch
     /// <param name="good">A cost that is taken to be good: 1, the original's, or less.</param>
     /// <param name="isGood">Expensive: builds and runs a model of about this cost; null when that was done often enough.</param>
     /// <returns>The smallest cost found good, or <paramref name="good"/> when none was.</returns>
-    public static double Smallest(double smallest, double good, Func<double, bool?> isGood)
-    {
-        return isGood(smallest) == true ? smallest : Bisected(smallest, good, isGood);
-    }
+    public static double Smallest(double smallest, double good, Func<double, bool?> isGood) =>
+        isGood(smallest) == true ? smallest : Bisected(smallest, good, isGood);
 
     /// <summary>
     /// The same from a good cost downwards, in steps that grow, until one is bad: for few probes, when what is looked for is not far away.

@@ -21,7 +21,7 @@ static class LayerRefit
             Weight = layer.Weight.With(layer.OperandFor(fit.Weight), spill),
             Uses = [.. layer.Uses.Select((use, i) => hasOffset ? use with { Bias = Emission.Gained(use, fit.Gains[i]) } : use)],
         };
-        var behind = decomposition?.Behind(algebra, fit, refitted, spill);
+        var behind = decomposition?.Behind(fit, refitted, spill);
         return new(refitted, behind, inFewBits?.Behind(refitted, behind, shifts), InsideOf(algebra, layer, refitted, fit, decomposition, inside));
     }
 
@@ -34,7 +34,7 @@ static class LayerRefit
         double[] Image(ReadOnlySpan<float> rows, double[] vector) =>
             algebra.Multiply(Matrix.LeftOf(rows, vector.Length, vector.Length), new Matrix(vector.Length, 1, vector)).Data;
         return new(
-            Of(inside.Outputs, use => Image(decomposition!.ProjectionT(), fit.Gains[use])),
+            Of(inside.Outputs, use => decomposition!.Projected(fit.Gains[use])),
             Of(inside.Inputs, use => Image(decomposition!.Tucker!.Entry, fit.Offsets[use])),
             Of(inside.Columns, use => Image(decomposition!.Spatial!.Columns, Patches.Repeat(fit.Offsets[use], [.. Enumerable.Repeat(1.0, (int)layer.Kernel[0])]))));
     }

@@ -66,9 +66,7 @@ static class MatMulEmitter
     {
         var layer = plan.Layer;
         bool isBiasFree = plan.RunsOnIntegers || layer.Kind == LayerKind.Gemm;
-        double[]?[] biases = [.. layer.Uses.Select((use, i) => rounded == null
-            ? CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree)
-            : Emission.Gained(use, rounded.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree))];
+        double[]?[] biases = [.. layer.Uses.Select((use, i) => Emission.Gained(use, rounded?.Gains[i]) ?? CorrectedBias.Of(decomposition, plan.Rank, i, isBiasFree))];
         var factors = rounded != null ? null : Emission.Factors(decomposition, plan.Rank, Emission.WantsBalance(plan));
         string downName = $"{layer.Name}_down", upName = $"{layer.Name}_up";
         var emit = plan.RunsOnIntegers
