@@ -24,7 +24,8 @@ sealed class WholeModels(Rewriter rewriter, Workspace workspace, CompressionOpti
     /// <summary>How often both models are measured at most.</summary>
     const int MostTimes = 3;
 
-    static readonly TimeSpan s_budget = TimeSpan.FromSeconds(0.5);
+    /// <summary>Of one measurement of both, at one number of samples.</summary>
+    static readonly TimeSpan s_budget = TimeSpan.FromSeconds(0.15);
 
     /// <summary>
     /// Time of the model of one plan in units of another's, runs of one sample and of many weighing the same; 1 for models that are too large.

@@ -4,6 +4,7 @@ using OnnxLowRank.Factorization;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Onnx;
+using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
@@ -49,6 +50,8 @@ sealed class Refitter(
 
     /// <summary>Solving takes about as many times a layer's moments.</summary>
     const int Solving = 3;
+
+    readonly Dictionary<NodeProto, int> _positions = model.Graph.Node.Select((node, i) => KeyValuePair.Create(node, i)).ToDictionary((IEqualityComparer<NodeProto>)ReferenceEqualityComparer.Instance);
 
     sealed record Fit(LayerPlan Plan, CrossMoments[] Fitting, CrossMoments[] Judging);
 
@@ -151,7 +154,9 @@ sealed class Refitter(
     List<Fit> Measure(
         Sampling sampling, ReadOnlyMemory<int> samples, ReadOnlyMemory<int> judges, IEnumerable<LayerPlan> plans, List<LayerPlan> block, Dictionary<Layer, RefittedLayer> refits)
     {
-        var rewritten = rewriter.Apply(plans, refits).Model;
+        // Layers behind the block will be fitted before they are of use, and what rounds their weights takes long.
+        int end = block.Max(plan => plan.Layer.Uses.Max(PositionOf));
+        var rewritten = rewriter.Apply(plans.Where(plan => PositionOf(plan.Layer.Uses[0]) < end), refits).Model;
         var computed = rewritten.Graph.Node.SelectMany(node => node.Output).ToHashSet(StringComparer.Ordinal);
         var fits = new List<Fit>();
         var all = new Dictionary<Tap, (CrossMoments Fitting, CrossMoments Judging)>();
@@ -181,6 +186,9 @@ sealed class Refitter(
         sampling.ForEach(sampling.WholeRuns(judges), (run, _) => Add(session.Run(run, graph.Outputs), all.Values.Select(moments => moments.Judging)));
         return fits;
     }
+
+    /// <summary>Where a use is in the graph; a constant, whose node may be no more than its name, is there from the start.</summary>
+    int PositionOf(LayerUse use) => _positions.GetValueOrDefault(use.Node);
 
     static void Add(IDisposableReadOnlyCollection<OrtValue> results, IEnumerable<CrossMoments> all)
     {
