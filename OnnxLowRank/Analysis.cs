@@ -148,6 +148,9 @@ sealed record Analysis(
     /// <summary>What a report needs of it: the rest takes more memory than the model.</summary>
     public Analysis Summary => this with { Decompositions = new Dictionary<Layer, Decomposition>(), InFewBits = new Dictionary<Layer, NBitWeights>() };
 
+    /// <summary>What parts of the original cost.</summary>
+    public ForwardCost Cost { get; } = new(Found.Layers.ToDictionary(layer => layer, layer => Inspector.Macs(layer, Shapes)));
+
     /// <summary>Multiply-adds per sample in the layers, when done like this.</summary>
     public double Macs(IEnumerable<LayerPlan> plans) => plans.Sum(plan => Product.Of(plan, Positions[plan.Layer]).Sum(product => product.Macs));
 

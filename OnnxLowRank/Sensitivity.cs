@@ -3,6 +3,7 @@ using OnnxLowRank.Layers;
 using OnnxLowRank.Planning;
 using OnnxLowRank.Rewriting;
 using OnnxLowRank.Runtime;
+using OnnxLowRank.Utilization;
 
 namespace OnnxLowRank;
 
@@ -39,11 +40,16 @@ static class Sensitivity
         var measured = new Dictionary<Layer, DamageCurve>();
         int Measurements(Layer layer) => (analysis.InFewBits.ContainsKey(layer) ? 1 : 0)
             + (analysis.Decompositions.TryGetValue(layer, out var one) ? TriedRanks(one).Count() + (one.Tucker == null ? 0 : 1) + (one.Spatial == null ? 0 : 1) : 0);
+        // What lies before a layer computes the same whatever is done to it.
+        string[] outputs = workspace.Metric.Outputs;
+        using var before = new Remembered(rewriter.Model, workspace.Device, options.Threads, workspace.Sampling, samples, workspace.Memory);
+        LayerCut? cut = null;
         double Damage(LayerPlan plan)
         {
-            using var session = ModelSession.Open(rewriter.Apply([plan]).Model, workspace.Device, options.Threads);
-            double divergence = workspace.Divergence.Measure(session, samples, alpha: 0.05).Estimate;
-            return divergence * divergence;
+            var rewritten = rewriter.Apply([plan]).Model;
+            using var session = ModelSession.Open(cut?.SuffixOf(rewritten, before.Types) ?? rewritten, workspace.Device, options.Threads);
+            var rows = workspace.Divergence.Rows((run, indices) => session.Run(run, outputs, before.Of(indices)), samples);
+            return Math.Pow(workspace.Divergence.Sum(rows, alpha: 0.05).Estimate, 2);
         }
         double Gain(DamageCurve curve, Func<int, double> errorAt, int maxRank, Func<int, LayerPlan.Factorize> plan)
         {
@@ -56,8 +62,15 @@ static class Sensitivity
             var coarse = layer.IsTable ? new LayerPlan.Quantize(layer, WeightFormat.Int4) : new LayerPlan.Quantize(layer, WeightFormat.Int3, WeightOnly: true);
             return rounded.DenseError(coarse.Grid) is > 0 and var lost ? Math.Max(Damage(coarse), LeastDamage) / lost : null;
         }
+        var cost = analysis.Cost;
+        double passed = 0;
         foreach (var (layer, decomposition) in analysis.Decompositions)
         {
+            cut = new(rewriter.Model, layer, outputs);
+            double prefix = cost.Share(cut.Prefix);
+            workspace.Sampling.Share = Math.Max(0, prefix - passed);
+            cut = before.MoveTo(cut) ? cut : null;
+            (workspace.Sampling.Share, passed) = cut == null ? (1, 0) : (cost.Share(cut.Suffix), prefix);
             var points = new List<(double Error, double Damage)>();
             foreach (int rank in TriedRanks(decomposition))
             {
@@ -74,6 +87,7 @@ static class Sensitivity
             };
             clock.Report(0.3 * measured.Count / analysis.Decompositions.Count);
         }
+        workspace.Sampling.Share = 1;
         var median = measured.Count > 0 ? measured.Values.OrderBy(curve => curve.At(s_triedErrors[0])).ElementAt(measured.Count / 2) : new(1, 1);
         return analysis.Found.Layers.ToDictionary(layer => layer, layer => measured.GetValueOrDefault(layer, median));
     }

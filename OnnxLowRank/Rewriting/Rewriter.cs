@@ -22,6 +22,9 @@ sealed class Rewriter(
     OnnxModel model, IReadOnlyDictionary<Layer, Decomposition> decompositions, IReadOnlyDictionary<Layer, NBitWeights> inFewBits, ActivationRanges ranges,
     Dialect dialect, IReadOnlyDictionary<string, string> provenance, int weightBits = Int8.Bits)
 {
+    /// <summary>Whose layers are rewritten; it stays as it is.</summary>
+    public OnnxModel Model => model;
+
     /// <summary>A copy of the model in which the planned layers are replaced. The plans' order is the layers' graph order.</summary>
     /// <param name="refits">What takes a layer's place before it is rewritten; null for nothing.</param>
     public Rewritten Apply(IEnumerable<LayerPlan> plans, IReadOnlyDictionary<Layer, RefittedLayer>? refits = null)

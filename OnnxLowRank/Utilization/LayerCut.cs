@@ -50,53 +50,53 @@ sealed class LayerCut
 
     /// <summary>The suffix as a model, which reads the inputs of the whole one, <see cref="Live"/> and the weight.</summary>
     /// <param name="types">Of the live values.</param>
-    public OnnxModel ToModel(IReadOnlyDictionary<string, TensorElementType> types)
+    public OnnxModel ToModel(IReadOnlyDictionary<string, TensorElementType> types) => SuffixOf(ToWholeModel(), types);
+
+    /// <summary>The same of a model in which the layer was rewritten; it is cut itself.</summary>
+    public OnnxModel SuffixOf(OnnxModel rewritten, IReadOnlyDictionary<string, TensorElementType> types)
     {
-        var model = Build(node => _suffix.Contains(node) || !_varying.Contains(node));
-        foreach (var (value, type) in types)
-        {
-            model.Graph.Input.Add(Input(value, (int)type, null));
-        }
-        return model;
+        CutAt(rewritten, types, _outputs);
+        return rewritten;
     }
 
-    /// <summary>The whole model, with the weight as an input.</summary>
-    public OnnxModel ToWholeModel() => Build(_ => true);
-
-    OnnxModel Build(Func<NodeProto, bool> isKept)
+    /// <summary>Makes values inputs of a model of which only others are wanted.</summary>
+    /// <param name="types">Of the values that become inputs.</param>
+    public static void CutAt(OnnxModel model, IReadOnlyDictionary<string, TensorElementType> types, IReadOnlyCollection<string> wanted)
     {
-        var model = _model.Copy();
         var graph = model.Graph;
-        var uses = _layer.Uses.Select(use => use.Node).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
-        var kept = new List<NodeProto>();
-        string operand = _layer.IsSingle ? WeightInput : $"{WeightInput}, cast";
-        if (!_layer.IsSingle)
+        foreach (var producer in graph.Node.Where(node => node.Output.Any(types.ContainsKey)).ToList())
         {
-            kept.Add(NodeAttributes.Create("Cast", operand, [WeightInput], [operand]).With("to", (long)_layer.Type));
+            graph.Node.Remove(producer);
         }
-        for (int i = 0; i < graph.Node.Count; i++)
-        {
-            if (uses.Contains(_model.Graph.Node[i]))
-            {
-                graph.Node[i].Input[_layer.OperandIndex] = operand;
-            }
-            if (isKept(_model.Graph.Node[i]))
-            {
-                kept.Add(graph.Node[i]);
-            }
-        }
-        graph.Node.Clear();
-        graph.Node.AddRange(kept);
-        var wanted = graph.Output.Where(output => _outputs.Contains(output.Name)).ToList();
+        graph.Input.AddRange(types.Select(value => Input(value.Key, (int)value.Value, null)));
+        var outputs = graph.Output.Where(output => wanted.Contains(output.Name)).ToList();
         graph.Output.Clear();
-        graph.Output.AddRange(wanted);
-        graph.KeepOnly(_outputs);
+        graph.Output.AddRange(outputs);
+        graph.KeepOnly(wanted);
         var defined = graph.Node.SelectMany(node => node.Output).ToHashSet(StringComparer.Ordinal);
         foreach (var stale in graph.ValueInfo.Where(value => !defined.Contains(value.Name)).ToList())
         {
             graph.ValueInfo.Remove(stale);
         }
+    }
+
+    /// <summary>The whole model, with the weight as an input.</summary>
+    public OnnxModel ToWholeModel()
+    {
+        var model = _model.Copy();
+        var graph = model.Graph;
+        var uses = _layer.Uses.Select(use => use.Node).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
+        string operand = _layer.IsSingle ? WeightInput : $"{WeightInput}, cast";
+        foreach (var (node, _) in graph.Node.Zip(_model.Graph.Node).Where(pair => uses.Contains(pair.Second)))
+        {
+            node.Input[_layer.OperandIndex] = operand;
+        }
+        if (!_layer.IsSingle)
+        {
+            graph.Node.Insert(0, NodeAttributes.Create("Cast", operand, [WeightInput], [operand]).With("to", (long)_layer.Type));
+        }
         graph.Input.Add(Input(WeightInput, (int)TensorProto.Types.DataType.Float, _layer.Weight.Dims));
+        CutAt(model, new Dictionary<string, TensorElementType>(), _outputs);
         return model;
     }
 

@@ -6,95 +6,89 @@ using OnnxLowRank.Runtime;
 
 namespace OnnxLowRank.Utilization;
 
-/// <summary>What the prefix of a <see cref="LayerCut"/> computes on samples, run by run.</summary>
-sealed class Remembered : IDisposable
+/// <summary>
+/// What the prefix of a <see cref="LayerCut"/> computes on samples, run by run. From one cut to the next only what lies between them is computed.
+/// </summary>
+/// <param name="samples">In the runs that <paramref name="sampling"/> makes of them.</param>
+/// <param name="limit">Bytes that may be remembered.</param>
+sealed class Remembered(OnnxModel model, Device device, int threads, Sampling sampling, ReadOnlyMemory<int> samples, long limit) : IDisposable
 {
     /// <summary>By the first sample of a run.</summary>
     readonly Dictionary<int, Dictionary<string, OrtValue>> _runs = [];
 
-    long _bytes;
-
-    /// <summary>Element types of the live values.</summary>
-    public Dictionary<string, TensorElementType> Types { get; } = new(StringComparer.Ordinal);
+    /// <summary>The live values that are remembered, and their element types.</summary>
+    public IReadOnlyDictionary<string, TensorElementType> Types { get; private set; } = new Dictionary<string, TensorElementType>();
 
     /// <summary>The live values of a run.</summary>
-    public IReadOnlyDictionary<string, OrtValue> Of(ReadOnlyMemory<int> samples) => _runs[samples.Span[0]];
+    public IReadOnlyDictionary<string, OrtValue> Of(ReadOnlyMemory<int> samples) => _runs.GetValueOrDefault(samples.Span[0]) ?? [];
 
-    /// <summary>Runs the prefix; null where what it computes takes more bytes than the limit or is no tensor.</summary>
-    public static Remembered? Of(OnnxModel model, LayerCut cut, Device device, int threads, Sampling sampling, ReadOnlyMemory<int> samples, long limit)
-    {
-        var remembered = new Remembered();
-        bool fits = false;
-        try
-        {
-            fits = remembered.Fill(model, cut, device, threads, sampling, samples, limit);
-            return fits ? remembered : null;
-        }
-        finally
-        {
-            if (!fits)
-            {
-                remembered.Dispose();
-            }
-        }
-    }
-
-    bool Fill(OnnxModel model, LayerCut cut, Device device, int threads, Sampling sampling, ReadOnlyMemory<int> samples, long limit)
+    /// <summary>Runs what lies before a cut.</summary>
+    /// <returns>Whether its live values are remembered now. Otherwise nothing is: they take more than the limit or are no tensors.</returns>
+    /// <exception cref="ModelException">ONNX Runtime refuses a part of the model, or it fails.</exception>
+    public bool MoveTo(LayerCut cut)
     {
         if (cut.Live.Count == 0)
         {
-            AddEmptyRuns(samples, sampling.RunSize);
+            Clear();
             return true;
         }
-        var graph = new ProbeGraph(model);
-        foreach (string value in cut.Live)
+        string[] unknown = [.. cut.Live.Where(value => !Types.ContainsKey(value))];
+        var rest = model.Copy();
+        LayerCut.CutAt(rest, Types, unknown);
+        var graph = new ProbeGraph(rest);
+        foreach (string value in unknown)
         {
             graph.AddValue(value);
         }
-        using var session = ModelSession.Open(graph.ToModel(), device, threads);
+        Dictionary<string, TensorElementType> types = [];
+        bool fits = true;
+        long bytes = 0;
         int size = sampling.RunSize, runs = (samples.Length + size - 1) / size;
-        for (int start = 0; start < samples.Length; start += size)
+        using var session = unknown.Length > 0 ? ModelSession.Open(graph.ToModel(), device, threads) : null;
+        for (int i = 0; fits && i < runs; i++)
         {
-            bool fits = true;
-            sampling.ForEach(samples.Slice(start, Math.Min(size, samples.Length - start)), (run, indices) =>
-                fits = Add(indices, cut.Live, session.Run(run, graph.Outputs)));
-            if (!fits || _bytes / _runs.Count * runs > limit) // known after the first run already
+            sampling.ForEach(samples.Slice(i * size, Math.Min(size, samples.Length - i * size)), (run, indices) =>
             {
-                return false;
-            }
+                var known = _runs.GetValueOrDefault(indices.Span[0]) ?? [];
+                IEnumerable<OrtValue> computed = session == null ? [] : session.Run(run, graph.Outputs, known);
+                var live = _runs[indices.Span[0]] = unknown.Zip(computed).ToDictionary();
+                foreach (var (name, value) in known)
+                {
+                    if (!cut.Live.Contains(name))
+                    {
+                        value.Dispose();
+                    }
+                    else
+                    {
+                        live.Add(name, value);
+                    }
+                }
+                fits = live.Values.All(value => value.IsTensor && value.GetTensorTypeAndShape().ElementDataType != TensorElementType.String);
+                if (fits)
+                {
+                    types = live.ToDictionary(item => item.Key, item => item.Value.GetTensorTypeAndShape().ElementDataType);
+                    bytes += live.Values.Sum(value => (long)value.GetTensorMutableRawData().Length);
+                }
+            });
+            fits &= bytes / (i + 1.0) * runs <= limit; // known after the first run already
         }
-        return true;
-    }
-
-    void AddEmptyRuns(ReadOnlyMemory<int> samples, int size)
-    {
-        for (int start = 0; start < samples.Length; start += size)
+        Types = types;
+        if (!fits)
         {
-            _runs[samples.Span[start]] = [];
+            Clear();
         }
+        return fits;
     }
 
-    bool Add(ReadOnlyMemory<int> indices, IReadOnlyList<string> names, IReadOnlyList<OrtValue> values)
-    {
-        var run = _runs[indices.Span[0]] = names.Zip(values).ToDictionary(pair => pair.First, pair => pair.Second);
-        foreach (var (name, value) in run)
-        {
-            if (!value.IsTensor || value.GetTensorTypeAndShape() is { ElementDataType: TensorElementType.String })
-            {
-                return false;
-            }
-            Types[name] = value.GetTensorTypeAndShape().ElementDataType;
-            _bytes += value.GetTensorMutableRawData().Length;
-        }
-        return true;
-    }
-
-    public void Dispose()
+    void Clear()
     {
         foreach (var value in _runs.Values.SelectMany(run => run.Values))
         {
             value.Dispose();
         }
         _runs.Clear();
+        Types = new Dictionary<string, TensorElementType>();
     }
+
+    public void Dispose() => Clear();
 }

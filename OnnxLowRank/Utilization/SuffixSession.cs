@@ -38,10 +38,14 @@ sealed class SuffixSession : IDisposable
     public static SuffixSession Open(
         OnnxModel model, Layer layer, LayerCut cut, string[] outputs, Device device, int threads, Sampling sampling, ReadOnlyMemory<int> samples, long limit)
     {
-        var remembered = Remembered.Of(model, cut, device, threads, sampling, samples, limit);
+        Remembered? remembered = new(model, device, threads, sampling, samples, limit);
         ModelSession? session = null;
         try
         {
+            if (!remembered.MoveTo(cut))
+            {
+                remembered = null;
+            }
             session = ModelSession.Open(remembered == null ? cut.ToWholeModel() : cut.ToModel(remembered.Types), device, threads);
             return new(session, outputs, layer, cut, remembered);
         }

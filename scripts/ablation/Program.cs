@@ -72,10 +72,13 @@ var sensitive = looking with { Name = "+ sensitivity", Damage = SensitivityTo(an
 var refitted = sensitive with { Name = "+ refit", Refits = true };
 var int8 = refitted with { Name = "+ int8", Formats = [WeightFormat.Int8] };
 var schemes = int8 with { Name = "+ schemes", HasSchemes = true };
-var all = schemes with { Name = "+ int4, mixed", Formats = [WeightFormat.Int8, WeightFormat.Int4] };
+var int4 = schemes with { Name = "+ int4, mixed", Formats = [WeightFormat.Int8, WeightFormat.Int4] };
+WeightFormat[] few = [WeightFormat.Int8, WeightFormat.Int6, WeightFormat.Int5, WeightFormat.Int4, WeightFormat.Int3];
+var widths = int4 with { Name = "+ 6, 5 and 3 bits", Formats = few };
+var all = widths with { Name = "+ weight-only", WeightOnly = few };
 Step[] steps =
 [
-    plain, global, fromData, centred, looking, sensitive, refitted, int8, schemes, all,
+    plain, global, fromData, centred, looking, sensitive, refitted, int8, schemes, int4, widths, all,
     sensitive with { Name = "up to sensitivity, but SVD", Analysis = svd, Damage = SensitivityTo(svd) },
     sensitive with { Name = "up to sensitivity, uncentred", Analysis = uncentred, Damage = SensitivityTo(uncentred) },
     all with { Name = "all but the layers behind", Analysis = alone, Damage = SensitivityTo(alone) },
