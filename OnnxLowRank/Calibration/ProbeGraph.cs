@@ -11,7 +11,7 @@ namespace OnnxLowRank.Calibration;
 sealed class ProbeGraph
 {
     readonly OnnxModel _model;
-    readonly UniqueNames _names;
+    readonly GraphWriter _writer;
     readonly Dictionary<Tap, string> _columns = [];
     readonly Dictionary<string, string> _singles = [];
     readonly Dictionary<PatchSource, string> _patches = [];
@@ -21,7 +21,7 @@ sealed class ProbeGraph
     {
         _model = model.Copy();
         _model.Graph.Output.Clear();
-        _names = new(model);
+        _writer = new(_model, "probe");
     }
 
     /// <summary>Names of the added outputs, in the order they were asked for.</summary>
@@ -46,37 +46,36 @@ sealed class ProbeGraph
     /// </param>
     public void AddMoments(Tap tap, ReadOnlyMemory<byte>? testMatrix = null)
     {
-        AddOutput(Node("Shape", [ValueOf(tap)]), TensorProto.Types.DataType.Int64);
+        AddOutput(_writer.Node("Shape", [ValueOf(tap)]), TensorProto.Types.DataType.Int64);
         string value = Single(ValueOf(tap), tap.Type), mean, products;
         if (tap.Axis == tap.Rank - 1 && tap.Groups == 1)
         {
             // Channels last: the vectors are rows as they lie, and Vᵀ·V needs no copy but the centred one.
-            string rows = Node("Reshape", [value, Shape([-1, tap.Size])]);
-            mean = Reduced("ReduceMean", 18, rows, 0);
-            string centred = Node("Sub", [rows, mean]);
+            string rows = _writer.Node("Reshape", [value, _writer.Int64s([-1, tap.Size])]);
+            mean = _writer.Reduced("ReduceMean", 18, rows, [0]);
+            string centred = _writer.Node("Sub", [rows, mean]);
             string right = centred;
             if (testMatrix is { } floats)
             {
-                mean = Node("Concat", [mean, Reduced("ReduceSumSquare", 18, centred, 0)], node => node.With("axis", 0));
-                string factors = Fresh("test_matrix");
-                _model.Graph.Initializer.Add(TensorData.Wrap(factors, TensorProto.Types.DataType.Float, floats, tap.Size, floats.Length / sizeof(float) / tap.Size));
-                right = Node("MatMul", [centred, factors]);
+                mean = _writer.Node("Concat", [mean, _writer.Reduced("ReduceSumSquare", 18, centred, [0])], node => node.With("axis", 0));
+                string factors = _writer.Constant(TensorData.Wrap(_writer.Fresh("test_matrix"), TensorProto.Types.DataType.Float, floats, tap.Size, floats.Length / sizeof(float) / tap.Size));
+                right = _writer.Node("MatMul", [centred, factors]);
             }
-            products = Node("MatMul", [Node("Transpose", [centred], node => node.With("perm", [1, 0])), right]);
+            products = _writer.Node("MatMul", [_writer.Node("Transpose", [centred], node => node.With("perm", [1, 0])), right]);
         }
         else if (tap.IsLong)
         {
             // Every sample's products apart, then their sum: smaller than the value itself, which stays where it is.
-            string samples = Node("Reshape", [value, Shape([0, tap.Groups, tap.Size, -1])]);
-            mean = Reduced("ReduceMean", 18, Reduced("ReduceMean", 18, samples, 3), 0);
-            string centred = Node("Sub", [samples, Node("Reshape", [mean, Shape([1, tap.Groups, tap.Size, 1])])]);
-            string centredT = Node("Transpose", [centred], node => node.With("perm", [0, 1, 3, 2]));
-            products = Reduced("ReduceSum", 13, Node("MatMul", [centred, centredT]), 0);
+            string samples = _writer.Node("Reshape", [value, _writer.Int64s([0, tap.Groups, tap.Size, -1])]);
+            mean = _writer.Reduced("ReduceMean", 18, _writer.Reduced("ReduceMean", 18, samples, [3]), [0]);
+            string centred = _writer.Node("Sub", [samples, _writer.Node("Reshape", [mean, _writer.Int64s([1, tap.Groups, tap.Size, 1])])]);
+            string centredT = _writer.Node("Transpose", [centred], node => node.With("perm", [0, 1, 3, 2]));
+            products = _writer.Reduced("ReduceSum", 13, _writer.Node("MatMul", [centred, centredT]), [0]);
         }
         else
         {
             (mean, string centred, string centredT) = Centred(tap);
-            products = Node("MatMul", [centred, centredT]);
+            products = _writer.Node("MatMul", [centred, centredT]);
         }
         AddOutput(mean, TensorProto.Types.DataType.Float);
         AddOutput(products, TensorProto.Types.DataType.Float);
@@ -90,20 +89,20 @@ sealed class ProbeGraph
     {
         var (hMean, hCentred, hCentredT) = Centred(h);
         var (yMean, yCentred, _) = Centred(y);
-        AddOutput(Node("Shape", [ValueOf(h)]), TensorProto.Types.DataType.Int64);
+        AddOutput(_writer.Node("Shape", [ValueOf(h)]), TensorProto.Types.DataType.Int64);
         AddOutput(hMean, TensorProto.Types.DataType.Float);
         AddOutput(yMean, TensorProto.Types.DataType.Float);
-        AddOutput(Node("MatMul", [hCentred, hCentredT]), TensorProto.Types.DataType.Float);
-        AddOutput(Node("MatMul", [yCentred, hCentredT]), TensorProto.Types.DataType.Float);
+        AddOutput(_writer.Node("MatMul", [hCentred, hCentredT]), TensorProto.Types.DataType.Float);
+        AddOutput(_writer.Node("MatMul", [yCentred, hCentredT]), TensorProto.Types.DataType.Float);
     }
 
     /// <summary>The mean of a value's vectors (groups, size), and the vectors about it as columns and as rows.</summary>
     (string Mean, string Columns, string Rows) Centred(Tap tap)
     {
         string columns = Columns(tap);
-        string mean = Reduced("ReduceMean", 18, columns, 2);
-        string centred = Node("Sub", [columns, Node("Reshape", [mean, Shape([tap.Groups, tap.Size, 1])])]);
-        return (mean, centred, Node("Transpose", [centred], node => node.With("perm", [0, 2, 1])));
+        string mean = _writer.Reduced("ReduceMean", 18, columns, [2]);
+        string centred = _writer.Node("Sub", [columns, _writer.Node("Reshape", [mean, _writer.Int64s([tap.Groups, tap.Size, 1])])]);
+        return (mean, centred, _writer.Node("Transpose", [centred], node => node.With("perm", [0, 2, 1])));
     }
 
     /// <summary>The name of the value whose vectors a tap looks at.</summary>
@@ -134,9 +133,8 @@ sealed class ProbeGraph
         {
             ones[i * taps + i % taps] = 1;
         }
-        string kernels = Fresh("taps");
-        _model.Graph.Initializer.Add(TensorData.Reals(kernels, layer.Type, ones, [channels * taps, 1, .. layer.Kernel]));
-        return Node("Conv", [use.Input, kernels], node =>
+        string kernels = _writer.Constant(TensorData.Reals(_writer.Fresh("taps"), layer.Type, ones, [channels * taps, 1, .. layer.Kernel]));
+        return _writer.Node("Conv", [use.Input, kernels], node =>
         {
             node.Attribute.AddRange(use.Node.Attribute.Where(attribute => attribute.Name is not ("group" or "strides")).Select(attribute => attribute.Clone()));
             node.With("group", channels).With("strides", Array.ConvertAll(Patches.Strides(layer, use), stride => stride * step));
@@ -147,23 +145,22 @@ sealed class ProbeGraph
     public void AddRange(string value, TensorProto.Types.DataType type)
     {
         value = Single(value, type);
-        AddOutput(Node("ReduceMin", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
-        AddOutput(Node("ReduceMax", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
+        AddOutput(_writer.Node("ReduceMin", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
+        AddOutput(_writer.Node("ReduceMax", [value], node => node.With("keepdims", 0)), TensorProto.Types.DataType.Float);
     }
 
     /// <summary>Adds an output: the largest magnitude of each of the value's vectors, one number per vector.</summary>
     public void AddRowMaxima(Tap tap) =>
-        AddOutput(Reduced("ReduceMax", 18, Node("Abs", [Single(ValueOf(tap), tap.Type)]), tap.Axis), TensorProto.Types.DataType.Float);
+        AddOutput(_writer.Reduced("ReduceMax", 18, _writer.Node("Abs", [Single(ValueOf(tap), tap.Type)]), [tap.Axis]), TensorProto.Types.DataType.Float);
 
     /// <summary>Adds two outputs: the smallest and largest of each number U_gᵀ·v over the value's vectors, (groups, k).</summary>
     /// <param name="basisT">U_gᵀ of all groups, (groups, k, size).</param>
     public void AddProjectedRange(Tap tap, float[] basisT)
     {
-        string basis = Fresh("basis");
-        _model.Graph.Initializer.Add(TensorData.Floats(basis, basisT, tap.Groups, basisT.Length / (tap.Groups * tap.Size), tap.Size));
-        string projected = Node("MatMul", [basis, Columns(tap)]);
-        AddOutput(Reduced("ReduceMin", 18, projected, 2), TensorProto.Types.DataType.Float);
-        AddOutput(Reduced("ReduceMax", 18, projected, 2), TensorProto.Types.DataType.Float);
+        string basis = _writer.Constant(TensorData.Floats(_writer.Fresh("basis"), basisT, tap.Groups, basisT.Length / (tap.Groups * tap.Size), tap.Size));
+        string projected = _writer.Node("MatMul", [basis, Columns(tap)]);
+        AddOutput(_writer.Reduced("ReduceMin", 18, projected, [2]), TensorProto.Types.DataType.Float);
+        AddOutput(_writer.Reduced("ReduceMax", 18, projected, [2]), TensorProto.Types.DataType.Float);
     }
 
     /// <summary>Adds two outputs: the smallest and largest of each number that the columns of a Conv's kernel make.</summary>
@@ -172,13 +169,12 @@ sealed class ProbeGraph
     {
         long[] kernel = KernelAxis.Shape(layer, 0);
         long channels = layer.In / layer.KernelSize, count = columns.Length / (channels * kernel[0]);
-        string weight = Fresh("columns");
-        _model.Graph.Initializer.Add(TensorData.Reals(weight, layer.Type, columns, [count, channels, .. kernel]));
-        string made = Single(Node("Conv", [use.Input, weight], node => node.Along(layer, use, axis: 0)), layer.Type);
-        string vectors = Node("Reshape", [made, Shape([0, count, -1])]);
+        string weight = _writer.Constant(TensorData.Reals(_writer.Fresh("columns"), layer.Type, columns, [count, channels, .. kernel]));
+        string made = Single(_writer.Node("Conv", [use.Input, weight], node => node.Along(layer, use, axis: 0)), layer.Type);
+        string vectors = _writer.Node("Reshape", [made, _writer.Int64s([0, count, -1])]);
         foreach (string reduction in new[] { "ReduceMin", "ReduceMax" })
         {
-            AddOutput(Reduced(reduction, 18, Reduced(reduction, 18, vectors, 2), 0), TensorProto.Types.DataType.Float);
+            AddOutput(_writer.Reduced(reduction, 18, _writer.Reduced(reduction, 18, vectors, [2]), [0]), TensorProto.Types.DataType.Float);
         }
     }
 
@@ -193,9 +189,9 @@ sealed class ProbeGraph
         if (tap.Axis > 0)
         {
             long[] permutation = [tap.Axis, .. Enumerable.Range(0, tap.Rank).Where(axis => axis != tap.Axis)];
-            first = Node("Transpose", [first], node => node.With("perm", permutation));
+            first = _writer.Node("Transpose", [first], node => node.With("perm", permutation));
         }
-        return _columns[tap] = Node("Reshape", [first, Shape([tap.Groups, tap.Size, -1])]);
+        return _columns[tap] = _writer.Node("Reshape", [first, _writer.Int64s([tap.Groups, tap.Size, -1])]);
     }
 
     /// <summary>The value in single precision, in which everything is summed.</summary>
@@ -207,37 +203,9 @@ sealed class ProbeGraph
         }
         if (!_singles.TryGetValue(value, out string? single))
         {
-            _singles[value] = single = Node("Cast", [value], node => node.With("to", (long)TensorProto.Types.DataType.Float));
+            _singles[value] = single = _writer.Node("Cast", [value], node => node.With("to", (long)TensorProto.Types.DataType.Float));
         }
         return single;
-    }
-
-    string Shape(ReadOnlySpan<long> dims)
-    {
-        string shape = Fresh("shape");
-        _model.Graph.Initializer.Add(TensorData.Int64s(shape, dims));
-        return shape;
-    }
-
-    /// <summary>A reduction over one axis; from <paramref name="axesAreInputSince"/> on the axis is an operand.</summary>
-    string Reduced(string opType, int axesAreInputSince, string value, long axis)
-    {
-        if (_model.Opset < axesAreInputSince)
-        {
-            return Node(opType, [value], node => node.With("axes", [axis]).With("keepdims", 0));
-        }
-        string axes = Fresh("axes");
-        _model.Graph.Initializer.Add(TensorData.Int64s(axes, [axis]));
-        return Node(opType, [value, axes], node => node.With("keepdims", 0));
-    }
-
-    string Node(string opType, string[] inputs, Action<NodeProto>? configure = null)
-    {
-        string output = Fresh(opType);
-        var node = NodeAttributes.Create(opType, output, inputs, [output]);
-        configure?.Invoke(node);
-        _model.Graph.Node.Add(node);
-        return output;
     }
 
     /// <param name="type">Null where ONNX Runtime infers it.</param>
@@ -254,6 +222,4 @@ sealed class ProbeGraph
             _model.Graph.Output.Add(output);
         }
     }
-
-    string Fresh(string wanted) => _names.Fresh($"probe_{wanted}");
 }
