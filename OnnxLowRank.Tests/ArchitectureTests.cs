@@ -20,6 +20,7 @@ public partial class ArchitectureTests
         ["Factorization"] = ["Layers", "Numerics", "Quantization", "Storage"],
         ["Planning"] = ["Factorization", "Layers", "Quantization"],
         ["Calibration"] = ["Factorization", "Layers", "Numerics", "Onnx", "Quantization", "Runtime", "Samples", "Storage"],
+        ["Gradients"] = ["Calibration", "Layers", "Onnx", "Runtime"],
         ["Rewriting"] = ["Calibration", "Factorization", "Layers", "Onnx", "Planning", "Quantization", "Storage"],
         ["Refitting"] = ["Calibration", "Factorization", "Layers", "Numerics", "Onnx", "Planning", "Rewriting", "Runtime", "Storage"],
         ["StatsFiles"] = ["Calibration", "Layers", "Numerics", "Samples", "Storage"],

@@ -18,7 +18,6 @@ sealed class Bench
 {
     static readonly ILinearAlgebra s_algebra = LinearAlgebra.Create(1);
     readonly Calibrator _calibrator;
-    readonly Sampling _sampling;
     readonly MemorySamples _samples;
     readonly Dictionary<Layer, Decomposition> _decompositions = [];
     readonly Dictionary<Layer, NBitWeights> _int4 = [];
@@ -27,15 +26,17 @@ sealed class Bench
     {
         (Model, _samples) = (model, samples);
         Found = LayerFinder.Find(model, filter ?? new());
-        _sampling = new Sampling(samples, batch, CancellationToken.None);
+        Sampling = new Sampling(samples, batch, CancellationToken.None);
         _calibrator = new Calibrator(model, [.. Found.Layers.Where(layer => layer.Kind != LayerKind.Constant)], Device.Cpu, threads: 1);
-        Shapes = _calibrator.Shapes(_sampling);
-        Measured = _calibrator.Collect(_sampling, samples.All, Shapes, withRanges: true);
+        Shapes = _calibrator.Shapes(Sampling);
+        Measured = _calibrator.Collect(Sampling, samples.All, Shapes, withRanges: true);
     }
 
     public OnnxModel Model { get; }
 
     public FoundLayers Found { get; }
+
+    public Sampling Sampling { get; }
 
     public IReadOnlyDictionary<string, long[]> Shapes { get; }
 
@@ -132,7 +133,7 @@ sealed class Bench
         var rewriter = RewriterFor(plans, Dialect.Ort);
         var decompositions = Found.Layers.ToDictionary(layer => layer, Decompose);
         var refits = new Refitter(Model, rewriter, decompositions, Int4, Ranges(decompositions.Values).Inside, Shapes, s_algebra, Device.Cpu, threads: 1, macs: 1, memory)
-            .Refit(_sampling, _samples.All[..(samples - samples / 4)], _samples.All[(samples - samples / 4)..samples], plans);
+            .Refit(Sampling, _samples.All[..(samples - samples / 4)], _samples.All[(samples - samples / 4)..samples], plans);
         return (rewriter.Apply(plans, refits), refits);
     }
 
@@ -154,7 +155,7 @@ sealed class Bench
     }
 
     ActivationRanges Ranges(IEnumerable<Decomposition> decompositions) =>
-        new(Measured.Grids, _calibrator.InnerRanges(_sampling, _samples.All, Shapes, [.. decompositions.Where(item => item.Layer.Kind == LayerKind.Conv)]));
+        new(Measured.Grids, _calibrator.InnerRanges(Sampling, _samples.All, Shapes, [.. decompositions.Where(item => item.Layer.Kind == LayerKind.Conv)]));
 
     Dictionary<Layer, NBitWeights> Int4 => Found.Layers.Where(layer => layer.Kind != LayerKind.LeftMatMul).ToDictionary(layer => layer, InFewBits);
 

@@ -49,7 +49,7 @@ public sealed class PatchMomentsTests : IDisposable
         _ => new(Layer, 5, format, WeightOnly: weightOnly, IsSpatial: true),
     };
 
-    Decomposition Decompose(PatchMoment? patches) => Decomposing.OfMoments(_algebra, Layer, _bench.Measured, Method.Output, seed: 0, Spill.None, downstream: null, patches);
+    Decomposition Decompose(PatchMoment? patches) => Decomposing.OfMoments(_algebra, Layer, _bench.Measured, Method.Output, seed: 0, Spill.None, gradients: null, patches);
 
     double Lost(Decomposition decomposition, LayerPlan plan, NBitWeights? int4 = null)
     {

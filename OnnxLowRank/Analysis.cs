@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
+using OnnxLowRank.Gradients;
 using OnnxLowRank.Layers;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Planning;
@@ -25,9 +26,9 @@ sealed record Analysis(
     IReadOnlyDictionary<string, RunShape> RunShapes, IReadOnlyDictionary<Layer, double> Spreads)
 {
     /// <summary>Shapes first, because the run's size depends on them; then moments, decompositions, and ranges where int8 is allowed.</summary>
-    /// <param name="looksBehind">Whether factors are chosen by what the layers behind them see (<see cref="OutputMetric"/>); otherwise all errors of an output count the same.</param>
+    /// <param name="withGradients">Whether factors are chosen by how the model's outputs follow (<see cref="OutputMetric"/>); otherwise all errors of a layer's output count the same.</param>
     public static Analysis Of(
-        Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock, bool looksBehind = true)
+        Workspace workspace, FoundLayers found, CompressionOptions options, ILinearAlgebra algebra, StageClock clock, bool withGradients = true)
     {
         Layer[] layers = [.. found.Measured];
         var sampling = workspace.Sampling;
@@ -40,7 +41,6 @@ sealed record Analysis(
         sampling.FitTo(Calibrator.BytesPerSample(shapes));
         var positions = found.Layers.ToDictionary(layer => layer, layer => layer.IsMeasured ? PositionsOf(layer, shapes) : default);
         var utilized = options.Method != Method.Utilized ? null : Search(workspace, layers, options, algebra, shapes);
-        var downstream = looksBehind && options.Method == Method.Output ? Downstream.Find(workspace.Model.Graph, found.Layers) : new Dictionary<Layer, Downstream>();
         int done = 0;
         var decompositions = new Dictionary<Layer, Decomposition>();
         var inFewBits = new Dictionary<Layer, NBitWeights>();
@@ -52,7 +52,10 @@ sealed record Analysis(
         bool Factorizes(Layer layer) => options.Method != Method.None && IsSeen(layer, positions) && layer.BreakEvenRank >= 1 && !layer.IsDepthwise;
         bool withPatches = options.Method is not (Method.Svd or Method.Randomized);
         bool WantsPatches(Layer layer) => withPatches && (CanRunInFewBits(layer) || (options.Method == Method.Output && Factorizes(layer) && Probes.MixesChannels(layer)));
-        foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches))
+        var gradients = !withGradients || options.Method != Method.Output ? null : WhereTheyRun(workspace, () => OutputGradients.Of(
+            workspace.Model, [.. layers.Where(layer => Factorizes(layer) && OutputMetric.IsWorthIt(layer))], workspace.Metric.Outputs, workspace.Metric.AreScores, sampling, shapes,
+            workspace.Device, options.Threads, layers.Sum(layer => Inspector.Macs(layer, shapes)), options.Seed));
+        foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches, gradients == null ? null : gradients.Taps))
         {
             clock.Enter("calibrate");
             Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
@@ -67,6 +70,7 @@ sealed record Analysis(
             {
                 spreads[layer] = spread;
             }
+            var followed = gradients == null ? null : WhereTheyRun(workspace, () => gradients.Collect(running, workspace.Shares.Moments));
             sketched.AddRange(measured.Sketches.Select(item => (item.Key.Name, item.Value[0].Size, item.Value[0].Width)));
             clock.Enter("decompose");
             var moments = new ConditionalWeakTable<Moments, InputMoment?>();
@@ -75,7 +79,7 @@ sealed record Analysis(
                 var moment = measured.Patches.TryGetValue(layer, out var uses) ? PatchMoments.Of(layer, uses) : null;
                 if (Factorizes(layer))
                 {
-                    decompositions[layer] = Decomposing.Of(algebra, layer, measured, options, workspace, utilized, downstream.GetValueOrDefault(layer), moment);
+                    decompositions[layer] = Decomposing.Of(algebra, layer, measured, options, workspace, utilized, followed?.GetValueOrDefault(layer), moment);
                 }
                 if (CanRunInFewBits(layer))
                 {
@@ -102,6 +106,20 @@ sealed record Analysis(
         return new(
             found, decompositions, inFewBits, shapes, positions, new(grids, inside),
             inputs.ToDictionary(value => value, value => new RunShape(shapes[value], shapesOf[1][value])), spreads);
+    }
+
+    /// <summary>What a backward pass tells, or null where ONNX Runtime cannot run it: plans are good without it.</summary>
+    static T? WhereTheyRun<T>(Workspace workspace, Func<T?> measure) where T : class
+    {
+        try
+        {
+            return measure();
+        }
+        catch (ModelException e)
+        {
+            workspace.Notes.Add($"errors of layers' outputs count alike, as gradients cannot be computed: {e.Message}");
+            return null;
+        }
     }
 
     internal static Positions PositionsOf(Layer layer, IReadOnlyDictionary<string, long[]> shapes)

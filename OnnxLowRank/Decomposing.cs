@@ -17,10 +17,10 @@ static class Decomposing
 
     /// <summary>The decomposition of a layer that some rank makes smaller.</summary>
     /// <param name="utilized">What finds the spaces that the task uses, with <see cref="Method.Utilized"/>; null otherwise.</param>
-    /// <param name="downstream">Where the layer's output goes, if that is to count.</param>
+    /// <param name="gradients">Of the outputs of the layer's uses, if those are to count; see <see cref="OutputMetric"/>.</param>
     /// <param name="patches">Of a Conv where it was measured; null otherwise.</param>
     public static Decomposition Of(
-        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, Downstream? downstream, PatchMoment? patches)
+        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, Moments[]? gradients, PatchMoment? patches)
     {
         var spill = workspace.Model.Spill;
         if (layer.Kind == LayerKind.Constant)
@@ -35,15 +35,15 @@ static class Decomposing
         {
             return OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill);
         }
-        return OfMoments(algebra, layer, measured, options.Method, options.Seed, spill, downstream, patches);
+        return OfMoments(algebra, layer, measured, options.Method, options.Seed, spill, gradients, patches);
     }
 
     /// <summary>The decomposition of a layer whose moments are known.</summary>
     public static Decomposition OfMoments(
-        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, Spill spill, Downstream? downstream, PatchMoment? patches)
+        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, Spill spill, Moments[]? gradients, PatchMoment? patches)
     {
         var (input, spatial) = InputsOf(algebra, layer, measured, method, patches);
-        return Decompose(algebra, layer, measured, method, seed, layer.BreakEvenRank, input, spill, downstream, spatial, patches);
+        return Decompose(algebra, layer, measured, method, seed, layer.BreakEvenRank, input, spill, gradients, spatial, patches);
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
@@ -78,11 +78,11 @@ static class Decomposing
 
     /// <param name="rank">The largest that is to be cut.</param>
     /// <param name="spill">Where it waits; in memory when null.</param>
-    /// <param name="downstream">Where the layer's output goes, if that is to count; only for a layer of one group and one use.</param>
+    /// <param name="gradients">Of the outputs of the layer's uses, if those are to count; see <see cref="OutputMetric"/>.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static Decomposition Decompose(
         ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null,
-        Downstream? downstream = null, SpatialBasis? spatial = null, PatchMoment? patches = null)
+        Moments[]? gradients = null, SpatialBasis? spatial = null, PatchMoment? patches = null)
     {
         var moments = measured.Moments[layer];
         bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
@@ -96,7 +96,7 @@ static class Decomposing
             var second = Moments.Pooled(moments, g, isCentred);
             return looksAtWeight
                 ? OutputMethod.Along(algebra, OfWeight(algebra, part!, method, rank, seed + g).Vectors, second, isAtInput ? part : null)
-                : FromMoments(algebra, layer, part, second, shrinkage, rank, downstream == null || layer.Out > OutputMetric.MostChannels ? null : MetricOf(algebra, layer, downstream, moments[0].Mean(), second));
+                : FromMoments(algebra, layer, part, second, shrinkage, rank, gradients == null ? null : MetricOf(algebra, layer, gradients, g, part, second));
         })];
         return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill, spatial: spatial, patches: patches);
     }
@@ -135,23 +135,20 @@ static class Decomposing
         return OutputMethod.FromOutput(algebra, covariance, part == null ? layer.ReadTransposed() : [part.Transposed()], shrinkage, rank, metric);
     }
 
-    /// <param name="mean">Of the value that <see cref="Tap"/> chose.</param>
-    /// <param name="second">Of the same value, about the mean.</param>
-    static OutputMetric? MetricOf(ILinearAlgebra algebra, Layer layer, Downstream downstream, double[] mean, Matrix second)
+    /// <param name="gradients">Of the outputs of all uses.</param>
+    /// <param name="part">W of the group where <paramref name="second"/> is of the input; null for a layer of one group.</param>
+    /// <param name="second">Of the value that <see cref="Tap"/> chose.</param>
+    static OutputMetric? MetricOf(ILinearAlgebra algebra, Layer layer, Moments[] gradients, int group, Matrix? part, Matrix second)
     {
+        var squares = Moments.Pooled(gradients, group, centred: false);
+        double vectors = gradients.Sum(use => use.Count);
         if (!Tap.IsAtInput(layer))
         {
-            return OutputMetric.Of(algebra, downstream, mean, [.. Enumerable.Range(0, second.Rows).Select(i => second[i, i])], metric => TensorPrimitives.Dot<double>(metric.Data, second.Data));
+            return OutputMetric.Of(algebra, squares, vectors, second.Trace(), metric => TensorPrimitives.Dot<double>(metric.Data, second.Data));
         }
-        var weight = layer.ReadWeight();
-        var seen = algebra.Multiply(weight, second); // W·G
-        double[] variances = [.. Enumerable.Range(0, layer.Out).Select(i => Math.Max(0, TensorPrimitives.Dot<double>(seen.Row(i), weight.Row(i))))];
-        double[] means = algebra.Multiply(weight, new Matrix(mean.Length, 1, mean)).Data;
-        if (layer.Uses[0].Bias is { } bias)
-        {
-            TensorPrimitives.Add<double>(means, bias, means);
-        }
-        return OutputMetric.Of(algebra, downstream, means, variances, metric => TensorPrimitives.Dot<double>(algebra.Multiply(metric, seen).Data, weight.Data));
+        var weight = part ?? layer.ReadWeight();
+        var image = algebra.Multiply(weight, second); // W·G
+        return OutputMetric.Of(algebra, squares, vectors, TensorPrimitives.Dot<double>(image.Data, weight.Data), metric => TensorPrimitives.Dot<double>(algebra.Multiply(metric, image).Data, weight.Data));
     }
 
     /// <summary>Whether the layer's basis follows from its input's moments without its output's.</summary>

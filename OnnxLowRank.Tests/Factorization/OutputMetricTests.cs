@@ -1,6 +1,8 @@
+using OnnxLowRank.Calibration;
 using OnnxLowRank.Factorization;
-using OnnxLowRank.Layers;
+using OnnxLowRank.Gradients;
 using OnnxLowRank.Numerics;
+using OnnxLowRank.Runtime;
 using OnnxLowRank.Tests.Numerics;
 using static OnnxLowRank.Tests.Numerics.DenseMath;
 
@@ -8,112 +10,54 @@ namespace OnnxLowRank.Tests.Factorization;
 
 public class OutputMetricTests
 {
-    const int In = 20, Out = 12, Behind = 16;
+    const int In = 20, Out = 12;
 
-    /// <summary>A layer that reads as many channels, and its weight.</summary>
-    static Layer Reader(int channels, int taps = 1)
+    /// <summary>G·Gᵀ of gradients that follow some directions much more than others.</summary>
+    static Matrix Gradients(int channels)
     {
-        var model = new TinyModel();
-        if (taps == 1)
-        {
-            model.Input("x", null, channels);
-            model.Node("MatMul", ["x", model.Weight("w", channels, Behind)], "y");
-        }
-        else
-        {
-            model.Input("x", null, channels, null);
-            model.Node("Conv", ["x", model.Weight("w", Behind, channels, taps)], "y");
-        }
-        model.Outputs("y");
-        return Assert.Single(LayerFinder.Find(model.Build(), new()).Layers);
+        var gradients = ScaledCols(Gaussian.Random(channels, channels, seed: 7), [.. Enumerable.Range(0, channels).Select(i => Math.Pow(0.6, i))]);
+        return Times(gradients, gradients.Transposed());
     }
 
-    /// <summary>eᵀ·M·e without the plain part, up to a factor.</summary>
-    static double Seen(OutputMetric metric, Matrix error) =>
-        Math.Pow(Norm(Times(metric.Root.Transposed(), error)), 2) - OutputMetric.PlainShare * Math.Pow(Norm(error), 2);
+    [Fact]
+    public void It_is_the_gradients_moment_and_a_share_of_the_plain_error_with_the_energy_of_that()
+    {
+        var (gradients, covariance) = (Gradients(Out), Times(Gaussian.Random(Out, Out, seed: 3), Gaussian.Random(Out, Out, seed: 3).Transposed()));
 
-    static OutputMetric Of(Downstream downstream, double[] means, double[] variances) =>
-        OutputMetric.Of(LinearAlgebra.Create(1), downstream, means, variances, metric => metric.Trace())!;
+        var metric = OutputMetric.Of(LinearAlgebra.Create(1), gradients.Copy(), double.PositiveInfinity, covariance.Trace(), part => Times(part, covariance).Trace())!;
 
+        var made = Times(metric.Root, metric.Root.Transposed());
+        Assert.Equal(covariance.Trace(), Times(made, covariance).Trace(), 1e-9 * covariance.Trace());
+        double factor = (1 - OutputMetric.PlainShare) * covariance.Trace() / Times(gradients, covariance).Trace();
+        var expected = Scaled(gradients, factor);
+        expected.AddToDiagonal(OutputMetric.PlainShare);
+        AssertClose(expected, made, 1e-9, Norm(expected));
+    }
+
+    /// <summary>With all directions alike, what few vectors say of them is chance.</summary>
     [Theory]
-    [InlineData(1)]
-    [InlineData(3)]
-    public void Without_gates_it_is_what_the_readers_make_of_an_error(int taps)
+    [InlineData(8, 0.9, 1.0)]
+    [InlineData(100_000, 0.9, 1.0)]
+    [InlineData(100_000, 0.0, 0.01, true)]
+    public void Of_few_vectors_it_is_nearer_to_the_plain_error(int vectors, double atLeast, double atMost, bool areFew = false)
     {
-        Layer[] readers = [Reader(Out, taps), Reader(Out)];
-        var metric = Of(new(readers, IsGated: false), new double[Out], [.. Enumerable.Repeat(1.0, Out)]);
-        double Made(Matrix error) => readers.Sum(reader =>
+        var g = Gaussian.Random(Out, vectors, seed: 11);
+        for (int i = 1; areFew && i < Out; i++)
         {
-            int positions = reader.In / Out;
-            var weight = reader.ReadWeight();
-            return Enumerable.Range(0, positions).Sum(t =>
-            {
-                var at = new Matrix(Behind, Out);
-                for (int o = 0; o < Behind; o++)
-                {
-                    for (int i = 0; i < Out; i++)
-                    {
-                        at[o, i] = weight[o, i * positions + t];
-                    }
-                }
-                return Math.Pow(Norm(Times(at, error)), 2);
-            });
-        });
-        var (first, second) = (Gaussian.Random(Out, 1, seed: 1), Gaussian.Random(Out, 1, seed: 2));
-
-        Assert.Equal(Made(first) / Made(second), Seen(metric, first) / Seen(metric, second), 1e-9);
-    }
-
-    [Fact]
-    public void Gates_let_through_what_a_relu_of_normal_channels_lets_through()
-    {
-        const int Samples = 40_000;
-        var reader = Reader(Out);
-        double[] means = [.. Enumerable.Range(0, Out).Select(i => 1.5 - 0.3 * i)], variances = [.. Enumerable.Range(0, Out).Select(i => 0.5 + 0.1 * i)];
-        var metric = Of(new([reader], IsGated: true), means, variances);
-        var normal = Gaussian.Random(Out, Samples, seed: 3);
-        double Made(Matrix error)
-        {
-            var moved = new Matrix(Out, Samples);
-            for (int i = 0; i < Out; i++)
-            {
-                for (int j = 0; j < Samples; j++)
-                {
-                    double y = means[i] + Math.Sqrt(variances[i]) * normal[i, j];
-                    moved[i, j] = Math.Max(0, y + 1e-3 * error[i, 0]) - Math.Max(0, y);
-                }
-            }
-            return Math.Pow(Norm(Times(reader.ReadWeight(), moved)), 2);
+            g.Row(i).Clear();
         }
-        var (first, second) = (Gaussian.Random(Out, 1, seed: 1), Gaussian.Random(Out, 1, seed: 2));
-        double expected = Made(first) / Made(second), ungated = Of(new([reader], IsGated: false), means, variances) is var open ? Seen(open, first) / Seen(open, second) : 0;
+        var moment = Scaled(Times(g, g.Transposed()), 1.0 / vectors);
 
-        Assert.Equal(expected, Seen(metric, first) / Seen(metric, second), 0.02 * expected); // a hundredth is the samples' noise
-        Assert.True(Math.Abs(ungated / expected - 1) > 0.1, "without gates the answer would be another");
+        var made = OutputMetric.Of(LinearAlgebra.Create(1), moment, vectors, Out, metric => metric.Trace())!;
+
+        double[] eigen = LinearAlgebra.Create(1).Eigen(Times(made.Root, made.Root.Transposed())).Values;
+        double plain = (eigen[^1] - OutputMetric.PlainShare) / (1 - OutputMetric.PlainShare); // the least followed direction: 1 where all are alike
+        Assert.InRange(plain, atLeast, atMost);
     }
 
     [Fact]
-    public void Channels_that_never_vary_are_open_or_shut()
-    {
-        OutputMetric Made(bool isGated) => Of(new([Reader(Out)], isGated), [1, -1, .. new double[Out - 2]], [0, 0, .. Enumerable.Repeat(1.0, Out - 2)]);
-        var (gated, open) = (Made(true), Made(false));
-        double Let(int channel) => new Matrix(Out, 1, [.. Enumerable.Range(0, Out).Select(i => i == channel ? 1.0 : 0)]) is var error ? Seen(gated, error) / Seen(open, error) : 0;
-
-        Assert.Equal(0, Let(1), 1e-12);
-        Assert.Equal(2, Let(0) / Let(2), 1e-9); // always open, against half of the time
-    }
-
-    [Fact]
-    public void There_is_none_where_the_readers_see_nothing()
-    {
-        var model = new TinyModel();
-        model.Input("x", null, Out);
-        model.Node("MatMul", ["x", model.Floats("w", new float[Out * Behind], Out, Behind)], "y");
-        model.Outputs("y");
-        var reader = Assert.Single(LayerFinder.Find(model.Build(), new()).Layers);
-
-        Assert.Null(OutputMetric.Of(LinearAlgebra.Create(1), new([reader], false), new double[Out], new double[Out], metric => metric.Trace()));
-    }
+    public void There_is_none_where_nothing_is_followed() =>
+        Assert.Null(OutputMetric.Of(LinearAlgebra.Create(1), new Matrix(Out, Out), 1, 1, metric => metric.Trace()));
 
     public static TheoryData<string, int, int> Shapes => [.. (
         from implementation in new[] { "OpenBLAS", "managed" }
@@ -128,8 +72,7 @@ public class OutputMetricTests
         var second = Scaled(Times(x, x.Transposed()), 1.0 / x.Cols);
         var y = Times(w, x);
         var covariance = Scaled(Times(y, y.Transposed()), 1.0 / x.Cols);
-        double[] variances = [.. Enumerable.Range(0, m).Select(i => covariance[i, i])];
-        var metric = OutputMetric.Of(algebra, new([Reader(m)], IsGated: true), new double[m], variances, part => Times(part, covariance).Trace())!;
+        var metric = OutputMetric.Of(algebra, Gradients(m), double.PositiveInfinity, covariance.Trace(), part => Times(part, covariance).Trace())!;
         int full = Math.Min(m, n);
 
         OutputBasis[] bases =
@@ -167,14 +110,15 @@ public class OutputMetricTests
         var layer = bench.Found.Layers[0];
         var algebra = LinearAlgebra.Create(1);
         float[] original = bench.Run(bench.Model, "z")[0].Values;
-        double Lost(Downstream? downstream)
+        double Lost(Moments[]? gradients)
         {
-            var decomposition = Decomposing.Decompose(algebra, layer, bench.Measured, Method.Output, seed: 0, rank: 10, input: null, downstream: downstream);
+            var decomposition = Decomposing.Decompose(algebra, layer, bench.Measured, Method.Output, seed: 0, rank: 10, input: null, gradients: gradients);
             var rewritten = bench.Factorize(layer, decomposition, rank: 8);
             return bench.Run(rewritten.Model, "z")[0].Values.Zip(original, (value, was) => Math.Pow(value - was, 2)).Sum();
         }
 
-        var found = Downstream.Find(bench.Model.Graph, bench.Found.Layers)[layer];
+        var gradients = OutputGradients.Of(bench.Model, bench.Found.Layers, ["z"], areScores: false, bench.Sampling, bench.Shapes, Device.Cpu, threads: 1, macs: 1, seed: 0)!;
+        var found = gradients.Collect(bench.Found.Layers, Enumerable.Range(0, 400).ToArray())[layer];
 
         Assert.True(Lost(found) < 0.9 * Lost(null), $"{Lost(found)} and {Lost(null)}");
     }

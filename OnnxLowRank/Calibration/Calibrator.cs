@@ -63,24 +63,26 @@ sealed class Calibrator(OnnxModel model, IReadOnlyList<Layer> layers, Device dev
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
     /// <param name="limit">Bytes.</param>
     /// <param name="withPatches">Whether moments of patches are measured, too.</param>
-    public static List<List<Layer>> Waves(IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, long limit, bool withPatches = false)
+    /// <param name="more">What else is measured of a layer.</param>
+    public static List<List<Layer>> Waves(
+        IReadOnlyList<Layer> layers, IReadOnlyDictionary<string, long[]> shapes, long limit, bool withPatches = false, Func<Layer, IEnumerable<Tap>>? more = null)
     {
         var waves = new List<List<Layer>>();
         var taps = new HashSet<Tap>();
         long bytes = 0;
         foreach (var layer in layers)
         {
-            Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes, withPatches && PatchChoice.IsWanted(layer, limit) ? 1 : 0)] : [];
-            long more = own.Where(tap => !taps.Contains(tap)).Sum(tap => MomentChoice.Bytes(tap, limit));
-            if (waves.Count == 0 || bytes + more > limit)
+            Tap[] own = layer.IsMeasured ? [.. Probes.TapsOf(layer, shapes, withPatches && PatchChoice.IsWanted(layer, limit) ? 1 : 0), .. more?.Invoke(layer) ?? []] : [];
+            long added = own.Where(tap => !taps.Contains(tap)).Sum(tap => MomentChoice.Bytes(tap, limit));
+            if (waves.Count == 0 || bytes + added > limit)
             {
                 waves.Add([]);
                 taps.Clear();
-                (bytes, more) = (0, own.Sum(tap => MomentChoice.Bytes(tap, limit)));
+                (bytes, added) = (0, own.Sum(tap => MomentChoice.Bytes(tap, limit)));
             }
             waves[^1].Add(layer);
             taps.UnionWith(own);
-            bytes += more;
+            bytes += added;
         }
         return waves;
     }

@@ -136,9 +136,16 @@ static class TensorData
         return values.IsEmpty ? 0 : Math.Abs(TensorPrimitives.MaxMagnitude(values));
     }
 
-    /// <summary>The elements of an int64 tensor.</summary>
-    public static long[] ToInt64s(this TensorProto tensor) =>
-        tensor.HasRawData ? MemoryMarshal.Cast<byte, long>(tensor.RawData.Span).ToArray() : [.. tensor.Int64Data];
+    /// <summary>The elements of a tensor of int64 or int32.</summary>
+    public static long[] ToInt64s(this TensorProto tensor)
+    {
+        if (tensor.DataType == (int)DataType.Int32)
+        {
+            int[] narrow = tensor.HasRawData ? MemoryMarshal.Cast<byte, int>(tensor.RawData.Span).ToArray() : [.. tensor.Int32Data];
+            return Array.ConvertAll(narrow, value => (long)value);
+        }
+        return tensor.HasRawData ? MemoryMarshal.Cast<byte, long>(tensor.RawData.Span).ToArray() : [.. tensor.Int64Data];
+    }
 
     static void FromRaw(TensorProto tensor, DataType type, ReadOnlySpan<byte> raw, float[] floats)
     {

@@ -9,6 +9,9 @@ namespace OnnxLowRank.Validation;
 /// <summary>The metric that is used, and the outputs it looks at.</summary>
 sealed record MetricChoice(Metric Metric, Scorer Scorer, string[] Outputs)
 {
+    /// <summary>Whether what all numbers of a row have in common does not matter, as a softmax does not see it.</summary>
+    public bool AreScores => Metric is not (Metric.Relative or Metric.Cosine);
+
     /// <summary>
     /// The user's choice, or: accuracy with labels; else agreement for one output (N, C), C > 1, that a classifier's last operator
     /// makes, or only copies, casts and reshapes of it; else relative error.

@@ -44,7 +44,7 @@ var found = LayerFinder.Find(workspace.Model, options.Layers);
 found = found with { Layers = [.. found.Layers.Where(layer => !layer.IsTable)] }; // embeddings and other constants have methods of their own
 var clock = new StageClock(null);
 var analysis = Analysis.Of(workspace, found, options, algebra, clock);
-var alone = Analysis.Of(workspace, found, options, algebra, clock, looksBehind: false);
+var alone = Analysis.Of(workspace, found, options, algebra, clock, withGradients: false);
 var moments = new Calibrator(workspace.Model, found.Layers, workspace.Device, options.Threads)
     .Collect(workspace.Sampling, workspace.Shares.Moments, analysis.Shapes, withRanges: false).Moments;
 Analysis With(Func<Layer, Decomposition> decompose) =>
