@@ -1,69 +1,67 @@
+using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 using OnnxLowRank.Calibration;
 using OnnxLowRank.Onnx;
 using OnnxLowRank.Onnx.Proto;
 using OnnxLowRank.Runtime;
+using static OnnxLowRank.Onnx.Proto.TensorProto.Types;
 
 namespace OnnxLowRank.Gradients;
 
-/// <summary>What values of a graph are when samples run: element types, shapes, and short vectors of integers that operators take for axes, places or sizes.</summary>
-/// <param name="shapes">Of floats, by name; −1 for an axis whose length depends on how many samples run.</param>
-/// <param name="integers">That are the same for any number of samples.</param>
-/// <param name="others">Tensors of other types.</param>
-/// <param name="bytesPerSample">Of all the floats that one sample makes.</param>
-sealed class ValueTrace(IReadOnlyDictionary<string, long[]> shapes, IReadOnlyDictionary<string, long[]> integers, IReadOnlySet<string> others, long bytesPerSample)
+/// <summary>
+/// What values of a graph are when samples run: element types, shapes, and the integers that operators take for axes, places or sizes. What one sample and two say differently
+/// follows the number of samples.
+/// </summary>
+sealed class ValueTrace
 {
     /// <summary>Longer vectors of integers are data.</summary>
     const int MostIntegers = 65536;
 
-    /// <summary>Whether a value holds numbers in single precision, the only ones that gradients are taken of.</summary>
-    public bool IsSingle(string value) => shapes.ContainsKey(value);
+    readonly Dictionary<string, long[]> _shapes = new(StringComparer.Ordinal);
+    readonly Dictionary<string, long[]> _integers = new(StringComparer.Ordinal);
+    readonly HashSet<string> _others = new(StringComparer.Ordinal);
 
-    /// <summary>Whether a value is a tensor: dense, and there.</summary>
-    public bool IsTensor(string value) => shapes.ContainsKey(value) || others.Contains(value);
-
-    /// <summary>Of a value in single precision.</summary>
-    public long[] Shape(string value) => shapes[value];
-
-    /// <summary>The integers of a value, or null where they are not known.</summary>
-    public long[]? Integers(string value) => integers.GetValueOrDefault(value);
+    ValueTrace()
+    {
+    }
 
     /// <summary>Bytes of all the floats that one sample makes: a backward pass needs most of them again.</summary>
-    public long BytesPerSample => bytesPerSample;
+    public long BytesPerSample { get; private set; }
+
+    /// <summary>Whether a value holds numbers in single precision, the only ones that gradients are taken of.</summary>
+    public bool IsSingle(string value) => _shapes.ContainsKey(value);
+
+    /// <summary>Whether a value is a tensor: dense, and there.</summary>
+    public bool IsTensor(string value) => IsSingle(value) || _others.Contains(value);
+
+    /// <summary>Of a value in single precision; −1 for an axis whose length follows the number of samples.</summary>
+    public long[] Shape(string value) => _shapes[value];
+
+    /// <summary>The integers of a value, or null where it has none or they follow the number of samples.</summary>
+    public long[]? Integers(string value) => _integers.GetValueOrDefault(value);
 
     /// <summary>Runs a model on one sample and on two.</summary>
     /// <param name="values">That are asked for; constants are known without running.</param>
     /// <exception cref="ModelException">The model cannot be run.</exception>
     public static ValueTrace Of(OnnxModel model, IEnumerable<string> values, Sampling sampling, Device device, int threads)
     {
-        var (shapes, integers) = (new Dictionary<string, long[]>(StringComparer.Ordinal), new Dictionary<string, long[]>(StringComparer.Ordinal));
+        var trace = new ValueTrace();
         var constants = model.Graph.Initializer.ToDictionary(tensor => tensor.Name, StringComparer.Ordinal);
-        var others = new HashSet<string>(StringComparer.Ordinal);
-        long bytes = 0;
         var graph = new ProbeGraph(model);
-        var asked = values.Distinct().ToList();
-        foreach (string value in asked)
+        foreach (string value in values.Distinct())
         {
-            if (!constants.TryGetValue(value, out var constant))
+            if (constants.TryGetValue(value, out var constant))
             {
-                graph.AddValue(value);
-            }
-            else if (constant.DataType == (int)TensorProto.Types.DataType.Float)
-            {
-                shapes[value] = [.. constant.Dims];
+                trace.Add(constant);
             }
             else
             {
-                others.Add(value);
-            }
-            if (constant?.DataType is (int)TensorProto.Types.DataType.Int64 or (int)TensorProto.Types.DataType.Int32 && constant.ElementCount() <= MostIntegers)
-            {
-                integers[value] = constant.ToInt64s();
+                graph.AddValue(value);
             }
         }
         if (graph.Outputs.Count == 0)
         {
-            return new(shapes, integers, others, bytes);
+            return trace;
         }
         using var session = ModelSession.Open(graph.ToModel(), device, threads);
         foreach (int samples in new[] { 1, 2 })
@@ -73,35 +71,57 @@ sealed class ValueTrace(IReadOnlyDictionary<string, long[]> shapes, IReadOnlyDic
                 using var results = session.Run(run, graph.Outputs);
                 foreach (var (name, result) in graph.Outputs.Zip(results).Where(pair => pair.Second.IsTensor))
                 {
-                    var info = result.GetTensorTypeAndShape();
-                    if (info.ElementDataType == TensorElementType.Float)
-                    {
-                        bytes += samples == 1 ? sizeof(float) * info.ElementCount : 0;
-                        shapes[name] = shapes.TryGetValue(name, out long[]? before) ? Common(before, info.Shape) : info.Shape;
-                    }
-                    else
-                    {
-                        others.Add(name);
-                    }
-                    if (info.ElementDataType is TensorElementType.Int64 or TensorElementType.Int32 && info.ElementCount <= MostIntegers)
-                    {
-                        long[] found = info.ElementDataType == TensorElementType.Int64
-                            ? result.GetTensorDataAsSpan<long>().ToArray()
-                            : Array.ConvertAll(result.GetTensorDataAsSpan<int>().ToArray(), value => (long)value);
-                        if (samples == 1 || (integers.TryGetValue(name, out long[]? known) && known.AsSpan().SequenceEqual(found)))
-                        {
-                            integers[name] = found;
-                        }
-                        else
-                        {
-                            integers.Remove(name);
-                        }
-                    }
+                    trace.Add(name, result, isFirst: samples == 1);
                 }
             });
         }
-        return new(shapes, integers, others, bytes);
+        return trace;
     }
+
+    void Add(TensorProto constant)
+    {
+        if (constant.DataType == (int)DataType.Float)
+        {
+            _shapes[constant.Name] = [.. constant.Dims];
+            return;
+        }
+        _others.Add(constant.Name);
+        if ((DataType)constant.DataType is DataType.Int64 or DataType.Int32 && constant.ElementCount() <= MostIntegers)
+        {
+            _integers[constant.Name] = constant.ToInt64s();
+        }
+    }
+
+    void Add(string name, OrtValue value, bool isFirst)
+    {
+        var info = value.GetTensorTypeAndShape();
+        if (info.ElementDataType == TensorElementType.Float)
+        {
+            BytesPerSample += isFirst ? sizeof(float) * info.ElementCount : 0;
+            _shapes[name] = !isFirst && _shapes.TryGetValue(name, out long[]? before) ? Common(before, info.Shape) : info.Shape;
+            return;
+        }
+        _others.Add(name);
+        if (info.ElementCount > MostIntegers || Integers(value, info.ElementDataType) is not { } integers)
+        {
+            return;
+        }
+        if (isFirst)
+        {
+            _integers[name] = integers;
+        }
+        else if (!(_integers.TryGetValue(name, out long[]? known) && known.AsSpan().SequenceEqual(integers)))
+        {
+            _integers.Remove(name);
+        }
+    }
+
+    static long[]? Integers(OrtValue value, TensorElementType type) => type switch
+    {
+        TensorElementType.Int64 => value.GetTensorDataAsSpan<long>().ToArray(),
+        TensorElementType.Int32 => Array.ConvertAll(value.GetTensorDataAsSpan<int>().ToArray(), number => (long)number),
+        _ => null,
+    };
 
     static long[] Common(long[] one, long[] two) => one.Length == two.Length ? [.. one.Zip(two, (a, b) => a == b ? a : -1)] : two;
 }

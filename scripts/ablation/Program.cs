@@ -67,7 +67,7 @@ var plain = new Step("plain SVD, cut alike")
 var global = plain with { Name = "+ one budget", CutsAlike = false };
 var fromData = global with { Name = "+ from data", Analysis = uncentred };
 var centred = fromData with { Name = "+ centred, biases corrected", Analysis = alone };
-var looking = centred with { Name = "+ seen by the layers behind", Analysis = analysis };
+var looking = centred with { Name = "+ by the outputs' gradients", Analysis = analysis };
 var sensitive = looking with { Name = "+ sensitivity", Damage = SensitivityTo(analysis) };
 var refitted = sensitive with { Name = "+ refit", Refits = true };
 var int8 = refitted with { Name = "+ int8", Formats = [WeightFormat.Int8] };
@@ -81,7 +81,7 @@ Step[] steps =
     plain, global, fromData, centred, looking, sensitive, refitted, int8, schemes, int4, widths, all,
     sensitive with { Name = "up to sensitivity, but SVD", Analysis = svd, Damage = SensitivityTo(svd) },
     sensitive with { Name = "up to sensitivity, uncentred", Analysis = uncentred, Damage = SensitivityTo(uncentred) },
-    all with { Name = "all but the layers behind", Analysis = alone, Damage = SensitivityTo(alone) },
+    all with { Name = "all but gradients", Analysis = alone, Damage = SensitivityTo(alone) },
     all with { Name = "all but sensitivity", Damage = equal },
     all with { Name = "all but refit", Refits = false },
     all with { Name = "all but schemes", HasSchemes = false },
