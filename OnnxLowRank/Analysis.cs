@@ -55,7 +55,14 @@ sealed record Analysis(
         var gradients = !withGradients || options.Method != Method.Output ? null : WhereTheyRun(workspace, () => OutputGradients.Of(
             workspace.Model, [.. layers.Where(layer => Factorizes(layer) && OutputMetric.IsWorthIt(layer))], workspace.Metric.Outputs, workspace.Metric.AreScores, sampling, shapes,
             workspace.Device, options.Threads, layers.Sum(layer => Inspector.Macs(layer, shapes)), options.Seed));
-        foreach (var wave in Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches, gradients == null ? null : gradients.Taps))
+        List<List<Layer>> Waves() => Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches, gradients == null ? null : gradients.Taps);
+        var waves = Waves();
+        if (gradients?.IsAffordable(waves.Count) == false)
+        {
+            gradients = null;
+            waves = Waves();
+        }
+        foreach (var wave in waves)
         {
             clock.Enter("calibrate");
             Layer[] running = [.. wave.Where(layer => layer.IsMeasured)];
@@ -71,6 +78,7 @@ sealed record Analysis(
                 spreads[layer] = spread;
             }
             var followed = gradients == null ? null : WhereTheyRun(workspace, () => gradients.Collect(running, workspace.Shares.Moments));
+            gradients = followed == null ? null : gradients;
             sketched.AddRange(measured.Sketches.Select(item => (item.Key.Name, item.Value[0].Size, item.Value[0].Width)));
             clock.Enter("decompose");
             var moments = new ConditionalWeakTable<Moments, InputMoment?>();

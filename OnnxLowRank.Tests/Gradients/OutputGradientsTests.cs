@@ -1,3 +1,4 @@
+using OnnxLowRank.Calibration;
 using OnnxLowRank.Gradients;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Runtime;
@@ -22,8 +23,8 @@ public class OutputGradientsTests
         return (bench, bench.Found.Layers[1].ReadWeight());
     }
 
-    static OutputGradients? Of(Bench bench, string output, bool areScores, double macs = 1) =>
-        OutputGradients.Of(bench.Model, bench.Found.Layers, [output], areScores, bench.Sampling, bench.Shapes, Device.Cpu, threads: 1, macs, seed: 3);
+    static OutputGradients? Of(Bench bench, string output, bool areScores, double macs = 1, IReadOnlyDictionary<string, long[]>? shapes = null) =>
+        OutputGradients.Of(bench.Model, bench.Found.Layers, [output], areScores, bench.Sampling, shapes ?? bench.Shapes, Device.Cpu, threads: 1, macs, seed: 3);
 
     static Matrix Moment(Bench bench, string output, bool areScores, int layer)
     {
@@ -79,6 +80,28 @@ public class OutputGradientsTests
         Assert.Equal(64 * Rows, Vectors(1));
         Assert.Equal(16 * Rows, Vectors(1e15));
         Assert.Equal(40 * Rows, Vectors(2.5e9));
+    }
+
+    [Fact]
+    public void A_pass_for_every_wave_of_a_costly_model_is_too_much()
+    {
+        var (bench, _) = Linear();
+
+        var gradients = Of(bench, "z", areScores: false, macs: 1e10)!; // 16 samples, forward and back: 3.2e11 each time
+
+        Assert.Equal([true, true, false], new[] { 1, 6, 7 }.Select(gradients.IsAffordable));
+    }
+
+    [Fact]
+    public void There_is_none_where_a_samples_values_would_not_fit()
+    {
+        var (bench, _) = Linear();
+        Dictionary<string, long[]> Shapes(long rows) => bench.Shapes.ToDictionary(item => item.Key, item => new long[] { 1, rows, item.Value[^1] });
+
+        long perRow = Calibrator.BytesPerSample(Shapes(1)), most = (128L << 20) / perRow;
+
+        Assert.NotNull(Of(bench, "z", areScores: false, shapes: Shapes(most)));
+        Assert.Null(Of(bench, "z", areScores: false, shapes: Shapes(most + 1)));
     }
 
     [Fact]

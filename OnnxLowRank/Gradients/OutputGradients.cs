@@ -21,6 +21,12 @@ sealed class OutputGradients
     /// <summary>Multiply-adds of the forward passes, about.</summary>
     const double MostMacs = 1e11;
 
+    /// <summary>The same for all passes together, as there is one for every wave of layers: half a minute on a small machine.</summary>
+    const double MostMacsOfAll = 2e12;
+
+    /// <summary>What layers take of and make of a sample, in bytes, up to which all values of a run are kept: the backward pass needs them again.</summary>
+    const long MostBytesPerSample = 128L << 20;
+
     /// <summary>A backward pass takes about as long as a forward pass, which it needs.</summary>
     const double Passes = 2;
 
@@ -32,10 +38,11 @@ sealed class OutputGradients
     readonly int _threads;
     readonly long _bytesPerSample;
     readonly int _samples;
+    readonly double _macs;
 
     OutputGradients(
-        OnnxModel backward, IReadOnlyDictionary<Layer, Tap[]> taps, Sampling sampling, IReadOnlyDictionary<string, long[]> shapes, Device device, int threads, long bytesPerSample, int samples) =>
-        (_backward, _taps, _sampling, _shapes, _device, _threads, _bytesPerSample, _samples) = (backward, taps, sampling, shapes, device, threads, bytesPerSample, samples);
+        OnnxModel backward, IReadOnlyDictionary<Layer, Tap[]> taps, Sampling sampling, IReadOnlyDictionary<string, long[]> shapes, Device device, int threads, long bytesPerSample, int samples,
+        double macs) => (_backward, _taps, _sampling, _shapes, _device, _threads, _bytesPerSample, _samples, _macs) = (backward, taps, sampling, shapes, device, threads, bytesPerSample, samples, macs);
 
     /// <summary>Writes the backward pass.</summary>
     /// <param name="layers">Whose outputs' gradients are asked for.</param>
@@ -44,7 +51,7 @@ sealed class OutputGradients
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
     /// <param name="macs">Multiply-adds that a sample takes.</param>
     /// <param name="seed">Of the random directions.</param>
-    /// <returns>Null where no layer's output has a gradient.</returns>
+    /// <returns>Null where no layer's output has a gradient, or a sample makes too much.</returns>
     /// <exception cref="ModelException">The model cannot be run.</exception>
     public static OutputGradients? Of(
         OnnxModel model, IReadOnlyCollection<Layer> layers, string[] outputs, bool areScores, Sampling sampling, IReadOnlyDictionary<string, long[]> shapes, Device device, int threads,
@@ -52,7 +59,7 @@ sealed class OutputGradients
     {
         string[] values = [.. layers.SelectMany(layer => layer.Uses).Select(use => use.Output).Distinct()];
         var path = BackwardGraph.Path(model.Graph, values, outputs);
-        if (path.Count == 0)
+        if (path.Count == 0 || Calibrator.BytesPerSample(shapes) > MostBytesPerSample)
         {
             return null;
         }
@@ -80,7 +87,7 @@ sealed class OutputGradients
         }
         double wanted = taps.Max(item => EnoughVectors * item.Key.Out / Math.Max(1, item.Key.Uses.Zip(item.Value).Sum(pair => Tap.Vectors(pair.Second, shapes[pair.First.Output]))));
         int samples = (int)Math.Max(FewestSamples, Math.Min(Math.Max(wanted, EnoughSamples), MostMacs / Math.Max(1, macs)));
-        return new(backward, taps, sampling, shapes, device, threads, trace.BytesPerSample, samples);
+        return new(backward, taps, sampling, shapes, device, threads, trace.BytesPerSample, samples, macs);
     }
 
     /// <summary>What a Softmax over the last axis makes an output of, whose directions count alike, or the output.</summary>
@@ -89,6 +96,9 @@ sealed class OutputGradients
             && node.Int("axis", -1) is var axis && (axis == -1 || axis == trace.Shape(output).Length - 1) ? (node.Input[0], true) : (output, false);
 
     static AttributeProto Seed(int seed) => new() { Name = "seed", Type = AttributeProto.Types.AttributeType.Float, F = seed };
+
+    /// <summary>Whether so many passes may be made.</summary>
+    public bool IsAffordable(int passes) => Passes * _macs * _samples * passes <= MostMacsOfAll;
 
     /// <summary>What is measured of a layer; nothing where its output has no gradient.</summary>
     public IReadOnlyList<Tap> Taps(Layer layer) => _taps.GetValueOrDefault(layer) ?? [];
