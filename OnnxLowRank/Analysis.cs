@@ -54,7 +54,7 @@ sealed record Analysis(
         bool WantsPatches(Layer layer) => withPatches && (CanRunInFewBits(layer) || (options.Method == Method.Output && Factorizes(layer) && Probes.MixesChannels(layer)));
         var gradients = !withGradients || options.Method != Method.Output ? null : WhereTheyRun(workspace, () => OutputGradients.Of(
             workspace.Model, [.. layers.Where(layer => Factorizes(layer) && OutputMetric.IsWorthIt(layer))], workspace.Metric.Outputs, workspace.Metric.AreScores, sampling, shapes,
-            workspace.Device, options.Threads, layers.Sum(layer => Inspector.Macs(layer, shapes)), options.Seed));
+            workspace.Device, options.Threads, layers.Sum(layer => Inspector.Macs(layer, shapes)), workspace.Memory, options.Seed));
         List<List<Layer>> Waves() => Calibrator.Waves(found.Layers, shapes, workspace.Memory, withPatches, gradients == null ? null : gradients.Taps);
         var waves = Waves();
         if (gradients?.IsAffordable(waves.Count) == false)

@@ -117,7 +117,7 @@ public class OutputMetricTests
             return bench.Run(rewritten.Model, "z")[0].Values.Zip(original, (value, was) => Math.Pow(value - was, 2)).Sum();
         }
 
-        var gradients = OutputGradients.Of(bench.Model, bench.Found.Layers, ["z"], areScores: false, bench.Sampling, bench.Shapes, Device.Cpu, threads: 1, macs: 1, seed: 0)!;
+        var gradients = OutputGradients.Of(bench.Model, bench.Found.Layers, ["z"], areScores: false, bench.Sampling, bench.Shapes, Device.Cpu, threads: 1, macs: 1, memory: long.MaxValue, seed: 0)!;
         var found = gradients.Collect(bench.Found.Layers, Enumerable.Range(0, 400).ToArray())[layer];
 
         Assert.True(Lost(found) < 0.9 * Lost(null), $"{Lost(found)} and {Lost(null)}");

@@ -27,6 +27,18 @@ public class DamageCurveTests
     }
 
     [Fact]
+    public void Damage_falls_at_least_as_fast_as_the_error_below_the_smallest_measured_one()
+    {
+        var curve = DamageCurve.Through([(0.03, 0.01), (0.12, 0.02)]);
+        var steep = DamageCurve.Through([(0.03, 0.01), (0.12, 0.16)]);
+
+        Assert.Equal(0.5, curve.Exponent, 1e-9);
+        Assert.Equal([0.02, 0.01, 0.001, 1e-5], new[] { 0.12, 0.03, 0.003, 3e-5 }.Select(error => Math.Round(curve.At(error), 9)));
+        Assert.Equal([0.16, 0.01, 0.0001], new[] { 0.12, 0.03, 0.003 }.Select(error => Math.Round(steep.At(error), 9)));
+        Assert.All([0.5, 0.12, 0.03, 0.003], error => Assert.Equal(error, curve.ErrorOf(curve.At(error)), 1e-9));
+    }
+
+    [Fact]
     public void One_point_gives_a_straight_line()
     {
         var curve = DamageCurve.Through([(0.1, 0.4)]);

@@ -21,11 +21,8 @@ sealed class OutputGradients
     /// <summary>Multiply-adds of the forward passes, about.</summary>
     const double MostMacs = 1e11;
 
-    /// <summary>The same for all passes together, as there is one for every wave of layers: half a minute on a small machine.</summary>
-    const double MostMacsOfAll = 2e12;
-
-    /// <summary>What layers take of and make of a sample, in bytes, up to which all values of a run are kept: the backward pass needs them again.</summary>
-    const long MostBytesPerSample = 128L << 20;
+    /// <summary>The same for all passes together, as there is one for every wave of layers: a minute on a small machine.</summary>
+    const double MostMacsOfAll = 5e12;
 
     /// <summary>A backward pass takes about as long as a forward pass, which it needs.</summary>
     const double Passes = 2;
@@ -50,16 +47,17 @@ sealed class OutputGradients
     /// <param name="areScores">Whether outputs are only compared behind a softmax over their last axis, which does not see what they have in common.</param>
     /// <param name="shapes">Shape of every use's input and output in one run.</param>
     /// <param name="macs">Multiply-adds that a sample takes.</param>
+    /// <param name="memory">Bytes that a run may take: all its values are kept, as the backward pass needs them again.</param>
     /// <param name="seed">Of the random directions.</param>
-    /// <returns>Null where no layer's output has a gradient, or a sample makes too much.</returns>
+    /// <returns>Null where no layer's output has a gradient, or one sample would take more than the memory.</returns>
     /// <exception cref="ModelException">The model cannot be run.</exception>
     public static OutputGradients? Of(
         OnnxModel model, IReadOnlyCollection<Layer> layers, string[] outputs, bool areScores, Sampling sampling, IReadOnlyDictionary<string, long[]> shapes, Device device, int threads,
-        double macs, int seed)
+        double macs, long memory, int seed)
     {
         string[] values = [.. layers.SelectMany(layer => layer.Uses).Select(use => use.Output).Distinct()];
         var path = BackwardGraph.Path(model.Graph, values, outputs);
-        if (path.Count == 0 || Calibrator.BytesPerSample(shapes) > MostBytesPerSample)
+        if (path.Count == 0 || Calibrator.BytesPerSample(shapes) > memory)
         {
             return null;
         }

@@ -18,13 +18,18 @@ readonly record struct DamageCurve(double Scale, double Exponent)
     /// </summary>
     public double? PerRounding { get; init; }
 
+    /// <summary>The smallest measured error; below it a curve that is flatter than a line goes on as one, as the model's output is a smooth function of the layer's.</summary>
+    public double Start { get; init; }
+
     /// <summary>The error that does this damage.</summary>
-    public double ErrorOf(double damage) => Math.Pow(damage / Scale, 1 / Exponent);
+    public double ErrorOf(double damage) => Exponent < 1 && damage < AtStart ? Start * damage / AtStart : Math.Pow(damage / Scale, 1 / Exponent);
 
     /// <summary>Exponents outside of this are noise.</summary>
     const double Flattest = 0.5, Steepest = 3;
 
-    public double At(double error) => error <= 0 ? 0 : Scale * Math.Pow(error, Exponent);
+    double AtStart => Scale * Math.Pow(Start, Exponent);
+
+    public double At(double error) => error <= 0 ? 0 : Exponent < 1 && error < Start ? AtStart * error / Start : Scale * Math.Pow(error, Exponent);
 
     /// <summary>What rounding a dense weight to few bits does.</summary>
     public double OfRounding(double error) => PerRounding * error ?? At(error);
@@ -40,6 +45,6 @@ readonly record struct DamageCurve(double Scale, double Exponent)
             exponent = Math.Log(damage / Math.Max(points[0].Damage, 1e-12)) / Math.Log(error / points[0].Error);
         }
         exponent = Math.Clamp(exponent, Flattest, Steepest);
-        return new(damage / Math.Pow(error, exponent), exponent);
+        return new(damage / Math.Pow(error, exponent), exponent) { Start = points[0].Error };
     }
 }
