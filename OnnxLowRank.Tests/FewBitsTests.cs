@@ -34,7 +34,7 @@ public class FewBitsTests
         var original = ModelRuns.Run(model, samples, "y")[0];
         (double Lost, double Predicted) Rounded(PatchMoment? patches)
         {
-            var int4 = FewBits.Of(algebra, layer, null, measured, patches, shapes, Method.Output, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
+            var int4 = FewBits.Of(algebra, layer, null, measured, patches, shapes, Method.Output, metric: null, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
             var rewriter = new Rewriter(model, new Dictionary<Layer, Decomposition>(), new Dictionary<Layer, NBitWeights> { [layer] = int4 }, ActivationRanges.None, Dialect.Ort, new Dictionary<string, string>());
             var rewritten = rewriter.Apply([new LayerPlan.Quantize(layer, WeightFormat.Int4, WeightOnly: true)]).Model;
             return (ModelRuns.Run(rewritten, samples, "y")[0].Loss(original), int4.DenseError(new NBitGrid(4)));

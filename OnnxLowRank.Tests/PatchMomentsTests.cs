@@ -49,7 +49,7 @@ public sealed class PatchMomentsTests : IDisposable
         _ => new(Layer, 5, format, WeightOnly: weightOnly, IsSpatial: true),
     };
 
-    Decomposition Decompose(PatchMoment? patches) => Decomposing.OfMoments(_algebra, Layer, _bench.Measured, Method.Output, seed: 0, Spill.None, gradients: null, patches);
+    Decomposition Decompose(PatchMoment? patches) => Decomposing.OfMoments(_algebra, Layer, _bench.Measured, Method.Output, seed: 0, Spill.None, metrics: null, patches);
 
     double Lost(Decomposition decomposition, LayerPlan plan, NBitWeights? int4 = null)
     {
@@ -87,7 +87,7 @@ public sealed class PatchMomentsTests : IDisposable
         var patches = Patches;
         var decomposition = Decompose(patches);
         var int4 = FewBits.Of(
-            _algebra, Layer, decomposition, _bench.Measured, patches, _bench.Shapes, Method.Output, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
+            _algebra, Layer, decomposition, _bench.Measured, patches, _bench.Shapes, Method.Output, metric: null, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
         var plan = Plan(scheme, WeightFormat.Int4);
 
         double inFloats = Lost(decomposition, plan with { Format = WeightFormat.Float32 });
@@ -106,7 +106,7 @@ public sealed class PatchMomentsTests : IDisposable
     {
         var decomposition = Decompose(null);
         var int4 = FewBits.Of(
-            _algebra, Layer, decomposition, _bench.Measured, null, _bench.Shapes, Method.Output, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
+            _algebra, Layer, decomposition, _bench.Measured, null, _bench.Shapes, Method.Output, metric: null, new ConditionalWeakTable<Moments, InputMoment?>(), Spill.None);
 
         Assert.False(int4.HasPairs(3));
         Assert.False(int4.HasPairs(9));

@@ -85,13 +85,15 @@ sealed record Analysis(
             foreach (var layer in wave)
             {
                 var moment = measured.Patches.TryGetValue(layer, out var uses) ? PatchMoments.Of(layer, uses) : null;
+                var metrics = Decomposing.MetricsOf(algebra, layer, measured, followed?.GetValueOrDefault(layer));
                 if (Factorizes(layer))
                 {
-                    decompositions[layer] = Decomposing.Of(algebra, layer, measured, options, workspace, utilized, followed?.GetValueOrDefault(layer), moment);
+                    decompositions[layer] = Decomposing.Of(algebra, layer, measured, options, workspace, utilized, metrics, moment);
                 }
                 if (CanRunInFewBits(layer))
                 {
-                    inFewBits[layer] = FewBits.Of(algebra, layer, decompositions.GetValueOrDefault(layer), measured, moment, shapes, options.Method, moments, workspace.Model.Spill);
+                    inFewBits[layer] = FewBits.Of(
+                        algebra, layer, decompositions.GetValueOrDefault(layer), measured, moment, shapes, options.Method, metrics is [var metric] ? metric : null, moments, workspace.Model.Spill);
                 }
                 clock.Report((double)++done / found.Layers.Count);
                 measured.Forget(layer); // the next layers' decompositions take its place in memory

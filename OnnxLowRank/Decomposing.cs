@@ -17,10 +17,10 @@ static class Decomposing
 
     /// <summary>The decomposition of a layer that some rank makes smaller.</summary>
     /// <param name="utilized">What finds the spaces that the task uses, with <see cref="Method.Utilized"/>; null otherwise.</param>
-    /// <param name="gradients">Of the outputs of the layer's uses, if those are to count; see <see cref="OutputMetric"/>.</param>
+    /// <param name="metrics">From <see cref="MetricsOf"/>.</param>
     /// <param name="patches">Of a Conv where it was measured; null otherwise.</param>
     public static Decomposition Of(
-        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, Moments[]? gradients, PatchMoment? patches)
+        ILinearAlgebra algebra, Layer layer, Measured measured, CompressionOptions options, Workspace workspace, LayerSearch? utilized, OutputMetric?[]? metrics, PatchMoment? patches)
     {
         var spill = workspace.Model.Spill;
         if (layer.Kind == LayerKind.Constant)
@@ -35,15 +35,15 @@ static class Decomposing
         {
             return OfSketch(algebra, layer, sketches, options.Method, options.Seed, spill);
         }
-        return OfMoments(algebra, layer, measured, options.Method, options.Seed, spill, gradients, patches);
+        return OfMoments(algebra, layer, measured, options.Method, options.Seed, spill, metrics, patches);
     }
 
     /// <summary>The decomposition of a layer whose moments are known.</summary>
     public static Decomposition OfMoments(
-        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, Spill spill, Moments[]? gradients, PatchMoment? patches)
+        ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, Spill spill, OutputMetric?[]? metrics, PatchMoment? patches)
     {
         var (input, spatial) = InputsOf(algebra, layer, measured, method, patches);
-        return Decompose(algebra, layer, measured, method, seed, layer.BreakEvenRank, input, spill, gradients, spatial, patches);
+        return Decompose(algebra, layer, measured, method, seed, layer.BreakEvenRank, input, spill, metrics, spatial, patches);
     }
 
     /// <summary>All rows of a constant count the same; of many, their products are cheaper to decompose than they themselves.</summary>
@@ -78,14 +78,14 @@ static class Decomposing
 
     /// <param name="rank">The largest that is to be cut.</param>
     /// <param name="spill">Where it waits; in memory when null.</param>
-    /// <param name="gradients">Of the outputs of the layer's uses, if those are to count; see <see cref="OutputMetric"/>.</param>
+    /// <param name="metrics">From <see cref="MetricsOf"/>.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     public static Decomposition Decompose(
         ILinearAlgebra algebra, Layer layer, Measured measured, Method method, int seed, int rank, InputBasis? input, Spill? spill = null,
-        Moments[]? gradients = null, SpatialBasis? spatial = null, PatchMoment? patches = null)
+        OutputMetric?[]? metrics = null, SpatialBasis? spatial = null, PatchMoment? patches = null)
     {
         var moments = measured.Moments[layer];
-        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
+        bool isAtInput = Tap.IsAtInput(layer), isCentred = HasRoomForMeans(layer);
         double vectors = moments.Sum(use => use.Count);
         double shrinkage = ShrinkageOf(layer, vectors);
         bool looksAtWeight = method is Method.Svd or Method.Randomized;
@@ -96,7 +96,7 @@ static class Decomposing
             var second = Moments.Pooled(moments, g, isCentred);
             return looksAtWeight
                 ? OutputMethod.Along(algebra, OfWeight(algebra, part!, method, rank, seed + g).Vectors, second, isAtInput ? part : null)
-                : FromMoments(algebra, layer, part, second, shrinkage, rank, gradients == null ? null : MetricOf(algebra, layer, gradients, g, part, second));
+                : FromMoments(algebra, layer, part, second, shrinkage, rank, metrics?[g]);
         })];
         return new(algebra, layer, groups, [.. layer.Uses.Select((use, i) => Mean(algebra, layer, use, moments[i].Mean(), isAtInput))], input, spill, spatial: spatial, patches: patches);
     }
@@ -111,7 +111,7 @@ static class Decomposing
     [MethodImpl(MethodImplOptions.AggressiveOptimization)] // unoptimized code keeps every local alive to its end
     static Decomposition OfSketch(ILinearAlgebra algebra, Layer layer, SketchedMoments[] moments, Method method, int seed, Spill spill)
     {
-        bool isAtInput = Tap.IsAtInput(layer), isCentred = layer.Uses.All(use => HasRoomForMean(layer, use));
+        bool isAtInput = Tap.IsAtInput(layer), isCentred = HasRoomForMeans(layer);
         double vectors = moments.Sum(use => use.Count);
         var second = SketchedMoments.Pooled(moments, isCentred);
         int rank = Math.Min(layer.BreakEvenRank, second.TestMatrix.Cols - RandomizedMethod.Oversampling);
@@ -133,6 +133,19 @@ static class Decomposing
         }
         var covariance = Tap.IsAtInput(layer) ? Through(algebra, part ?? layer.ReadWeight(), second) : second;
         return OutputMethod.FromOutput(algebra, covariance, part == null ? layer.ReadTransposed() : [part.Transposed()], shrinkage, rank, metric);
+    }
+
+    /// <summary>Which errors of a layer's output matter, one metric per group; null where that is not known.</summary>
+    /// <param name="gradients">Of the outputs of the layer's uses; null where they were not measured.</param>
+    public static OutputMetric?[]? MetricsOf(ILinearAlgebra algebra, Layer layer, Measured measured, Moments[]? gradients)
+    {
+        if (gradients == null || !measured.Moments.TryGetValue(layer, out var moments))
+        {
+            return null;
+        }
+        var weight = layer.Groups > 1 && Tap.IsAtInput(layer) ? layer.ReadWeight() : null;
+        return [.. Enumerable.Range(0, layer.Groups).Select(g => MetricOf(
+            algebra, layer, gradients, g, weight == null ? null : layer.GroupOf(weight, g), Moments.Pooled(moments, g, HasRoomForMeans(layer))))];
     }
 
     /// <param name="gradients">Of the outputs of all uses.</param>
@@ -182,6 +195,8 @@ static class Decomposing
     /// <summary>The output's covariance W·G·Wᵀ.</summary>
     static Matrix Through(ILinearAlgebra algebra, Matrix weight, Matrix covariance) =>
         algebra.Multiply(algebra.Multiply(weight, covariance), weight, transposeRight: true);
+
+    static bool HasRoomForMeans(Layer layer) => layer.Uses.All(use => HasRoomForMean(layer, use));
 
     /// <summary>Whether a corrected mean is written; else the mean counts as part of what must be kept.</summary>
     static bool HasRoomForMean(Layer layer, LayerUse use) =>

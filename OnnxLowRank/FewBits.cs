@@ -15,14 +15,16 @@ static class FewBits
     const double Damping = 1e-2;
 
     /// <param name="patches">Of a Conv where it was measured; null otherwise.</param>
+    /// <param name="metric">Which errors of the output matter; null where all count alike.</param>
     /// <param name="known">Moments of values that several layers read, which it does not keep alive.</param>
     public static NBitWeights Of(
         ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, PatchMoment? patches, IReadOnlyDictionary<string, long[]> shapes, Method method,
-        ConditionalWeakTable<Moments, InputMoment?> known, Spill spill)
+        OutputMetric? metric, ConditionalWeakTable<Moments, InputMoment?> known, Spill spill)
     {
+        var outputs = metric == null ? null : new StoredMoment(metric.ForRounding(algebra), spill);
         if (patches != null)
         {
-            return new(algebra, layer, decomposition, Damped(patches.Covariance.Copy(), [1], spill), patches.Means, spill);
+            return new(algebra, layer, decomposition, Damped(patches.Covariance.Copy(), [1], spill), patches.Means, spill, outputs);
         }
         bool isConv = measured.InputMoments.ContainsKey(layer);
         if (method is Method.Svd or Method.Randomized || !(isConv || Tap.IsAtInput(layer)))
@@ -43,17 +45,17 @@ static class FewBits
             double inside = taps.Average();
             TensorPrimitives.Multiply<double>(moment.Data, inside, moment.Data);
             TensorPrimitives.MultiplyAdd(Moments.Pooled(moments, 0, centred: false).Data, 1 - inside, moment.Data, moment.Data);
-            return new(algebra, layer, decomposition, Damped(moment, taps, spill), means, spill);
+            return new(algebra, layer, decomposition, Damped(moment, taps, spill), means, spill, outputs);
         }
         if (moments.Length > 1)
         {
-            return new(algebra, layer, decomposition, Damped(Moments.Pooled(moments, 0, centred: true), taps, spill), means, spill);
+            return new(algebra, layer, decomposition, Damped(Moments.Pooled(moments, 0, centred: true), taps, spill), means, spill, outputs);
         }
         if (!known.TryGetValue(moments[0], out var shared))
         {
             known.Add(moments[0], shared = Damped(moments[0].Second(0, centred: true), taps, spill));
         }
-        return new(algebra, layer, decomposition, shared, means, spill);
+        return new(algebra, layer, decomposition, shared, means, spill, outputs);
     }
 
     /// <summary>G with a little of every input in it, so that no error is free because few samples would show it; null where all inputs are constant.</summary>

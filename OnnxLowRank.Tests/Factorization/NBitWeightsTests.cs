@@ -132,6 +132,38 @@ public class NBitWeightsTests
         Assert.Equal(pair, decomposition.Error(2) + int4.PairRounding(2, new NBitGrid(4, 16)), 0.02 * pair);
     }
 
+    [Fact]
+    public void What_outputs_do_counts_in_dense_weights_and_in_pairs()
+    {
+        var tiny = new TinyModel();
+        tiny.Input("x", null, 48);
+        tiny.Node("MatMul", ["x", tiny.Weight("w", 48, 40)], "y");
+        tiny.Outputs("y");
+        var bench = new Bench(tiny.Build(), new MemorySamples([Feed.Random("x", 400, 48)]));
+        var layer = bench.Layer;
+        var moment = new InputMoment(s_algebra.Gram(Gaussian.Random(48, 60, seed: 2)), [1]);
+        var matters = s_algebra.Gram(Gaussian.Random(40, 10, seed: 3));
+        matters.AddToDiagonal(1);
+        NBitWeights Of(StoredMoment? outputs) => new(s_algebra, layer, bench.Decompose(layer), moment, [new double[48]], outputs: outputs);
+        double Lost(Matrix value)
+        {
+            var weight = layer.ReadWeight();
+            var lost = new Matrix(40, 48, [.. weight.Data.Zip(value.Data, (left, right) => left - right)]);
+            return s_algebra.Multiply(matters, moment.Times(s_algebra, lost)).Data.Zip(lost.Data, (left, right) => left * right).Sum();
+        }
+        var (alike, known) = (Of(null), Of(new(matters)));
+        var grid = new NBitGrid(3, 48);
+
+        double dense = Lost(known.Dense(grid).Weight.Dequantize()) / Lost(alike.Dense(grid).Weight.Dequantize());
+
+        Assert.InRange(dense, 0, 0.6);
+        Assert.Equal(known.Dense(grid).Weight.Packed.ToArray(), known.Behind(layer, bench.Decompose(layer), [new double[48]]).Dense(grid).Weight.Packed.ToArray());
+        var (before, after) = (alike.Pair(12, new(3, 48)), known.Pair(12, new(3, 48)));
+        Assert.Equal(before.Down.Packed.ToArray(), after.Down.Packed.ToArray()); // between the factors there are no outputs
+        double RoundingOf(NBitPair pair) => Lost(Product(pair));
+        Assert.InRange(RoundingOf(after) / RoundingOf(before), 0, 0.99);
+    }
+
     /// <summary>Inputs of 24 numbers that are mixtures of 8, so that what one rounded weight does, others can make good.</summary>
     static Bench Correlated()
     {

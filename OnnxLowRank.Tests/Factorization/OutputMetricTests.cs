@@ -112,7 +112,7 @@ public class OutputMetricTests
         float[] original = bench.Run(bench.Model, "z")[0].Values;
         double Lost(Moments[]? gradients)
         {
-            var decomposition = Decomposing.Decompose(algebra, layer, bench.Measured, Method.Output, seed: 0, rank: 10, input: null, gradients: gradients);
+            var decomposition = Decomposing.Decompose(algebra, layer, bench.Measured, Method.Output, seed: 0, rank: 10, input: null, metrics: Decomposing.MetricsOf(algebra, layer, bench.Measured, gradients));
             var rewritten = bench.Factorize(layer, decomposition, rank: 8);
             return bench.Run(rewritten.Model, "z")[0].Values.Zip(original, (value, was) => Math.Pow(value - was, 2)).Sum();
         }

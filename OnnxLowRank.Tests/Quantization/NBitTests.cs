@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 using OnnxLowRank.Quantization;
 
@@ -149,6 +150,60 @@ public class NBitTests
         Assert.InRange(fedBack / nearest, 0, 0.5);
     }
 
+    /// <summary>tr(M·E·H·Eᵀ).</summary>
+    static double LostOf(Matrix weight, NBitBlocks rounded, Matrix inputs, Matrix outputs)
+    {
+        var lost = rounded.Dequantize();
+        TensorPrimitives.Subtract<double>(lost.Data, weight.Data, lost.Data);
+        var through = s_algebra.Multiply(s_algebra.Multiply(outputs, lost), inputs);
+        return TensorPrimitives.Dot<double>(through.Data, lost.Data);
+    }
+
+    [Theory]
+    [InlineData(40, 200, 3)]
+    [InlineData(70, 100, 4)]
+    public void Feedback_across_outputs_loses_much_less_of_what_they_do(int outputs, int inputs, int bits)
+    {
+        var weight = Gaussian.Random(outputs, inputs, seed: 5);
+        Matrix moment = Correlated(inputs, seed: 6), matters = Correlated(outputs, seed: 7);
+        ErrorFeedback feedback = new(s_algebra, moment), across = new(s_algebra, matters);
+        var grid = new NBitGrid(bits, inputs);
+
+        double alone = LostOf(weight, NBit.WithFeedback(s_algebra, weight, feedback, grid), moment, matters);
+        double together = LostOf(weight, NBit.WithFeedback(s_algebra, weight, feedback, grid, across), moment, matters);
+
+        Assert.InRange(together / alone, 0, 0.5);
+    }
+
+    [Theory]
+    [InlineData(70, 150, 1)] // more outputs than a band and more inputs than a stripe
+    [InlineData(40, 130, 4)] // four rows per output, as a kernel of four taps has
+    public void Feedback_across_outputs_is_what_the_definition_says(int outputs, int inputs, int rowsEach)
+    {
+        var weight = Gaussian.Random(outputs * rowsEach, inputs, seed: 8);
+        ErrorFeedback feedback = new(s_algebra, Correlated(inputs, seed: 9)), across = new(s_algebra, Correlated(outputs, seed: 10));
+        var grid = new NBitGrid(4, inputs);
+        float[] scales = NBit.RowScales(weight, grid);
+
+        var rounded = NBit.WithFeedback(s_algebra, weight, feedback, grid, across, scales).Dequantize();
+
+        var lost = new Matrix(weight.Rows, inputs);
+        var seen = new Matrix(weight.Rows, inputs);
+        for (int row = 0; row < weight.Rows; row++)
+        {
+            for (int col = 0; col < inputs; col++)
+            {
+                double received = Enumerable.Range(0, row / rowsEach).Sum(k => across.Carried(row / rowsEach, k, [1]) * lost[k * rowsEach + row % rowsEach, col]);
+                double carried = Enumerable.Range(0, col).Sum(k => feedback.Carried(col, k, [1]) * seen[row, k]);
+                double value = scales[row] * (double)NBit.Nearest(weight[row, col] + received + carried, scales[row], grid);
+                lost[row, col] = weight[row, col] - value;
+                seen[row, col] = lost[row, col] + received;
+            }
+        }
+        double different = Enumerable.Range(0, weight.Data.Length).Count(i => Math.Abs(weight.Data[i] - lost.Data[i] - rounded.Data[i]) > 1e-9);
+        Assert.True(different == 0, $"{different} of {weight.Data.Length} values");
+    }
+
     [Fact]
     public void Without_correlations_feedback_changes_nothing()
     {
@@ -158,6 +213,19 @@ public class NBitTests
 
         Assert.Equal(NBit.Nearest(weight, new NBitGrid(4, 32)).Packed.ToArray(), fedBack.Packed.ToArray());
         Assert.Equal(NBit.Nearest(weight, new NBitGrid(4, 32)).Scales, fedBack.Scales);
+    }
+
+    [Fact]
+    public void Where_outputs_are_unrelated_feedback_across_them_changes_nothing()
+    {
+        var weight = Gaussian.Random(50, 200, seed: 4);
+        var feedback = new ErrorFeedback(s_algebra, Correlated(200, seed: 3));
+
+        var across = NBit.WithFeedback(s_algebra, weight, feedback, new NBitGrid(4, 32), new(s_algebra, Matrix.Identity(50)));
+
+        var alone = NBit.WithFeedback(s_algebra, weight, feedback, new NBitGrid(4, 32));
+        Assert.Equal(alone.Packed.ToArray(), across.Packed.ToArray());
+        Assert.Equal(alone.Scales, across.Scales);
     }
 
     [Fact]

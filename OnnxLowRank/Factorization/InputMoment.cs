@@ -13,11 +13,8 @@ namespace OnnxLowRank.Factorization;
 sealed class InputMoment
 {
     readonly int _size;
-    readonly StoredSymmetric _channels;
+    readonly StoredMoment _channels;
     readonly double[] _taps;
-
-    /// <summary>As large as the moment twice over, so it is only kept while memory is not short.</summary>
-    readonly WeakReference<ErrorFeedback?> _feedback = new(null);
 
     /// <param name="channels">(channels, channels), positive definite.</param>
     /// <param name="taps">What each tap counts: how often it reads a pixel and not padding; one tap for all layers but Conv.</param>
@@ -42,15 +39,8 @@ sealed class InputMoment
         return TapOrder.ByChannel(product, _taps.Length);
     }
 
-    /// <summary>What <see cref="Rounded"/> needs; the same one as long as somebody holds it.</summary>
-    public ErrorFeedback Feedback(ILinearAlgebra algebra)
-    {
-        if (!_feedback.TryGetTarget(out var feedback))
-        {
-            _feedback.SetTarget(feedback = new(algebra, _channels.Read()));
-        }
-        return feedback;
-    }
+    /// <summary>What <see cref="Rounded"/> needs.</summary>
+    public ErrorFeedback Feedback(ILinearAlgebra algebra) => _channels.Feedback(algebra);
 
     /// <summary>
     /// The same where Up·Down is fitted to what rounding leaves: what Down passes of the inputs does not matter then, so nearly all of
@@ -77,18 +67,19 @@ sealed class InputMoment
     /// <param name="feedback">From <see cref="Feedback"/>.</param>
     /// <param name="matrix">(rows, in).</param>
     /// <param name="grid">With a scale per row where there are several taps.</param>
-    public NBitBlocks Rounded(ILinearAlgebra algebra, ErrorFeedback feedback, Matrix matrix, NBitGrid grid)
+    /// <param name="across">Of the outputs, which rows are; null where all count alike.</param>
+    public NBitBlocks Rounded(ILinearAlgebra algebra, ErrorFeedback feedback, Matrix matrix, NBitGrid grid, ErrorFeedback? across = null)
     {
         if (_taps.Length == 1)
         {
-            return NBit.WithFeedback(algebra, matrix, feedback, grid);
+            return NBit.WithFeedback(algebra, matrix, feedback, grid, across);
         }
         float[] scales = NBit.RowScales(matrix, grid), perTap = new float[scales.Length * _taps.Length];
         for (int i = 0; i < perTap.Length; i++)
         {
             perTap[i] = scales[i / _taps.Length];
         }
-        var rounded = TapOrder.ByChannel(NBit.WithFeedback(algebra, TapOrder.ByTap(matrix, _taps.Length), feedback, grid with { Block = _size }, perTap).Dequantize(), _taps.Length);
+        var rounded = TapOrder.ByChannel(NBit.WithFeedback(algebra, TapOrder.ByTap(matrix, _taps.Length), feedback, grid with { Block = _size }, across, perTap).Dequantize(), _taps.Length);
         var ordered = new NBitDraft(matrix.Rows, matrix.Cols, grid);
         scales.CopyTo(ordered.Scales, 0);
         for (int i = 0; i < matrix.Rows; i++)

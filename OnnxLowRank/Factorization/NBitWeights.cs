@@ -35,7 +35,9 @@ sealed record NBitPair(NBitBlocks Down, NBitBlocks Up, double[]?[] Gains);
 /// </param>
 /// <param name="means">Per use, E[x] (in), or null where it is not known.</param>
 /// <param name="spill">Where weights wait; in memory when null.</param>
-sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, InputMoment? moment, double[]?[] means, Spill? spill = null)
+/// <param name="outputs">Which errors of the outputs matter (out, out), of a layer without groups; null where all count alike.</param>
+sealed class NBitWeights(
+    ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, InputMoment? moment, double[]?[] means, Spill? spill = null, StoredMoment? outputs = null)
 {
     /// <summary>Keeps Cholesky's pivots above rounding; far below any error that matters.</summary>
     const double Ridge = 1e-9;
@@ -48,6 +50,9 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
 
     /// <summary>Elements of a weight from which on what rounding loses is estimated from some of its rows, and of those rows.</summary>
     const long Large = 1 << 23, Sampled = 1 << 20;
+
+    /// <summary>Elements of a weight up to which it is rounded in one piece where what its outputs do matters: rows get their part of the errors of all rows before them.</summary>
+    const long Whole = 1 << 22;
 
     /// <summary>Of a weight that is corrected: one scale per row.</summary>
     static readonly NBitGrid s_rows = new(4);
@@ -74,17 +79,20 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
     int Step => layer.Elements < Large ? 1 : (int)(layer.Elements / Sampled);
 
     /// <summary>W in pieces of rows that scales belong to.</summary>
-    IEnumerable<Matrix> Rows(int step) => layer.IsTable ? layer.ReadTransposed(step) : layer.ReadRows(step);
+    IEnumerable<Matrix> Rows(int step) => layer.IsTable ? layer.ReadTransposed(step) : Across == null ? layer.ReadRows(step) : [layer.ReadWeight()];
+
+    /// <summary>What its outputs are rounded with, in one piece; null where each is by itself.</summary>
+    StoredMoment? Across => layer.Elements <= Whole && !layer.IsTable ? outputs : null;
 
     /// <summary>Weights that take as much room and as long to compute with, and no time to find.</summary>
-    public NBitWeights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means) { _hasAnyNumbers = true };
+    public NBitWeights WithAnyNumbers() => new(algebra, layer, decomposition, moment, means, outputs: outputs) { _hasAnyNumbers = true };
 
     /// <summary>Of W·M, which inputs that look alike but have other means are multiplied with.</summary>
     /// <param name="layer">With the weight W·M.</param>
     /// <param name="decomposition">Behind M, too.</param>
     /// <param name="shifts">Per use, what E[x] is more than the mean of those inputs, as the kernel reads it (in).</param>
     public NBitWeights Behind(Layer layer, Decomposition? decomposition, double[][] shifts) =>
-        new(algebra, layer, decomposition, moment, [.. means.Select((mean, use) => mean == null ? null : Decomposition.Less(mean, shifts[use]))], spill);
+        new(algebra, layer, decomposition, moment, [.. means.Select((mean, use) => mean == null ? null : Decomposition.Less(mean, shifts[use]))], spill, outputs);
 
     /// <summary>Bytes of values and scales of the dense weight.</summary>
     public static double DenseBytes(Layer layer, NBitGrid grid) => layer.IsTable ? grid.Bytes(layer.In, layer.Out) : grid.Bytes(layer.Out, layer.In);
@@ -166,8 +174,8 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             var (rows, cols) = layer.IsTable ? (layer.In, layer.Out) : (layer.Out, layer.In);
             return new(NBit.Any(rows, cols, grid.For(cols)), AnyGains);
         }
-        var feedback = moment?.Feedback(algebra);
-        var (rounded, gains) = ByRows(new(NoRank, grid), step, null, rows => AsStored(Rounded(feedback, rows, grid.For(rows.Cols))));
+        var (feedback, across) = (moment?.Feedback(algebra), Across?.Feedback(algebra));
+        var (rounded, gains) = ByRows(new(NoRank, grid), step, null, rows => AsStored(Rounded(feedback, rows, grid.For(rows.Cols), across)));
         return new(rounded, gains);
     }
 
@@ -280,7 +288,7 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
         var weight = layer.ReadWeight();
         var (kept, total) = _seen ??= Seen(weight, patches);
         var image = PatchMoment.Project(algebra, Matrix.LeftOf(kept.Span, layer.In, layer.In), rounded, slots);
-        var up = NBit.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), grid.For(rank * slots));
+        var up = NBit.WithFeedback(algebra, algebra.Solve(gram, image.Transposed()).Transposed(), new ErrorFeedback(algebra, gram), grid.For(rank * slots), Across?.Feedback(algebra));
         var made = up.Dequantize();
         double lost = total - 2 * TensorPrimitives.Dot<double>(image.Data, made.Data) + TensorPrimitives.Dot<double>(algebra.Multiply(made, gram).Data, made.Data);
         _errors[new(rank, grid, Slots: slots)] = total > 0 ? Math.Max(0, lost) / total : 0;
@@ -317,15 +325,15 @@ sealed class NBitWeights(ILinearAlgebra algebra, Layer layer, Decomposition? dec
             return new(down, nearest, new double[means.Length][]);
         }
         var solved = Solved(algebra, moment, rounded, out var gram);
-        var feedback = new ErrorFeedback(algebra, gram);
+        var (feedback, across) = (new ErrorFeedback(algebra, gram), Across?.Feedback(algebra));
         var (up, gains) = ByRows(
             new(rank, grid), step, rounded,
-            rows => AsStored(NBit.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, grid.For(rank))));
+            rows => AsStored(NBit.WithFeedback(algebra, algebra.Multiply(rows, solved, transposeRight: true), feedback, grid.For(rank), across)));
         return new(down, up, gains);
     }
 
-    NBitBlocks Rounded(ErrorFeedback? feedback, Matrix matrix, NBitGrid grid) =>
-        feedback == null ? NBit.Nearest(matrix, grid) : moment!.Rounded(algebra, feedback, matrix, grid);
+    NBitBlocks Rounded(ErrorFeedback? feedback, Matrix matrix, NBitGrid grid, ErrorFeedback? across = null) =>
+        feedback == null ? NBit.Nearest(matrix, grid) : moment!.Rounded(algebra, feedback, matrix, grid, across);
 
     /// <summary>
     /// Output energy that rounding both factors costs. Number k between them, in its orthonormal form, carries the energy s^-4 of

@@ -18,6 +18,12 @@ sealed class OutputMetric
     /// <summary>Share of the plain error, of its energy. Plans of the same size lose up to a tenth more at 0.03, and at 0.3.</summary>
     internal const double PlainShare = 0.1;
 
+    /// <summary>
+    /// What is mixed in further where a weight is rounded: that puts errors wherever they are said to do little, and they are larger than those of a cut.
+    /// Plans of the same size lose more at 0 and at 0.5.
+    /// </summary>
+    const double MoreForRounding = 0.2;
+
     OutputMetric(Matrix root) => Root = root;
 
     /// <summary>L (m, m) with M = L·Lᵀ.</summary>
@@ -58,6 +64,14 @@ sealed class OutputMetric
         double share = beyond > 0 ? Math.Min(1, ((1 - 2.0 / channels) * square + trace * trace) / ((vectors + 1 - 2.0 / channels) * beyond)) : 1;
         TensorPrimitives.Multiply(moment.Data, 1 - share, moment.Data);
         moment.AddToDiagonal(share * trace / channels);
+    }
+
+    /// <summary>Which errors matter where a weight is rounded (m, m).</summary>
+    public Matrix ForRounding(ILinearAlgebra algebra)
+    {
+        var moment = algebra.Multiply(Root, Root, transposeRight: true);
+        moment.AddToDiagonal(MoreForRounding);
+        return moment;
     }
 
     /// <summary>Lᵀ·W (m, n).</summary>

@@ -16,7 +16,7 @@ sealed class OutputGradients
     const int FewestSamples = 16, EnoughSamples = 64;
 
     /// <summary>Vectors per channel from which on more of them change nothing that can be told from noise: the rest of the metric is the plain error.</summary>
-    const double EnoughVectors = 2;
+    const double EnoughVectors = 4;
 
     /// <summary>Multiply-adds of the forward passes, about.</summary>
     const double MostMacs = 1e11;

@@ -4,7 +4,8 @@ using OnnxLowRank.Numerics;
 namespace OnnxLowRank.Quantization;
 
 /// <summary>
-/// How much of the error made in one input of a layer the inputs after it can make good. With H = (I + U)·D·(I + U)ᵀ, U strictly
+/// How much of the error made in one input of a layer the inputs after it can make good, or, H being which errors of its outputs matter, in one output those
+/// after it: E is Eᵀ then. With H = (I + U)·D·(I + U)ᵀ, U strictly
 /// upper triangular, and E = W − Q, tr(E·H·Eᵀ) = Σ_k D_k·‖e_k + Σ_{j&lt;k} e_j·U_jk‖²: when column k is rounded, what remains of its
 /// term is its own rounding error if Σ_{j&lt;k} e_j·U_jk is added to it first.
 /// </summary>
@@ -22,7 +23,7 @@ sealed class ErrorFeedback
     /// <summary>Uᵀ: row k holds what column k gets from those before it.</summary>
     readonly Matrix _columns;
 
-    /// <param name="moment">H (n, n), the second moment of the inputs, positive definite up to rounding.</param>
+    /// <param name="moment">H (n, n), the second moment of the inputs or of gradients of the outputs, positive definite up to rounding.</param>
     /// <exception cref="ArithmeticException">A diagonal element is not positive, or something is not a number.</exception>
     public ErrorFeedback(ILinearAlgebra algebra, Matrix moment)
     {
@@ -78,6 +79,9 @@ sealed class ErrorFeedback
         }
     }
 
+    /// <summary>n.</summary>
+    public int Size => _columns.Rows;
+
     /// <summary>What a column gets from the errors of the columns from <paramref name="first"/> on.</summary>
     public double Carried(int column, int first, ReadOnlySpan<double> errors) =>
         errors.IsEmpty ? 0 : TensorPrimitives.Dot(_columns.Row(column).Slice(first, errors.Length), errors);
@@ -102,6 +106,31 @@ sealed class ErrorFeedback
         {
             var rest = targets.Row(i)[next..];
             TensorPrimitives.Add<double>(rest, carried.Row(i), rest);
+        }
+    }
+
+    /// <summary>What outputs get from the errors of those before the first of them, (count, cols).</summary>
+    /// <param name="errors">(n, cols), of which rows before <paramref name="first"/> are known.</param>
+    public Matrix Received(ILinearAlgebra algebra, Matrix errors, int first, int count)
+    {
+        if (first == 0)
+        {
+            return new(count, errors.Cols);
+        }
+        var coefficients = new Matrix(count, first);
+        for (int i = 0; i < count; i++)
+        {
+            _columns.Row(first + i)[..first].CopyTo(coefficients.Row(i));
+        }
+        return algebra.Multiply(coefficients, errors.TopRows(first));
+    }
+
+    /// <summary>Adds what an output gets from the errors of those from <paramref name="first"/> on that come before it.</summary>
+    public void Receive(int output, int first, Matrix errors, Span<double> received)
+    {
+        for (int k = first; k < output; k++)
+        {
+            TensorPrimitives.MultiplyAdd<double>(errors.Row(k), _columns[output, k], received, received);
         }
     }
 }

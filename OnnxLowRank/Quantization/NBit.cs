@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using OnnxLowRank.Numerics;
 
 namespace OnnxLowRank.Quantization;
@@ -10,6 +11,9 @@ static class NBit
 
     /// <summary>Columns that are rounded before their error is handed on to all that follow, by one matrix product.</summary>
     const int Stripe = 128;
+
+    /// <summary>Outputs that are rounded before all that follow get their part of the errors, by one matrix product.</summary>
+    const int Band = 32;
 
     /// <summary>How much finer each step is that is tried for a block, in units of the one that just reaches its extreme.</summary>
     const double Finer = 0.06;
@@ -54,12 +58,13 @@ static class NBit
     /// <summary>
     /// Rounds column after column, each corrected for what the columns before it did to the output, so that E‖(W − Q)·x‖² is small
     /// rather than ‖W − Q‖². Source: Frantar et al., "GPTQ" (2022), in the form of Chee et al., "QuIP" (2023), which inverts nothing.
+    /// Where errors of some outputs matter more than others', rows are corrected for the rows before them, too: Tseng et al., "YAQA" (2025).
     /// </summary>
     /// <param name="matrix">W (rows, cols).</param>
+    /// <param name="across">Of the outputs, to each of which as many consecutive rows belong; null where all count alike.</param>
     /// <param name="scales">One per row, of one block each; null chooses each block's when it is reached.</param>
-    public static NBitBlocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, NBitGrid grid, float[]? scales = null)
+    public static NBitBlocks WithFeedback(ILinearAlgebra algebra, Matrix matrix, ErrorFeedback feedback, NBitGrid grid, ErrorFeedback? across = null, float[]? scales = null)
     {
-        int block = grid.Block;
         var rounded = new NBitDraft(matrix.Rows, matrix.Cols, grid);
         scales?.CopyTo(rounded.Scales, 0);
         var targets = matrix.Copy();
@@ -67,29 +72,78 @@ static class NBit
         {
             var errors = new Matrix(matrix.Rows, Math.Min(Stripe, matrix.Cols - first));
             int start = first;
-            Parallel.For(0, matrix.Rows, new ParallelOptions { MaxDegreeOfParallelism = algebra.Threads }, i =>
+            void Round(int row, ReadOnlySpan<double> received) => RoundRow(rounded, row, start, matrix.Row(row), targets.Row(row), received, errors.Row(row), feedback, hasScales: scales != null);
+            if (across == null)
             {
-                Span<double> made = errors.Row(i), target = targets.Row(i);
-                for (int j = 0; j < made.Length; j++)
-                {
-                    int col = start + j;
-                    if (scales == null && col % block == 0)
-                    {
-                        // What the block will be rounded from is known as far as the errors before it are.
-                        var ahead = target.Slice(col, Math.Min(block, matrix.Cols - col));
-                        for (int k = 0; j > 0 && k < ahead.Length && j + k < made.Length; k++)
-                        {
-                            ahead[k] += feedback.Carried(col + k, start, made[..j]);
-                        }
-                        rounded.Scales[rounded.ScaleOf(i, col)] = Scale(ahead, grid);
-                    }
-                    int known = Math.Max(0, col / block * block - start); // errors before the block are in the target
-                    made[j] = matrix[i, col] - rounded.Set(i, col, target[col] + feedback.Carried(col, start + known, made[known..j]));
-                }
-            });
+                Parallel.For(0, matrix.Rows, new ParallelOptions { MaxDegreeOfParallelism = algebra.Threads }, row => Round(row, []));
+            }
+            else
+            {
+                RoundAcross(algebra, across, errors, Round);
+            }
             feedback.HandOn(algebra, errors, first, targets);
         }
         return rounded.Done();
+    }
+
+    /// <summary>Rounds a stripe output after output.</summary>
+    /// <param name="errors">Of the stripe's rows, as far as they are rounded, with what they received.</param>
+    /// <param name="round">Rounds a row, given what it receives.</param>
+    static void RoundAcross(ILinearAlgebra algebra, ErrorFeedback across, Matrix errors, RowRounding round)
+    {
+        int rowsEach = errors.Rows / across.Size;
+        var lost = new Matrix(across.Size, rowsEach * errors.Cols);
+        for (int top = 0; top < across.Size; top += Band)
+        {
+            int count = Math.Min(Band, across.Size - top);
+            var received = across.Received(algebra, lost, top, count);
+            for (int i = 0; i < count; i++)
+            {
+                int output = top + i;
+                across.Receive(output, top, lost, received.Row(i));
+                for (int row = 0; row < rowsEach; row++)
+                {
+                    round(output * rowsEach + row, received.Row(i).Slice(row * errors.Cols, errors.Cols));
+                }
+                var made = errors.Data.AsSpan(output * lost.Cols, lost.Cols);
+                TensorPrimitives.Subtract<double>(made, received.Row(i), lost.Row(output));
+            }
+        }
+    }
+
+    delegate void RowRounding(int row, ReadOnlySpan<double> received);
+
+    /// <param name="weight">The row of W.</param>
+    /// <param name="target">The same with what it gets from the errors of all stripes before.</param>
+    /// <param name="received">What it gets from the rows before it, in this stripe; empty for nothing.</param>
+    /// <param name="errors">Of the stripe: what is left of W and of what was received.</param>
+    static void RoundRow(
+        NBitDraft rounded, int row, int start, ReadOnlySpan<double> weight, Span<double> target, ReadOnlySpan<double> received, Span<double> errors, ErrorFeedback feedback, bool hasScales)
+    {
+        int block = rounded.Grid.Block;
+        weight.Slice(start, errors.Length).CopyTo(errors);
+        if (!received.IsEmpty)
+        {
+            var part = target.Slice(start, errors.Length);
+            TensorPrimitives.Add(part, received, part);
+            TensorPrimitives.Add(errors, received, errors);
+        }
+        for (int j = 0; j < errors.Length; j++)
+        {
+            int col = start + j;
+            if (!hasScales && col % block == 0)
+            {
+                // What the block will be rounded from is known as far as the errors before it are.
+                var ahead = target.Slice(col, Math.Min(block, target.Length - col));
+                for (int k = 0; j > 0 && k < ahead.Length && j + k < errors.Length; k++)
+                {
+                    ahead[k] += feedback.Carried(col + k, start, errors[..j]);
+                }
+                rounded.Scales[rounded.ScaleOf(row, col)] = Scale(ahead, rounded.Grid);
+            }
+            int known = Math.Max(0, col / block * block - start); // errors before the block are in the target
+            errors[j] -= rounded.Set(row, col, target[col] + feedback.Carried(col, start + known, errors[known..j]));
+        }
     }
 
     /// <summary>The best step for every row as a whole.</summary>
