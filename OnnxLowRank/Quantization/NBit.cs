@@ -58,7 +58,8 @@ static class NBit
     /// <summary>
     /// Rounds column after column, each corrected for what the columns before it did to the output, so that E‖(W − Q)·x‖² is small
     /// rather than ‖W − Q‖². Source: Frantar et al., "GPTQ" (2022), in the form of Chee et al., "QuIP" (2023), which inverts nothing.
-    /// Where errors of some outputs matter more than others', rows are corrected for the rows before them, too: Tseng et al., "YAQA" (2025).
+    /// Where errors of some outputs matter more than others', rows are corrected for the rows before them, too.
+    /// Source: Tseng, Sun and De Sa, "Model-preserving adaptive rounding" (2025).
     /// </summary>
     /// <param name="matrix">W (rows, cols).</param>
     /// <param name="across">Of the outputs, to each of which as many consecutive rows belong; null where all count alike.</param>
