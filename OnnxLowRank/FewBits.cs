@@ -21,7 +21,7 @@ static class FewBits
         ILinearAlgebra algebra, Layer layer, Decomposition? decomposition, Measured measured, PatchMoment? patches, IReadOnlyDictionary<string, long[]> shapes, Method method,
         OutputMetric? metric, ConditionalWeakTable<Moments, InputMoment?> known, Spill spill)
     {
-        var outputs = metric == null ? null : new StoredMoment(metric.ForRounding(algebra), spill);
+        var outputs = metric?.ForRounding(algebra) is { } matters ? new StoredMoment(matters, spill) : null;
         if (patches != null)
         {
             return new(algebra, layer, decomposition, Damped(patches.Covariance.Copy(), [1], spill), patches.Means, spill, outputs);

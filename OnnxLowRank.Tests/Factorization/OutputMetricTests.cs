@@ -97,6 +97,27 @@ public class OutputMetricTests
         }
     }
 
+    [Theory]
+    [InlineData(Out, true)]
+    [InlineData(2049, false)]
+    public void Weights_are_rounded_by_more_of_the_plain_error_up_to_some_width(int channels, bool isNarrow)
+    {
+        var algebra = LinearAlgebra.Create(1);
+        var gradients = Matrix.Identity(channels);
+        gradients[0, 0] = 3;
+        var metric = OutputMetric.Of(algebra, gradients, double.PositiveInfinity, channels, moment => moment.Trace())!;
+
+        var rounding = metric.ForRounding(algebra);
+
+        Assert.Equal(isNarrow, rounding != null);
+        if (rounding != null)
+        {
+            var plain = Times(metric.Root, metric.Root.Transposed());
+            plain.AddToDiagonal(0.2);
+            Assert.Equal(0, Norm(Minus(rounding, plain)), 1e-12 * channels);
+        }
+    }
+
     [Fact]
     public void A_pair_of_layers_loses_less_behind_the_second()
     {

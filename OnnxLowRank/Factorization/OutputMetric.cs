@@ -66,9 +66,16 @@ sealed class OutputMetric
         moment.AddToDiagonal(share * trace / channels);
     }
 
-    /// <summary>Which errors matter where a weight is rounded (m, m).</summary>
-    public Matrix ForRounding(ILinearAlgebra algebra)
+    /// <summary>The widest output whose errors are told apart where a weight is rounded: M takes 32 MiB then and what follows from it twice that, and each row is compared with all before it.</summary>
+    const int MostRounded = 2048;
+
+    /// <summary>Which errors matter where a weight is rounded (m, m); null for too wide an output.</summary>
+    public Matrix? ForRounding(ILinearAlgebra algebra)
     {
+        if (Root.Rows > MostRounded)
+        {
+            return null;
+        }
         var moment = algebra.Multiply(Root, Root, transposeRight: true);
         moment.AddToDiagonal(MoreForRounding);
         return moment;
