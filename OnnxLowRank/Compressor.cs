@@ -251,8 +251,10 @@ public static class Compressor
 
     static string Why(VerifiedPlan? best, CompressionOptions options) => best switch
     {
+        null when !options.HasTolerance => $"no layer can be made {(options.TargetTime != null ? "faster" : "smaller")} than it is",
         null => "no plan that saves anything was within tolerance on the search samples",
-        _ when !options.HasTolerance => $"the target {options.TargetSize ?? options.TargetTime} cannot be met: the smallest plan has {best.Bytes:n0} bytes",
+        _ when options.TargetSize is { } size => $"the target {size.Text("bytes")} cannot be met: the smallest plan has {best.Bytes:n0} bytes",
+        _ when options.TargetTime is { } time => $"the target {time.Text("ms")} cannot be met: the fastest plan takes {best.OfTarget:g3} times as long",
         { IsSmaller: false } => "nothing within tolerance is smaller than the original",
         _ when options.Confident => $"the best plan's loss may be up to {best.Loss.High:g3}, above the tolerance {options.Tolerance:g3}",
         _ when best.Loss.Estimate <= options.Tolerance =>

@@ -14,8 +14,10 @@ namespace OnnxLowRank;
 /// <param name="Passed">Whether it is smaller than the original and within the tolerance or target.</param>
 /// <param name="Looks">Plans tried on the verification samples so far, this one included.</param>
 /// <param name="Bytes">Of the written files.</param>
+/// <param name="OfTarget">Size or time in units of the target; 0 where there is none.</param>
 sealed record VerifiedPlan(
-    Allotment Allotment, Allocation Allocation, bool IsRefitted, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes);
+    Allotment Allotment, Allocation Allocation, bool IsRefitted, Rewritten Rewritten, Loss Loss, bool Passed, bool IsSmaller, int Looks, long Bytes,
+    double OfTarget);
 
 /// <summary>
 /// Looks for the cheapest plan within tolerance on the search share, or for the best one within a target, then verifies it on samples
@@ -42,7 +44,10 @@ sealed class PlanSearch(
     /// </summary>
     static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.3, 1.6, 2.2];
 
-    /// <summary>How much smaller the next plan is when one misses the target by what its fitted biases take.</summary>
+    /// <summary>
+    /// How much cheaper the next plan is at least when one misses the target: by what its fitted biases take, or as the clock says something else now
+    /// than it did in the search.
+    /// </summary>
     const double StepDown = 1.02;
 
     /// <summary>Confidence of the reported interval is 1 − this.</summary>
@@ -180,15 +185,23 @@ sealed class PlanSearch(
         double cost = BudgetSearch.Largest(allocation.SmallestCost, cost =>
         {
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
-            return Write(rewriter.Apply(allocation.AtCost(cost).Plans)).IsWithin;
+            return Write(rewriter.Apply(allocation.AtCost(cost).Plans)).OfTarget <= 1;
         }, MostProbes);
         clock.Enter("verify");
         _isRefitted = options.Refits;
         VerifiedPlan? last = null;
-        for (int look = 0; look < MostLooks && last is not { Passed: true } && cost >= allocation.SmallestCost; look++, cost /= StepDown)
+        for (int looks = 0; looks < MostLooks; cost = Math.Max(cost / Math.Max(StepDown, last?.OfTarget ?? 1), allocation.SmallestCost))
         {
             var allotment = allocation.AtCost(cost);
-            last = allotment.ChangesNothing ? null : Verify(allotment);
+            if (!allotment.ChangesNothing && last?.Allotment.SameAs(allotment) != true)
+            {
+                looks++;
+                last = Verify(allotment);
+            }
+            if (last is { Passed: true } || cost <= allocation.SmallestCost)
+            {
+                break;
+            }
         }
         return last;
     }
@@ -241,8 +254,8 @@ sealed class PlanSearch(
         return (isGood, loss.Estimate);
     }
 
-    /// <summary>Stages a model; tells its size and whether it is within the target.</summary>
-    (long Bytes, bool IsWithin) Write(Rewritten rewritten)
+    /// <summary>Stages a model; tells its size, and that or its time in units of the target, 0 where there is none.</summary>
+    (long Bytes, double OfTarget) Write(Rewritten rewritten)
     {
         output.Clear();
         _staged = null;
@@ -250,22 +263,23 @@ sealed class PlanSearch(
         long bytes = output.Bytes;
         if (options.TargetSize is { } size)
         {
-            return (bytes, bytes <= size.Of(workspace.SourceBytes));
+            return (bytes, bytes / size.Of(workspace.SourceBytes));
         }
         if (options.TargetTime is { } time)
         {
             using var session = ModelSession.Open(output.StagedPath, workspace.Device, options.Threads);
             var (original, compressed) = Milliseconds(session, 1);
-            return (bytes, compressed <= time.Of(original));
+            return (bytes, compressed / time.Of(original));
         }
-        return (bytes, true);
+        return (bytes, 0);
     }
 
     VerifiedPlan Verify(Allotment allotment)
     {
         _looks++;
         var rewritten = Build(allotment);
-        var (bytes, isWithin) = Write(rewritten);
+        var (bytes, ofTarget) = Write(rewritten);
+        bool isWithin = ofTarget <= 1;
         using var session = workspace.OpenWritten(output.StagedPath);
         var (loss, smooth) = workspace.Evaluator.MeasureSmoothly(session, workspace.Shares.Verification, Alpha / _looks);
         if (options.HasTolerance)
@@ -275,7 +289,7 @@ sealed class PlanSearch(
         }
         _probes.Add(new("verify", allotment.Bytes, loss.Estimate, isWithin));
         bool isSmaller = bytes < workspace.SourceBytes, passed = isWithin && (isSmaller || !options.HasTolerance) && double.IsFinite(loss.Estimate);
-        return _staged = new(allotment, _allocation!, _isRefitted, rewritten, loss, passed, isSmaller, _looks, bytes);
+        return _staged = new(allotment, _allocation!, _isRefitted, rewritten, loss, passed, isSmaller, _looks, bytes, ofTarget);
     }
 
     /// <summary>Time of one run of several samples in units of the original's; 1 for models that are too large.</summary>

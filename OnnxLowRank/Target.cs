@@ -35,4 +35,8 @@ public sealed record Target(double Value, bool IsFraction)
 
     /// <inheritdoc/>
     public override string ToString() => Value.ToString(CultureInfo.InvariantCulture) + (IsFraction ? " of the original" : "");
+
+    /// <summary>The same for people.</summary>
+    /// <param name="unit">Of an amount.</param>
+    internal string Text(string unit) => IsFraction ? $"{this}" : $"{this} {unit}";
 }

@@ -481,6 +481,30 @@ public sealed class CompressTests : IDisposable
     }
 
     [Fact]
+    public void A_target_time_that_any_plan_keeps_is_met_with_next_to_no_loss()
+    {
+        var result = TargetTime("1000ms");
+
+        Assert.True(result.Exit == 0, result.ToString());
+        Assert.InRange(_playground.Json("report.json").GetProperty("verified").GetProperty("loss").GetDouble(), -1, 0.01);
+        using var session = new InferenceSession(_playground.Output);
+    }
+
+    [Fact]
+    public void A_target_time_that_no_plan_keeps_is_missed_by_a_factor_that_is_said()
+    {
+        var result = TargetTime("0.001us");
+
+        Assert.True(result.Exit == 5 && !File.Exists(_playground.Output), result.ToString());
+        Assert.Matches(
+            "^onnx-lowrank: nothing was written: the target 1E-06 ms cannot be met: the fastest plan takes [0-9.e+]+ times as long$", Assert.Single(result.ErrorLines));
+    }
+
+    /// <summary>A run whose plans go by shapes: only whole models are timed, against the target.</summary>
+    CommandResult TargetTime(string target) => CommandLine.Run(_playground.Folder, CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration,
+        "--labels", CommandLine.DigitsLabels, "--target-time", target, "--format", "fp32", "--no-timing", "--report", "report.json");
+
+    [Fact]
     public void A_target_that_is_missed_is_written_only_when_asked()
     {
         var refused = _playground.Run("--target-size", "10B");
