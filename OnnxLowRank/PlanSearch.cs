@@ -42,7 +42,7 @@ sealed class PlanSearch(
     /// Costs of the next plans when verification fails, in units of the one that failed: the first without what was spent on single layers, the last
     /// one far enough to be safe.
     /// </summary>
-    static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.3, 1.6, 2.2];
+    static readonly double[] s_stepsBack = [1, 1.05, 1.15, 1.3, 1.6, 2.2, 3.5];
 
     /// <summary>
     /// How much cheaper the next plan is at least when one misses the target: by what its fitted biases take, or as the clock says something else now
@@ -62,6 +62,8 @@ sealed class PlanSearch(
     static readonly TimeSpan s_timingBudget = TimeSpan.FromSeconds(0.5);
 
     readonly List<Probe> _probes = [];
+    readonly List<(Allotment Allotment, bool IsRefitted, bool IsGood, double Loss)> _judged = [];
+    readonly List<Allotment> _failed = [];
     readonly List<(Allotment Allotment, IReadOnlyDictionary<Layer, RefittedLayer> Refits)> _refits = [];
     VerifiedPlan? _staged;
     Allocation? _allocation;
@@ -92,7 +94,7 @@ sealed class PlanSearch(
         VerifiedPlan? last = null;
         foreach (var plan in plans)
         {
-            if (plan.ChangesNothing || (last != null && plan.SameAs(last.Allotment)))
+            if (plan.ChangesNothing || _failed.Exists(plan.SameAs))
             {
                 continue;
             }
@@ -101,6 +103,7 @@ sealed class PlanSearch(
             {
                 break;
             }
+            _failed.Add(plan);
         }
         return last == null && options.BestEffort && _leastLoss is { } least ? Verify(least.Allotment) : last;
     }
@@ -129,8 +132,7 @@ sealed class PlanSearch(
     /// <summary>The smallest cost found good on the search share, 1 where none was.</summary>
     double Cheapest(Allocation allocation)
     {
-        var tried = new List<(Allotment Allotment, bool IsGood)>();
-        int most = MostProbes;
+        int probes = 0, most = MostProbes;
         double all = allocation.At(0).Bytes;
         bool? Try(double cost)
         {
@@ -139,18 +141,14 @@ sealed class PlanSearch(
             {
                 return true;
             }
-            int known = tried.FindIndex(item => item.Allotment.SameAs(allotment));
-            if (known >= 0)
-            {
-                return tried[known].IsGood; // between two costs there may be plans all the same
-            }
-            if (tried.Count == most)
+            // Between two costs there may be plans all the same, and in the tables of two mixtures.
+            int known = _judged.FindIndex(item => item.IsRefitted == _isRefitted && item.Allotment.SameAs(allotment));
+            if (known < 0 && ++probes > most)
             {
                 return null;
             }
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
-            var (isGood, loss) = Judge(allotment);
-            tried.Add((allotment, isGood));
+            var (isGood, loss) = known >= 0 ? (_judged[known].IsGood, _judged[known].Loss) : Judge(allotment);
             if (!_isRefitted && allotment.Bytes < all && !(loss >= _leastLoss?.Loss))
             {
                 _leastLoss = (allotment, loss);
@@ -165,7 +163,7 @@ sealed class PlanSearch(
         {
             return best;
         }
-        tried.Clear();
+        probes = 0;
         _isRefitted = true;
         most = refitter.Affordable([.. allocation.AtCost(best).Plans], workspace.Shares.Moments.Length);
         if (best < 1 && Try(best) != true)
@@ -249,6 +247,7 @@ sealed class PlanSearch(
             ? estimate.Estimate + Margin * (estimate.High - estimate.Low) / 2 <= options.Tolerance && loss.Estimate <= options.Tolerance + standardError
             : loss.Estimate <= Math.Max(0, options.Tolerance - standardError);
         _probes.Add(new(_isRefitted ? "refit" : "search", allotment.Bytes, loss.Estimate, isGood));
+        _judged.Add((allotment, _isRefitted, isGood, loss.Estimate));
         // Fits are as large as the factors; only those of the best plan so far are asked for again.
         _refits.RemoveAll(item => item.Allotment.SameAs(allotment) != isGood);
         return (isGood, loss.Estimate);

@@ -460,6 +460,19 @@ public sealed class CompressTests : IDisposable
         using var session = new InferenceSession(_playground.Output);
     }
 
+    [Fact]
+    public void No_plan_is_tried_twice_though_two_mixtures_come_to_it()
+    {
+        // 250 samples never prove 0.005, so that the mixture for models whose plans fail is searched, too.
+        var result = CommandLine.Run(_playground.Folder, CommandLine.Digits, "out.onnx", "--calib", CommandLine.DigitsCalibration,
+            "--labels", CommandLine.DigitsLabels, "--confident", "--tolerance", "0.005", "--objective", "size", "--no-timing", "--report", "report.json");
+
+        Assert.True(result.Exit == 5, result.ToString());
+        var probes = _playground.Json("report.json").GetProperty("probes").EnumerateArray().Select(probe => (probe.GetProperty("step").GetString(), probe.GetProperty("bytes").GetDouble())).ToList();
+        Assert.Contains(probes, probe => probe.Item1 == "verify");
+        Assert.Equal(probes.Distinct(), probes);
+    }
+
     [Theory]
     [InlineData("0.5")]
     [InlineData("0.3")]
