@@ -24,6 +24,9 @@ public static class Compressor
     /// </summary>
     const double ClearlySlower = 1.25;
 
+    /// <summary>Of the damage of a plan that is too much, so that others are compared at less.</summary>
+    const double JustBelow = 0.999;
+
     /// <summary>Pairs with which the whole model takes this much longer than without them are put back, however many bytes they save: closer than that is noise, which is no reason for a file half as large again.</summary>
     const double Slower = 1.1;
 
@@ -146,13 +149,14 @@ public static class Compressor
     }
 
     /// <summary>
-    /// A mixture was chosen for plans of typical damage. Where another one promises more at the damage that a verified plan does, it is searched,
-    /// too: its plan, if that is verified and the cheaper one.
+    /// A mixture was chosen for plans of typical damage. Where another one promises more at the damage that a verified plan does, or at a larger one that no
+    /// plan of its mixture does before it does far more, it is searched, too: its plan, if that is verified and the cheaper one.
     /// </summary>
     static VerifiedPlan? CheaperMixture(
         VerifiedPlan best, PlanSearch search, List<List<Candidate>> chosen, IReadOnlyList<List<List<Candidate>>> others, double timeShare, WholeModels models)
     {
-        var other = others.FirstOrDefault(other => Mixtures.Cheaper(chosen, other, best.Allotment.Damage, timeShare, models) == 1);
+        double damage = Math.Max(best.Allotment.Damage, JustBelow * best.Allocation.NextTo(best.Allotment).Damage);
+        var other = others.FirstOrDefault(other => Mixtures.Cheaper(chosen, other, damage, timeShare, models) == 1);
         return other != null && search.Run(other) is { Passed: true } plan
             && best.Allocation.CostOf(plan.Allotment, best.Allotment, models.Ratio(plan.Allotment, best.Allotment)) < best.Allotment.Cost ? plan : null;
     }

@@ -35,6 +35,15 @@ sealed class PlanSearch(
     /// <summary>Of the plan's cost, per move: less is not worth a probe.</summary>
     const double LeastSaving = 0.02;
 
+    /// <summary>What a layer may do, by prediction, in units of what it did when that was too much.</summary>
+    const double Gentler = 0.5;
+
+    /// <summary>
+    /// Where the next cheaper plan of the bisection costs less than this part of one, it changes much at once, and single layers are tried even if fits
+    /// have spent something already.
+    /// </summary>
+    const double CoarseStep = 0.9;
+
     /// <summary>Plans tried on the verification share towards a target, at most: each look widens the interval.</summary>
     const int MostLooks = 5;
 
@@ -89,7 +98,10 @@ sealed class PlanSearch(
         var allocation = _allocation = new(tables, options.TimeShare);
         double best = Cheapest(allocation);
         var stepsBack = s_stepsBack.Select(step => best * step).Where(cost => cost < 1).Select(allocation.AtCost);
-        Allotment[] plans = best < 1 ? [_isRefitted ? allocation.AtCost(best) : Spent(allocation, allocation.AtCost(best)), .. stepsBack] : [];
+        var start = best < 1 ? allocation.AtCost(best) : allocation.Unchanged;
+        bool isFine = allocation.NextTo(start).Cost > CoarseStep * start.Cost;
+        var spent = _isRefitted && isFine ? [start] : Spent(allocation, start);
+        Allotment[] plans = best < 1 ? [spent[0], .. stepsBack] : spent;
         clock.Enter("verify");
         VerifiedPlan? last = null;
         foreach (var plan in plans)
@@ -109,24 +121,27 @@ sealed class PlanSearch(
     }
 
     /// <summary>
-    /// The plan with what the bisection left unspent: it moves all layers together, by predicted damage, and some stand more than that.
+    /// The plan with what the bisection left unspent, and the plans on the way there, the cheapest first: the bisection moves all layers together, by
+    /// predicted damage, and some stand more than that.
     /// </summary>
-    Allotment Spent(Allocation allocation, Allotment plan)
+    Allotment[] Spent(Allocation allocation, Allotment plan)
     {
-        var held = new HashSet<int>();
-        for (int i = 0; i < MostMoves && allocation.Cheapened(plan, held, LeastSaving) is var (moved, layer); i++)
+        var limits = new Dictionary<int, double>();
+        var plans = new Stack<Allotment>([plan]);
+        int most = _isRefitted ? refitter.Affordable([.. plan.Plans], workspace.Shares.Moments.Length) : MostMoves;
+        for (int i = 0; i < most && allocation.Cheapened(plans.Peek(), limits, LeastSaving) is var (moved, layer); i++)
         {
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
-            if (Judge(moved).IsGood)
+            if ((Known(moved) ?? Judge(moved)).IsGood)
             {
-                plan = moved;
+                plans.Push(moved);
             }
             else
             {
-                held.Add(layer);
+                limits[layer] = Gentler * moved.Chosen[layer].Damage;
             }
         }
-        return plan;
+        return [.. plans];
     }
 
     /// <summary>The smallest cost found good on the search share, 1 where none was.</summary>
@@ -141,14 +156,13 @@ sealed class PlanSearch(
             {
                 return true;
             }
-            // Between two costs there may be plans all the same, and in the tables of two mixtures.
-            int known = _judged.FindIndex(item => item.IsRefitted == _isRefitted && item.Allotment.SameAs(allotment));
-            if (known < 0 && ++probes > most)
+            var known = Known(allotment);
+            if (known == null && ++probes > most)
             {
                 return null;
             }
             clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
-            var (isGood, loss) = known >= 0 ? (_judged[known].IsGood, _judged[known].Loss) : Judge(allotment);
+            var (isGood, loss) = known ?? Judge(allotment);
             if (!_isRefitted && allotment.Bytes < all && !(loss >= _leastLoss?.Loss))
             {
                 _leastLoss = (allotment, loss);
@@ -232,6 +246,10 @@ sealed class PlanSearch(
         }
         return rewriter.Apply(allotment.Plans, known.Refits);
     }
+
+    /// <summary>What was found out about a plan before: between two costs there may be plans all the same, and in the tables of two mixtures.</summary>
+    (bool IsGood, double Loss)? Known(Allotment allotment) =>
+        _judged.Find(item => item.IsRefitted == _isRefitted && item.Allotment.SameAs(allotment)) is { Allotment: not null } known ? (known.IsGood, known.Loss) : null;
 
     /// <summary>
     /// Where the metric has a smooth estimate, that one decides, as long as the real one is not a standard error beyond the

@@ -60,7 +60,7 @@ public class AllocationTests
     }
 
     [Theory, MemberData(nameof(Seeds))]
-    public void A_plan_made_cheaper_changes_one_layer_that_is_free_to_the_best_bargain(int seed)
+    public void A_plan_made_cheaper_changes_one_layer_to_the_best_bargain_within_its_limit(int seed)
     {
         const double Share = 0.05;
         var tables = Tables(layers: 5, seed);
@@ -68,24 +68,44 @@ public class AllocationTests
         double bytes = tables.Sum(table => table[0].Bytes), time = tables.Sum(table => table[0].Time);
         double Cost(Candidate candidate) => 0.5 * candidate.Bytes / bytes + 0.5 * candidate.Time / time;
         var plan = allocation.AtCost(0.7);
-        foreach (int[] held in new int[][] { [], [0, 2], [0, 1, 2, 3, 4] })
+        double middle = tables[0].Select(candidate => candidate.Damage).Order().ElementAt(tables[0].Count / 2);
+        foreach (var limits in new Dictionary<int, double>[] { [], new() { [0] = middle, [2] = 0 }, Enumerable.Range(0, tables.Count).ToDictionary(i => i, _ => -1.0) })
         {
-            var bargains = from i in Enumerable.Range(0, tables.Count).Except(held)
+            var bargains = from i in Enumerable.Range(0, tables.Count)
                            from candidate in tables[i]
                            let saved = Cost(plan.Chosen[i]) - Cost(candidate)
-                           where saved >= Share * plan.Cost
+                           where saved >= Share * plan.Cost && candidate.Damage <= limits.GetValueOrDefault(i, 1e9)
                            select (candidate.Damage - plan.Chosen[i].Damage) / saved;
 
-            var cheaper = allocation.Cheapened(plan, held.ToHashSet(), Share);
+            var cheaper = allocation.Cheapened(plan, limits, Share);
 
             Assert.Equal(bargains.Any(), cheaper != null);
             if (cheaper is var (moved, layer))
             {
-                Assert.DoesNotContain(layer, held);
+                Assert.True(moved.Chosen[layer].Damage <= limits.GetValueOrDefault(layer, 1e9));
                 Assert.All(Enumerable.Range(0, tables.Count).Where(i => i != layer), i => Assert.Equal(plan.Chosen[i], moved.Chosen[i]));
                 Assert.Equal(bargains.Min(), (moved.Damage - plan.Damage) / (plan.Cost - moved.Cost), 1e-9);
             }
         }
+    }
+
+    [Theory, MemberData(nameof(Seeds))]
+    public void Next_to_a_plan_is_the_one_that_the_next_larger_multiplier_makes(int seed)
+    {
+        var allocation = new Allocation(Tables(layers: 5, seed), timeShare: 0.5);
+        var plan = allocation.Unchanged;
+        Assert.True(plan.ChangesNothing);
+        Assert.True(plan.SameAs(allocation.At(0)));
+
+        var walked = new List<double> { plan.Cost };
+        for (var next = allocation.NextTo(plan); !next.SameAs(plan); next = allocation.NextTo(plan = next))
+        {
+            walked.Add(next.Cost);
+        }
+
+        var made = Enumerable.Range(-400, 800).Select(i => allocation.At(Math.Exp(i / 40.0)).Cost).Distinct().OrderDescending();
+        Assert.Equal(allocation.SmallestCost, plan.Cost, 1e-9);
+        Assert.Subset(walked.Select(cost => Math.Round(cost, 9)).ToHashSet(), made.Select(cost => Math.Round(cost, 9)).ToHashSet());
     }
 
     [Theory, MemberData(nameof(Seeds))]

@@ -76,18 +76,19 @@ sealed class Allocation
     /// <summary>
     /// The plan with one more layer made cheaper, by at least a share of what the plan costs: that with the least further damage per cost saved.
     /// </summary>
-    /// <param name="held">Layers that stay as they are, by their place.</param>
+    /// <param name="limits">Damage that a layer may do at most, by its place; others may do any.</param>
     /// <returns>The plan and the place of the layer that changed, or null where none can be.</returns>
-    public (Allotment Plan, int Layer)? Cheapened(Allotment plan, IReadOnlySet<int> held, double share)
+    public (Allotment Plan, int Layer)? Cheapened(Allotment plan, IReadOnlyDictionary<int, double> limits, double share)
     {
         (double Price, int Index, Candidate Candidate) best = (double.PositiveInfinity, -1, default);
         for (int i = 0; i < _tables.Count; i++)
         {
             var chosen = plan.Chosen[i];
-            foreach (var candidate in held.Contains(i) ? [] : _tables[i])
+            double limit = limits.GetValueOrDefault(i, double.PositiveInfinity);
+            foreach (var candidate in _tables[i])
             {
                 double saved = Cost(chosen) - Cost(candidate), price = (candidate.Damage - chosen.Damage) / saved;
-                if (saved >= share * plan.Cost && price < best.Price)
+                if (saved >= share * plan.Cost && candidate.Damage <= limit && price < best.Price)
                 {
                     best = (price, i, candidate);
                 }
@@ -101,6 +102,15 @@ sealed class Allocation
         moved[best.Index] = best.Candidate;
         return (Of(moved), best.Index);
     }
+
+    /// <summary>The plan that keeps every layer.</summary>
+    public Allotment Unchanged => Of([.. _tables.Select(table => table[0])]);
+
+    /// <summary>The next cheaper plan that some multiplier makes; the cheapest one is next to itself.</summary>
+    public Allotment NextTo(Allotment plan) => AtCost(plan.Cost * (1 - Resolution));
+
+    /// <summary>Costs closer than this, relative, are the same.</summary>
+    const double Resolution = 1e-6;
 
     /// <summary>Cost when every layer takes its cheapest candidate.</summary>
     public double SmallestCost => _tables.Sum(table => table.Min(Cost));
