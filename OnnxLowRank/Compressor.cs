@@ -157,7 +157,7 @@ public static class Compressor
     {
         double damage = Math.Max(best.Allotment.Damage, JustBelow * best.Allocation.NextTo(best.Allotment).Damage);
         var other = others.FirstOrDefault(other => Mixtures.Cheaper(chosen, other, damage, timeShare, models) == 1);
-        return other != null && search.Run(other) is { Passed: true } plan
+        return other != null && search.Run(other, best.Allotment.Cost) is { Passed: true } plan
             && best.Allocation.CostOf(plan.Allotment, best.Allotment, models.Ratio(plan.Allotment, best.Allotment)) < best.Allotment.Cost ? plan : null;
     }
 
@@ -234,8 +234,13 @@ public static class Compressor
     {
         try
         {
-            var first = tables();
-            return measured.MeasureAgain() ? tables() : first;
+            T all;
+            do
+            {
+                all = tables();
+            }
+            while (measured.MeasureWaiting());
+            return all;
         }
         catch (Exception e) when (LayerTimer.IsFailure(e))
         {

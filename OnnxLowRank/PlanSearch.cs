@@ -87,13 +87,14 @@ sealed class PlanSearch(
     /// The verified plan, or the best one that failed, or null when not even a near copy of the model was within tolerance: with best
     /// effort, the smaller one that lost least then.
     /// </summary>
-    public VerifiedPlan? Run(IReadOnlyList<IReadOnlyList<Candidate>> tables)
+    /// <param name="most">Cost from which on a plan is of no use, and not worth a look at the verification share.</param>
+    public VerifiedPlan? Run(IReadOnlyList<IReadOnlyList<Candidate>> tables, double most = double.PositiveInfinity)
     {
         clock.Enter("search");
-        return options.TargetSize != null || options.TargetTime != null ? RunToTarget(tables) : RunToTolerance(tables);
+        return options.TargetSize != null || options.TargetTime != null ? RunToTarget(tables) : RunToTolerance(tables, most);
     }
 
-    VerifiedPlan? RunToTolerance(IReadOnlyList<IReadOnlyList<Candidate>> tables)
+    VerifiedPlan? RunToTolerance(IReadOnlyList<IReadOnlyList<Candidate>> tables, double most)
     {
         var allocation = _allocation = new(tables, options.TimeShare);
         double best = Cheapest(allocation);
@@ -106,7 +107,7 @@ sealed class PlanSearch(
         VerifiedPlan? last = null;
         foreach (var plan in plans)
         {
-            if (plan.ChangesNothing || _failed.Exists(plan.SameAs))
+            if (plan.ChangesNothing || plan.Cost >= most || _failed.Exists(plan.SameAs))
             {
                 continue;
             }
@@ -131,8 +132,7 @@ sealed class PlanSearch(
         int most = _isRefitted ? refitter.Affordable([.. plan.Plans], workspace.Shares.Moments.Length) : MostMoves;
         for (int i = 0; i < most && allocation.Cheapened(plans.Peek(), limits, LeastSaving) is var (moved, layer); i++)
         {
-            clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
-            if ((Known(moved) ?? Judge(moved)).IsGood)
+            if (IsGood(moved))
             {
                 plans.Push(moved);
             }
@@ -148,7 +148,6 @@ sealed class PlanSearch(
     double Cheapest(Allocation allocation)
     {
         int probes = 0, most = MostProbes;
-        double all = allocation.At(0).Bytes;
         bool? Try(double cost)
         {
             var allotment = allocation.AtCost(cost);
@@ -156,18 +155,7 @@ sealed class PlanSearch(
             {
                 return true;
             }
-            var known = Known(allotment);
-            if (known == null && ++probes > most)
-            {
-                return null;
-            }
-            clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
-            var (isGood, loss) = known ?? Judge(allotment);
-            if (!_isRefitted && allotment.Bytes < all && !(loss >= _leastLoss?.Loss))
-            {
-                _leastLoss = (allotment, loss);
-            }
-            return isGood;
+            return Known(allotment) == null && ++probes > most ? null : IsGood(allotment);
         }
 
         _leastLoss = null;
@@ -245,6 +233,18 @@ sealed class PlanSearch(
             _refits.Add(known);
         }
         return rewriter.Apply(allotment.Plans, known.Refits);
+    }
+
+    /// <summary>Whether a plan is good on the search share; it is only built where that is not known.</summary>
+    bool IsGood(Allotment allotment)
+    {
+        clock.Report(0.3 + 0.7 * _probes.Count / (_probes.Count + 4));
+        var (isGood, loss) = Known(allotment) ?? Judge(allotment);
+        if (!_isRefitted && allotment.Bytes < _allocation!.Unchanged.Bytes && !(loss >= _leastLoss?.Loss))
+        {
+            _leastLoss = (allotment, loss);
+        }
+        return isGood;
     }
 
     /// <summary>What was found out about a plan before: between two costs there may be plans all the same, and in the tables of two mixtures.</summary>

@@ -88,30 +88,31 @@ public class MeasuredCostModelTests
     {
         var plans = Enumerable.Range(1, 6).Select(LayerPlan (rank) => Pair(rank)).Append(new LayerPlan.Keep(Layer)).ToList();
 
-        double[] first = [.. plans.Select(Model().Time)];
+        var model = Model();
+        Assert.All(plans, plan => Assert.Equal(0, model.Time(plan)));
 
-        Assert.All(first, time => Assert.True(time >= 0 && double.IsFinite(time)));
+        Assert.True(model.MeasureWaiting());
+
+        double[] first = [.. plans.Select(model.Time)];
+        Assert.All(first, time => Assert.True(time > 0 && double.IsFinite(time)));
+        Assert.False(model.MeasureWaiting());
         Assert.Equal(first, plans.Select(Model().Time));
         Assert.NotNull(_cache.Find(_timer.Key(Pair(RankCurve.Ranks(_bench.Decompose(Layer).MaxRank)[0]), use: 0)));
     }
 
     [Fact]
-    public void What_was_measured_is_measured_again_and_the_shorter_time_counts()
+    public void What_is_known_is_not_measured()
     {
-        LayerPlan known = new LayerPlan.Keep(Layer), measured = new LayerPlan.Quantize(Layer, WeightFormat.Int8);
         const double Endless = 1e12;
-        Know(known, Endless, Endless);
+        Know(new LayerPlan.Keep(Layer), Endless, Endless);
         var model = Model();
-        Assert.False(model.MeasureAgain());
-        double first = model.Time(measured);
-        Know(measured, Endless, 0);
+        Assert.Equal(Endless, model.Time(new LayerPlan.Keep(Layer)));
+        Assert.False(model.MeasureWaiting());
 
-        Assert.True(model.MeasureAgain());
+        model.Time(new LayerPlan.Quantize(Layer, WeightFormat.Int8));
+        Assert.True(model.MeasureWaiting());
 
-        var time = _cache.Find(_timer.Key(measured, use: 0))!;
-        Assert.InRange(time.One, 0, Endless / 2);
-        Assert.Equal((0, Endless), (time.Each, _cache.Find(_timer.Key(known, use: 0))!.One));
-        Assert.NotEqual(first, model.Time(measured));
-        Assert.False(model.MeasureAgain());
+        Assert.Equal(Endless, model.Time(new LayerPlan.Keep(Layer)));
+        Assert.InRange(model.Time(new LayerPlan.Quantize(Layer, WeightFormat.Int8)), double.Epsilon, Endless / 2);
     }
 }

@@ -37,17 +37,17 @@ sealed class LayerTimer(
     /// <summary>Rounds A B A B … over the plans, so that a machine that is busy for a moment is busy to all.</summary>
     const int Rounds = 3, FewestRounds = 2;
 
-    /// <summary>Rounds go on at least this long, because a moment is easily some hundredths of a second, and at most as long as the budget.</summary>
-    static readonly TimeSpan s_moment = TimeSpan.FromSeconds(0.03), s_budget = TimeSpan.FromSeconds(0.1);
+    /// <summary>Rounds go on at least this long, because a moment is easily some hundredths of a second, and the third is only begun where a plan takes less on average.</summary>
+    static readonly TimeSpan s_moment = TimeSpan.FromSeconds(0.03);
 
-    /// <summary>Runs of many and of one sample per round; the first of each finds threads asleep.</summary>
+    /// <summary>Runs of many and of one sample per round; the first of each finds in the caches what ran before it.</summary>
     const int RunsOfMany = 2, RunsOfOne = 3;
 
     /// <summary>Between runs of one sample the rest of the model passes through the caches, or as much of it as caches may hold.</summary>
     const long LargestRest = 64 << 20, SmallestRest = 1 << 20;
 
     /// <summary>Models open at once; more are timed in groups.</summary>
-    const long MostBytes = 128 << 20;
+    const long MostBytes = 48 << 20;
 
     readonly GraphIndex _index = new(model.Graph);
     readonly double _bytes = positions.Keys.Sum(layer => (double)layer.Bytes);
@@ -144,7 +144,7 @@ sealed class LayerTimer(
         }
         long start = Stopwatch.GetTimestamp();
         TimeSpan Elapsed() => Stopwatch.GetElapsedTime(start);
-        for (int round = 0; round < FewestRounds || (round < Rounds ? Elapsed() < s_budget : Elapsed() < s_moment); round++)
+        for (int round = 0; round < FewestRounds || Elapsed() < (round < Rounds ? s_moment * contenders.Count : s_moment); round++)
         {
             foreach (var (session, bytes) in contenders)
             {

@@ -20,14 +20,14 @@ sealed class MeasuredCostModel(
     /// <summary>What measuring a third time may take, of what the second time took; the slowest layers come first.</summary>
     const double ThirdShare = 0.25;
 
+    static readonly LayerTime s_notYet = new(0, 0, []);
+
     readonly Dictionary<(Layer Layer, int Use, int? InputRank, bool HasUp, string Way), RankCurve> _curves = [];
-    readonly List<(LayerPlan[] Plans, int Use)> _measured = [];
+    readonly OrderedDictionary<string, (LayerPlan Plan, int Use)> _waiting = [];
     double? _scale;
 
     /// <inheritdoc/>
-    /// <remarks>Measures what is not known yet: a layer's ranks all at once, at the first question about one of them.</remarks>
-    /// <exception cref="ModelException">ONNX Runtime cannot run the layer alone.</exception>
-    /// <exception cref="IOException">There is no room for profiles.</exception>
+    /// <remarks>What is not known yet takes no time, and waits for <see cref="MeasureWaiting"/>.</remarks>
     public double Time(LayerPlan plan)
     {
         plan = plan.AsRun;
@@ -50,25 +50,39 @@ sealed class MeasuredCostModel(
     }
 
     /// <summary>
-    /// Measures everything that was measured once more, and what was another time then once again, and keeps the shortest times: a machine that other programs slow
-    /// down for seconds would favour what happened to be measured before or after that.
+    /// Measures what was asked for and is not known, all ways to do a layer in turns; then once more, and what took another time then once again, and keeps
+    /// the shortest times: a machine that other programs slow down for seconds would favour what happened to be measured before or after that.
     /// </summary>
-    /// <returns>Whether times may have changed.</returns>
-    public bool MeasureAgain()
+    /// <returns>Whether anything was: then all has to be asked again.</returns>
+    /// <exception cref="ModelException">ONNX Runtime cannot run a layer alone.</exception>
+    /// <exception cref="IOException">There is no room for profiles.</exception>
+    /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
+    public bool MeasureWaiting()
     {
-        bool measures = _measured.Count > 0;
+        if (_waiting.Count == 0)
+        {
+            return false;
+        }
+        var groups = _waiting.Values.GroupBy(item => (item.Plan.Layer, item.Use), item => item.Plan).Select(group => (Plans: group.ToArray(), group.Key.Use)).ToList();
+        foreach (var (plans, use) in groups)
+        {
+            foreach (var (plan, time) in plans.Zip(timer.Measure(plans, use)))
+            {
+                cache.Add(timer.Key(plan, use), time);
+            }
+        }
         long start = Stopwatch.GetTimestamp();
-        var unlike = _measured.Select(item => (Plans: Unlike(item.Plans, item.Use), item.Use)).Where(item => item.Plans.Length > 0).ToList();
+        var unlike = groups.Select(item => (Plans: Unlike(item.Plans, item.Use), item.Use)).Where(item => item.Plans.Length > 0).ToList();
         var budget = Stopwatch.GetElapsedTime(start) * ThirdShare;
         start = Stopwatch.GetTimestamp();
         foreach (var (plans, use) in unlike.OrderByDescending(item => cache.Find(timer.Key(item.Plans[0], item.Use))!.Each).TakeWhile(_ => Stopwatch.GetElapsedTime(start) < budget))
         {
             Unlike(plans, use);
         }
-        _measured.Clear();
+        _waiting.Clear();
         _curves.Clear();
         _scale = null;
-        return measures;
+        return true;
     }
 
     /// <summary>Measures plans once more; tells of which the time is another one than before.</summary>
@@ -127,18 +141,14 @@ sealed class MeasuredCostModel(
         return curve;
     }
 
-    LayerTime[] Points(LayerPlan[] plans, int use)
+    LayerTime[] Points(LayerPlan[] plans, int use) => Array.ConvertAll(plans, plan =>
     {
-        string[] keys = Array.ConvertAll(plans, plan => timer.Key(plan, use));
-        LayerPlan[] unknown = [.. plans.Where((_, i) => cache.Find(keys[i]) == null)];
-        if (unknown.Length > 0)
+        string key = timer.Key(plan, use);
+        var known = cache.Find(key);
+        if (known == null)
         {
-            foreach (var (plan, time) in unknown.Zip(timer.Measure(unknown, use)))
-            {
-                cache.Add(timer.Key(plan, use), time);
-            }
-            _measured.Add((unknown, use));
+            _waiting.TryAdd(key, (plan, use));
         }
-        return Array.ConvertAll(keys, key => cache.Find(key)!);
-    }
+        return known ?? s_notYet;
+    });
 }
