@@ -19,6 +19,9 @@ public struct EnvironmentCreationOptions
     /// <summary>Least severity that is logged; a warning by default.</summary>
     public OrtLoggingLevel? logLevel;
 
+    /// <summary>Threads that sessions may share, see <see cref="SessionOptions.DisablePerSessionThreads"/>; none if null.</summary>
+    public OrtThreadingOptions? threadOptions;
+
     /// <summary>Handed to <see cref="loggingFunction"/>.</summary>
     public IntPtr? loggingParam;
 

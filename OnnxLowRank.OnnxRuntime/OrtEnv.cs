@@ -21,15 +21,16 @@ public sealed unsafe class OrtEnv : SafeHandle
         fixed (byte* id = Utf8.Bytes(string.IsNullOrEmpty(options.logId) ? "OnnxRuntime" : options.logId))
         fixed (nint* created = &handle)
         {
-            if (options.loggingFunction is null)
+            using var threads = Borrowed.OrNull(options.threadOptions);
+            s_logger = options.loggingFunction ?? s_logger;
+            void* param = (void*)(options.loggingParam ?? 0);
+            Check((options.threadOptions, options.loggingFunction) switch
             {
-                Check(Api->CreateEnv(_level, id, created));
-            }
-            else
-            {
-                s_logger = options.loggingFunction;
-                Check(Api->CreateEnvWithCustomLogger(&Log, (void*)(options.loggingParam ?? 0), _level, id, created));
-            }
+                (null, null) => Api->CreateEnv(_level, id, created),
+                (null, _) => Api->CreateEnvWithCustomLogger(&Log, param, _level, id, created),
+                (_, null) => Api->CreateEnvWithGlobalThreadPools(_level, id, threads.Pointer, created),
+                _ => Api->CreateEnvWithCustomLoggerAndGlobalThreadPools(&Log, param, _level, id, threads.Pointer, created),
+            });
         }
     }
 

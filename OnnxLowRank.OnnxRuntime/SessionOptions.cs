@@ -62,6 +62,14 @@ public unsafe partial class SessionOptions : SafeHandle
         }
     }
 
+    /// <summary>Lets the session share the environment's threads, which has to have some, instead of making its own.</summary>
+    /// <seealso cref="EnvironmentCreationOptions.threadOptions"/>
+    public void DisablePerSessionThreads()
+    {
+        using var options = new Borrowed(this);
+        Check(Api->DisablePerSessionThreads(options.Pointer));
+    }
+
     /// <summary>Nodes that run at once in <see cref="ExecutionMode.ORT_PARALLEL"/>; 0 for one per core.</summary>
     public int InterOpNumThreads
     {

@@ -40,7 +40,7 @@ public static class CalibrationJob
         clock.Enter("load");
         RequireWritable(options.Stats);
         var user = Workspace.Kept(OnnxModel.Load(options.Input), options.Memory, options.Stats);
-        var device = Device.Open(options.Device);
+        var device = Device.Open(options.Device, options.Threads);
         using var source = Open(options, user, device);
         RequireIntact(options, user, source);
         var flattened = Flattened.Of(user);

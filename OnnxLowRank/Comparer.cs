@@ -23,7 +23,7 @@ public static class Comparer
     {
         options.Validate();
         OnnxModel a = OnnxModel.Load(options.First), b = OnnxModel.Load(options.Second);
-        var device = Device.Open(options.Device);
+        var device = Device.Open(options.Device, options.Threads);
         using var first = ModelFile.Open(options.First, device, options.Threads);
         using var second = ModelFile.Open(options.Second, device, options.Threads);
         using var source = SampleSource.Open(options.Calibration, Signatures.Common(first, second));

@@ -34,7 +34,7 @@ public static class Inspector
         var notes = new List<string>();
         var found = LayerFinder.Find(model, new(options.Only, options.Skip, options.ConstantInputs));
         Layer[] running = [.. found.Measured];
-        var device = Device.Open(options.Device);
+        var device = Device.Open(options.Device, options.Threads);
         if (device.Note.Length > 0)
         {
             notes.Add(device.Note);

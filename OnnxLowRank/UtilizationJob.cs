@@ -33,7 +33,7 @@ sealed class UtilizationJob : IDisposable
     public static UtilizationJob Open(UtilizationOptions options, CancellationToken cancellation)
     {
         var model = Flattened.Of(OnnxModel.Load(options.Input));
-        var device = Device.Open(options.Device);
+        var device = Device.Open(options.Device, options.Threads);
         var original = ModelSession.Open(model, device, options.Threads);
         SampleSource? source = null;
         try

@@ -71,7 +71,7 @@ sealed class Workspace : IDisposable
         var model = OnnxModel.Load(options.Input);
         long memory = options.Memory ?? Math.Clamp(model.WeightBytes, LeastMemory, MostMemory);
         model = Kept(model, memory, options.Output.Length > 0 ? options.Output : Path.Combine(Path.GetTempPath(), "onnx-lowrank"));
-        var device = Device.Open(options.Device);
+        var device = Device.Open(options.Device, options.Threads);
         ModelSession? original = null;
         SampleSource? source = null;
         StatsSet? stats = null;

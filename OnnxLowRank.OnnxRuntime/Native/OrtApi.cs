@@ -94,6 +94,10 @@ unsafe struct OrtApi
     [FieldOffset(116 * Slot)] public delegate* unmanaged[Cdecl]<nint, nint, byte*, byte**, nint> ModelMetadataLookupCustomMetadataMap;
     [FieldOffset(117 * Slot)] public delegate* unmanaged[Cdecl]<nint, long*, nint> ModelMetadataGetVersion;
     [FieldOffset(118 * Slot)] public delegate* unmanaged[Cdecl]<nint, void> ReleaseModelMetadata;
+    [FieldOffset(119 * Slot)] public delegate* unmanaged[Cdecl]<OrtLoggingLevel, byte*, nint, nint*, nint> CreateEnvWithGlobalThreadPools;
+    [FieldOffset(120 * Slot)] public delegate* unmanaged[Cdecl]<nint, nint> DisablePerSessionThreads;
+    [FieldOffset(121 * Slot)] public delegate* unmanaged[Cdecl]<nint*, nint> CreateThreadingOptions;
+    [FieldOffset(122 * Slot)] public delegate* unmanaged[Cdecl]<nint, void> ReleaseThreadingOptions;
     [FieldOffset(123 * Slot)] public delegate* unmanaged[Cdecl]<nint, nint, byte***, long*, nint> ModelMetadataGetCustomMetadataMapKeys;
     [FieldOffset(124 * Slot)] public delegate* unmanaged[Cdecl]<nint, byte*, long, nint> AddFreeDimensionOverrideByName;
     [FieldOffset(125 * Slot)] public delegate* unmanaged[Cdecl]<byte***, int*, nint> GetAvailableProviders;
@@ -113,7 +117,12 @@ unsafe struct OrtApi
     [FieldOffset(140 * Slot)] public delegate* unmanaged[Cdecl]<nint, nint, nint**, nuint*, nint> GetBoundOutputValues;
     [FieldOffset(141 * Slot)] public delegate* unmanaged[Cdecl]<nint, void> ClearBoundInputs;
     [FieldOffset(142 * Slot)] public delegate* unmanaged[Cdecl]<nint, void> ClearBoundOutputs;
+    [FieldOffset(147 * Slot)] public delegate* unmanaged[Cdecl]<nint, int, nint> SetGlobalIntraOpNumThreads;
+    [FieldOffset(148 * Slot)] public delegate* unmanaged[Cdecl]<nint, int, nint> SetGlobalInterOpNumThreads;
+    [FieldOffset(149 * Slot)] public delegate* unmanaged[Cdecl]<nint, int, nint> SetGlobalSpinControl;
     [FieldOffset(150 * Slot)] public delegate* unmanaged[Cdecl]<nint, byte*, nint, nint> AddInitializer;
+    [FieldOffset(151 * Slot)] public delegate* unmanaged[Cdecl]<delegate* unmanaged[Cdecl]<void*, OrtLoggingLevel, byte*, byte*, byte*, byte*, void>, void*, OrtLoggingLevel, byte*, nint, nint*, nint> CreateEnvWithCustomLoggerAndGlobalThreadPools;
+    [FieldOffset(155 * Slot)] public delegate* unmanaged[Cdecl]<nint, nint> SetGlobalDenormalAsZero;
     [FieldOffset(158 * Slot)] public delegate* unmanaged[Cdecl]<nint, nint, byte**, nint> ModelMetadataGetGraphDescription;
     [FieldOffset(165 * Slot)] public delegate* unmanaged[Cdecl]<nint, byte*, byte*, nint> AddRunConfigEntry;
     [FieldOffset(194 * Slot)] public delegate* unmanaged[Cdecl]<nint, nint*, nint> GetTensorMemoryInfo;

@@ -71,6 +71,32 @@ public class OrtEnvTests
     }
 
     [Fact]
+    public void Sessions_without_threads_of_their_own_need_those_of_the_environment() => InNewProcess.Run(SharedThreads);
+
+    [Fact(Explicit = true)]
+    public void SharedThreads()
+    {
+        using (OrtEnv.Instance())
+        {
+            using var own = new SessionOptions();
+            own.DisablePerSessionThreads();
+            Assert.Throws<OnnxRuntimeException>(() => new InferenceSession(Models.Twice(), own));
+        }
+        foreach (DOrtLoggingFunction? logging in new DOrtLoggingFunction?[] { null, (_, _, _, _, _, _) => { } })
+        {
+            using var threads = new OrtThreadingOptions { GlobalIntraOpNumThreads = 2, GlobalInterOpNumThreads = 1, GlobalSpinControl = false };
+            threads.SetGlobalDenormalAsZero();
+            var options = new EnvironmentCreationOptions { threadOptions = threads, loggingFunction = logging };
+            using var env = OrtEnv.CreateInstanceWithOptions(ref options);
+            threads.Dispose();
+            using var shared = new SessionOptions();
+            shared.DisablePerSessionThreads();
+            using var session = new InferenceSession(Models.Twice(), shared);
+            Assert.Equal([2, 4, 6], Models.Run(session, Models.Row([1, 2, 3])));
+        }
+    }
+
+    [Fact]
     public void A_session_outlives_its_disposed_environment_and_a_new_one_can_be_made() => InNewProcess.Run(Disposal);
 
     [Fact(Explicit = true)]

@@ -34,13 +34,15 @@ sealed partial record Device(int? CudaId, string Note)
 
     /// <summary>Resolves what the user asked for, and tries it: a CUDA device is only accepted once a session ran on it.</summary>
     /// <param name="wanted"><c>auto</c>, <c>cpu</c>, <c>cuda</c> or <c>cuda:N</c>.</param>
+    /// <param name="threads">That sessions will want.</param>
     /// <exception cref="OptionException">Not one of these.</exception>
     /// <exception cref="DeviceException">CUDA was asked for and cannot be had, or ONNX Runtime itself is missing.</exception>
-    public static Device Open(string wanted)
+    public static Device Open(string wanted, int threads)
     {
         Telemetry.TurnOff();
         try
         {
+            SharedThreads.Make(threads);
             OrtEnv.Instance().EnvLogLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL;
         }
         catch (Exception e) when (e is DllNotFoundException or TypeInitializationException or EntryPointNotFoundException or BadImageFormatException)

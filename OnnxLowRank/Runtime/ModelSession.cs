@@ -88,10 +88,10 @@ sealed class ModelSession : IDisposable
             using var options = new SessionOptions
             {
                 GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
-                IntraOpNumThreads = threads,
                 InterOpNumThreads = 1,
                 LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
             };
+            SharedThreads.AddTo(options, threads);
             configure(options);
             device.AddTo(options);
             return new(create(options), weights);

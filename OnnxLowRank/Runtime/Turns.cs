@@ -1,7 +1,7 @@
 namespace OnnxLowRank.Runtime;
 
 /// <summary>How several models take turns.</summary>
-/// <param name="Settling">Time at the start of a turn that is not counted: threads of the model before may still be spinning, and caches hold its weights.</param>
+/// <param name="Settling">Time at the start of a turn that is not counted: caches hold the weights of the model before, and its threads may still be spinning.</param>
 /// <param name="Runs">Runs of a turn that are counted, the same number for every model.</param>
 /// <param name="FewestRounds">Rounds that are run whatever they take.</param>
 /// <param name="MostRounds">Rounds after which it is enough.</param>

@@ -5,7 +5,7 @@ namespace Evaluate;
 
 static class Latency
 {
-    /// <summary>Runs in a row per turn: the first ones still compete with the threads of the model before.</summary>
+    /// <summary>Runs in a row per turn: the first ones find the weights of the model before in the caches.</summary>
     const int Turn = 4;
     const int FewestRounds = 10;
 

@@ -32,7 +32,12 @@ string[] models = files[1..];
 string labelFile = Path.Combine(folder, "labels.npy");
 var labels = File.Exists(labelFile) ? NpyArray.Read(labelFile) : null;
 
-using var options = new SessionOptions { IntraOpNumThreads = threads };
+// Threads of a session's own would spin on after its turn, and slow the next one down.
+using var shared = new OrtThreadingOptions { GlobalIntraOpNumThreads = threads, GlobalInterOpNumThreads = 1 };
+var environment = new EnvironmentCreationOptions { threadOptions = shared };
+OrtEnv.CreateInstanceWithOptions(ref environment);
+using var options = new SessionOptions();
+options.DisablePerSessionThreads();
 var sessions = models.Select(model => new InferenceSession(model, options)).ToList();
 
 string[] header = ["model", "bytes", "parameters", "accuracy", "nll", "perplexity", "difference"];
