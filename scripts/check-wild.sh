@@ -71,8 +71,9 @@ try_model() {
   fi
   local metric=- loss=- seconds=-
   if [ -f "$report" ]; then
-    metric=$(field "$report" verified.metric) loss=$(field "$report" verified.loss | cut -c1-8) seconds=$(field "$report" seconds.total | cut -c1-5)
+    metric=$(field "$report" verified.metric) loss=$(field "$report" verified.loss) seconds=$(field "$report" seconds.total | cut -c1-5)
   fi
+  case $loss in [-0-9]*[0-9]) loss=$(printf '%.3g' "$loss") ;; esac
   printf "$row" "$name" "$code" "$before" "$after" "$(ratio "$after" "$before")" "$metric" "$loss" "$difference" "$seconds" "$checked" "$message"
 }
 

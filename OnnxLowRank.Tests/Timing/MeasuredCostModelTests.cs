@@ -101,7 +101,7 @@ public class MeasuredCostModelTests
     }
 
     [Fact]
-    public void What_is_known_is_not_measured()
+    public void What_is_known_is_only_measured_beside_what_is_not()
     {
         const double Endless = 1e12;
         Know(new LayerPlan.Keep(Layer), Endless, Endless);
@@ -112,7 +112,14 @@ public class MeasuredCostModelTests
         model.Time(new LayerPlan.Quantize(Layer, WeightFormat.Int8));
         Assert.True(model.MeasureWaiting());
 
-        Assert.Equal(Endless, model.Time(new LayerPlan.Keep(Layer)));
         Assert.InRange(model.Time(new LayerPlan.Quantize(Layer, WeightFormat.Int8)), double.Epsilon, Endless / 2);
+        Assert.Equal(Endless, model.Time(new LayerPlan.Keep(Layer)));
+        Assert.False(model.MeasureWaiting());
+
+        model.Time(new LayerPlan.Keep(Layer));
+        model.Time(Pair(1));
+        Assert.True(model.MeasureWaiting());
+
+        Assert.InRange(model.Time(new LayerPlan.Keep(Layer)), double.Epsilon, Endless / 2);
     }
 }

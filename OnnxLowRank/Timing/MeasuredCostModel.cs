@@ -23,7 +23,7 @@ sealed class MeasuredCostModel(
     static readonly LayerTime s_notYet = new(0, 0, []);
 
     readonly Dictionary<(Layer Layer, int Use, int? InputRank, bool HasUp, string Way), RankCurve> _curves = [];
-    readonly OrderedDictionary<string, (LayerPlan Plan, int Use)> _waiting = [];
+    readonly OrderedDictionary<string, (LayerPlan Plan, int Use)> _asked = [];
     double? _scale;
 
     /// <inheritdoc/>
@@ -50,8 +50,8 @@ sealed class MeasuredCostModel(
     }
 
     /// <summary>
-    /// Measures what was asked for and is not known, all ways to do a layer in turns; then once more, and what took another time then once again, and keeps
-    /// the shortest times: a machine that other programs slow down for seconds would favour what happened to be measured before or after that.
+    /// Measures what was asked for and is not known, all ways to do a layer in turns, with those that are known: a machine that other programs slow down for
+    /// seconds would favour what was measured before or after that. Then once more, and what took another time then once again; the shortest times count.
     /// </summary>
     /// <returns>Whether anything was: then all has to be asked again.</returns>
     /// <exception cref="ModelException">ONNX Runtime cannot run a layer alone.</exception>
@@ -59,11 +59,13 @@ sealed class MeasuredCostModel(
     /// <exception cref="OperationCanceledException">The user wants to stop.</exception>
     public bool MeasureWaiting()
     {
-        if (_waiting.Count == 0)
+        var groups = _asked.GroupBy(item => (item.Value.Plan.Layer, item.Value.Use)).Where(group => group.Any(item => cache.Find(item.Key) == null))
+            .Select(group => (Plans: group.Select(item => item.Value.Plan).ToArray(), group.Key.Use)).ToList();
+        _asked.Clear();
+        if (groups.Count == 0)
         {
             return false;
         }
-        var groups = _waiting.Values.GroupBy(item => (item.Plan.Layer, item.Use), item => item.Plan).Select(group => (Plans: group.ToArray(), group.Key.Use)).ToList();
         foreach (var (plans, use) in groups)
         {
             foreach (var (plan, time) in plans.Zip(timer.Measure(plans, use)))
@@ -79,7 +81,6 @@ sealed class MeasuredCostModel(
         {
             Unlike(plans, use);
         }
-        _waiting.Clear();
         _curves.Clear();
         _scale = null;
         return true;
@@ -144,11 +145,7 @@ sealed class MeasuredCostModel(
     LayerTime[] Points(LayerPlan[] plans, int use) => Array.ConvertAll(plans, plan =>
     {
         string key = timer.Key(plan, use);
-        var known = cache.Find(key);
-        if (known == null)
-        {
-            _waiting.TryAdd(key, (plan, use));
-        }
-        return known ?? s_notYet;
+        _asked.TryAdd(key, (plan, use));
+        return cache.Find(key) ?? s_notYet;
     });
 }
