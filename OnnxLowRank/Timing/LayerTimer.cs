@@ -40,6 +40,9 @@ sealed class LayerTimer(
     /// <summary>Rounds go on at least this long, because a moment is easily some hundredths of a second, and the third is only begun where a plan takes less on average.</summary>
     static readonly TimeSpan s_moment = TimeSpan.FromSeconds(0.03);
 
+    /// <summary>…and this long per plan: the shortest of many runs is what a kernel takes, that of a few is the machine's noise.</summary>
+    static readonly TimeSpan s_each = TimeSpan.FromSeconds(0.01);
+
     /// <summary>Runs of many and of one sample per round; the first of each finds in the caches what ran before it.</summary>
     const int RunsOfMany = 2, RunsOfOne = 3;
 
@@ -144,7 +147,8 @@ sealed class LayerTimer(
         }
         long start = Stopwatch.GetTimestamp();
         TimeSpan Elapsed() => Stopwatch.GetElapsedTime(start);
-        for (int round = 0; round < FewestRounds || Elapsed() < (round < Rounds ? s_moment * contenders.Count : s_moment); round++)
+        var least = contenders.Count * s_each < s_moment ? s_moment : contenders.Count * s_each;
+        for (int round = 0; round < FewestRounds || Elapsed() < (round < Rounds ? s_moment * contenders.Count : least); round++)
         {
             foreach (var (session, bytes) in contenders)
             {
